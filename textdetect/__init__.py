@@ -1,0 +1,54 @@
+"""textdetect tells, with stated error rates, whether a machine wrote a post.
+
+>>> from textdetect import Detector
+>>> detector = Detector.from_pretrained()
+
+Importing it loads nothing heavy and changes nothing: each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from textdetect import errors
+from textdetect._version import __version__
+
+if TYPE_CHECKING:
+    from textdetect.bulk import score_files
+    from textdetect.detector import Detector
+    from textdetect.posts import Posts, load_posts
+    from textdetect.types import Verdict, Verdicts
+
+__all__ = [
+    "Detector",
+    "Posts",
+    "Verdict",
+    "Verdicts",
+    "__version__",
+    "errors",
+    "load_posts",
+    "score_files",
+]
+
+_HOMES = {
+    "Detector": "textdetect.detector",
+    "Posts": "textdetect.posts",
+    "Verdict": "textdetect.types",
+    "Verdicts": "textdetect.types",
+    "load_posts": "textdetect.posts",
+    "score_files": "textdetect.bulk",
+}
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'textdetect' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

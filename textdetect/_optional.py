@@ -1,0 +1,25 @@
+"""Importing an optional library, or saying in one line how to install it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from textdetect.errors import MissingDependency
+
+
+def require(module: str, *, extra: str) -> Any:
+    """Import `module`, or raise `MissingDependency` with the command that installs `extra`.
+
+    >>> require("json", extra="train").dumps([1])
+    '[1]'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingDependency(
+            f"this needs {module}, which is not installed; "
+            f"install it with: pip install 'textdetect[{extra}]'"
+        ) from error

@@ -1,0 +1,121 @@
+"""Every error that textdetect raises on purpose; it knows nothing of what raises them.
+
+    TextdetectError
+    ├── InvalidInput (ValueError)          a text, column, row or option that cannot be used
+    ├── MissingDependency (ImportError)    an extra is not installed; the message has the command
+    ├── ConfigError                        a training or evaluation config that cannot be used
+    ├── DataError                          a corpus folder or posts file that cannot be used
+    ├── TrainingFailed                     training ran and ended in something unusable
+    ├── CheckpointError
+    │   ├── ModelNotFound                  no such name, folder or hub id
+    │   ├── MissingFile                    a file that the manifest lists is not there
+    │   ├── ChecksumMismatch               a file is not the one that the manifest lists
+    │   ├── InvalidManifest                detector.json cannot be read or lacks a field
+    │   ├── NormalisationMismatch          made for another version of the text normalisation
+    │   ├── ParityError                    an exported graph does not give the model's logits
+    │   └── UnsafeCheckpoint               nothing from the folder was loaded
+    │       ├── PickleRefused              a file that could run code when it is loaded
+    │       ├── RemoteCodeRefused          a model that asks for its own Python code
+    │       └── PathOutsideFolder          a manifest entry that points out of the folder
+    └── CalibrationError
+        ├── NotCalibrated                  scores are there, p-values are not
+        ├── CalibrationMismatch            a calibration of another model or numerics class
+        └── TooFewCalibration              no stratum supports the false-positive rate asked for
+
+Every message says what was expected, what came and what to do about it. No message holds the
+text of a post.
+"""
+
+from __future__ import annotations
+
+
+class TextdetectError(Exception):
+    """Base of every error that textdetect raises on purpose."""
+
+
+class InvalidInput(TextdetectError, ValueError):
+    """A text, column, row or option that cannot be used.
+
+    Attributes:
+        position: 0-based position of the offending text, where there is one.
+    """
+
+    def __init__(self, message: str, *, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class MissingDependency(TextdetectError, ImportError):
+    """An optional library is not installed; the message has the command that installs it."""
+
+
+class ConfigError(TextdetectError, ValueError):
+    """A config with an unknown key, a missing one, or a value out of range."""
+
+
+class DataError(TextdetectError, ValueError):
+    """A corpus folder or a posts file that cannot be used."""
+
+
+class TrainingFailed(TextdetectError):
+    """Training ran and ended in something unusable (a diverged loss, one class only)."""
+
+
+class CheckpointError(TextdetectError):
+    """Base of what can be wrong with a model folder."""
+
+
+class ModelNotFound(CheckpointError):
+    """No embedded model, folder or hub id of that name."""
+
+
+class MissingFile(CheckpointError):
+    """A file that the manifest lists, or that loading needs, is not in the folder."""
+
+
+class ChecksumMismatch(CheckpointError):
+    """A file's SHA-256 is not the one in the manifest."""
+
+
+class InvalidManifest(CheckpointError):
+    """detector.json cannot be read, or lacks a field."""
+
+
+class NormalisationMismatch(CheckpointError):
+    """The checkpoint was made for another version of the text normalisation."""
+
+
+class ParityError(CheckpointError):
+    """An exported graph does not give the logits of the model it was exported from."""
+
+
+class UnsafeCheckpoint(CheckpointError):
+    """The folder holds something that must not be loaded; nothing of it was."""
+
+
+class PickleRefused(UnsafeCheckpoint):
+    """A pickle, or a file that may hold one: loading it could run code."""
+
+
+class RemoteCodeRefused(UnsafeCheckpoint):
+    """The model asks for Python code of its own; textdetect never runs it."""
+
+
+class PathOutsideFolder(UnsafeCheckpoint):
+    """A manifest entry points out of the checkpoint folder."""
+
+
+class CalibrationError(TextdetectError):
+    """Base of what can be wrong with a calibration."""
+
+
+class NotCalibrated(CalibrationError):
+    """The model has no calibration: it gives logits, but no p-values and no verdicts."""
+
+
+class CalibrationMismatch(CalibrationError):
+    """The calibration belongs to another model or to another numerics class."""
+
+
+class TooFewCalibration(CalibrationError):
+    """No stratum has enough calibration humans for the false-positive rate asked for."""
