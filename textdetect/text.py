@@ -1,0 +1,211 @@
+"""The one normalisation that training, prediction and serving share, and the coercion of input.
+
+What a platform, a scraper or a web page adds to a text (link and reply blocks, entities, quote
+style, spacing, lost emoji) says where it was collected, not who wrote it; it is taken out here, so
+that no model can learn it. What this room does not know: tokens, languages, models.
+
+A change in what `normalise` returns for any text needs a new `NORMALISATION_VERSION`, and with it
+a new checkpoint.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Any, Final
+
+from textdetect.errors import InvalidInput
+
+NORMALISATION_VERSION: Final = 1
+
+URL: Final = "http"
+"""What every link becomes: one word, in the vocabulary of most tokenizers."""
+MENTION: Final = "@user"
+"""What every @name becomes."""
+
+MAX_RAW_CHARS: Final = 16_384
+"""Raw characters that are read at all; the tokens that a model sees end far earlier."""
+MAX_CHARS: Final = 8_192
+"""Characters of normalised text that reach a tokenizer, whose time grows with the text."""
+_CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_MARKS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+
+# Controls, zero-width and bidi characters, soft hyphens, variation selectors, fillers that show as
+# nothing, private use and what stands for undecodable bytes.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
+    "\ue000-\uf8ff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff]+"
+)
+_MANY_MARKS = re.compile(f"([{_MARKS}]{{3}})[{_MARKS}]+")
+_PUNCTUATION = str.maketrans(
+    dict.fromkeys("‘’‚‛′‵´ʻʼʽˈ＇`", "'")
+    | dict.fromkeys("“”„‟″‶«»「」『』《》〈〉〝〞〟＂", '"')
+    | dict.fromkeys("‐‑‒–—―−﹘﹣－⸺⸻", "-")
+    | dict.fromkeys("。｡", ".")
+    | dict.fromkeys("、､", ",")
+    | dict.fromkeys("【〔〖", "[")
+    | dict.fromkeys("】〕〗", "]")
+    | dict.fromkeys("\u2800\u1680", " ")
+    | {"…": "...", "⁄": "/"}
+)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});?")
+_BACKSLASHES = re.compile(r"\\{2,}")
+_ESCAPED_SPACE = re.compile(r"\\[nrt](?![a-zA-Z])|\\[nr](?=[A-Z@#])")
+_ESCAPED_MARK = re.compile(r"\\(?=[\"'/#@&]|$)")
+_URL = re.compile(
+    r"(?:\b(?:https?|ftp)\s?:\s?//\s?|\bwww\.)[^\s<>\"" + _CJK + r"]*"
+    r"|\b(?:pic\.twitter\.com|t\.co|bit\.ly|youtu\.be)/[^\s<>\"" + _CJK + r"]*"
+    r"|\burl_\d+\b|\[(?:url|link)\]|<url>",
+    re.IGNORECASE,
+)
+_MENTION = re.compile(
+    rf"(?:(?<![\w@/])|(?<=[{_CJK}]))@\s?[\w\-]{{1,50}}|@(?=[{_CJK}])[\w\-]{{1,50}}"
+    r"|\[(?:user|mention)\]|<user>",
+    re.IGNORECASE,
+)
+_HASH = re.compile(r"#+(?=[\w#\[\"])|(?<=[\w\]\"!?.])#+")
+_LOST_EMOJI = re.compile(r"\?{2,}")
+_DOTS = re.compile(r"\.(?:\s?\.)+")
+_DASHES = re.compile(r"-{2,}")
+_SINGLES = re.compile(r"''+")
+_CLITIC = re.compile(r"(?<=[a-zA-Z]) (?=(?:n't|'(?:s|re|ve|ll|d|m))\b)", re.IGNORECASE)
+_SPACE_BEFORE = re.compile(r" +(?=[.,!?;:)\]}%])|(?<=[(\[{]) +")
+_CJK_SPACE = re.compile(f"(?<=[{_CJK},.!?;:]) +(?=[{_CJK}])|(?<=[{_CJK}]) +(?=[{_CJK},.!?;:])")
+_EDGE = r"\s\"'.,!?;:\-|>~*"
+_FRONT = re.compile(rf"^(?:[{_EDGE}]|(?:rt\s+(?=@user)|@user|http)(?![\w-]))+", re.IGNORECASE)
+_BACK = re.compile(rf"(?:[{_EDGE}]|(?<![\w-])(?:via\s+)?@user|(?<![\w-])http)+$")
+_WORD = re.compile(f"[{_CJK}\uac00-\ud7a3]|[^\\W\\d_{_CJK}\uac00-\ud7a3]+(?:'[a-z]+)?|\\d+")
+
+# Letters that look Latin but are Cyrillic, Greek or Armenian; mapped only inside a word that has
+# Latin letters too, so that text in those scripts is left alone.
+_LOOKALIKES = str.maketrans(
+    "аеорсухіјѕһԁԛԝүАВЕКМНОРСТУХІЈЅɑοανρυτικχΑΒΕΖΗΙΚΜΝΟΡΤΥΧօսհոց",
+    "aeopcyxijshdqwyABEKMHOPCTYXIJSaoavputikxABEZHIKMNOPTYXouhng",
+)
+_MIXED_WORD = re.compile(r"\w*(?:[a-zA-Z][\u0370-\u058f\u0251]|[\u0370-\u058f\u0251][a-zA-Z])\w*")
+_HAS_LOOKALIKE = re.compile("[\u0370-\u058f\u0251]")
+
+
+def normalise(text: str) -> str:
+    r"""Return `text` as every model of this version sees it: one line, in one Unicode form.
+
+    In this order: characters past `MAX_RAW_CHARS` are cut; surrogate pairs joined, lone ones
+    dropped; HTML entities and JSON escapes decoded; invisible and bidi characters dropped, piles of
+    combining marks cut to three; NFKC; quotes, dashes, brackets and CJK full stops mapped to ASCII;
+    Latin look-alikes inside Latin words mapped back; links → "http", @names → "@user", the signs of
+    hashtags dropped (their words stay); runs of "??" (lost emoji) dropped; spaces collapsed, and
+    removed before punctuation and between Chinese characters; links, @names, quotes and punctuation
+    at both ends dropped, as they address or frame a post; cut to `MAX_CHARS`.
+
+    Nothing of case, numbers, emoji or wording is changed. Idempotent, but for nested entities.
+
+    >>> normalise('@ann  “so good” &amp; cheap … https://t.co/x #win')
+    'so good" & cheap... http win'
+    """
+    text = _decode(text[:MAX_RAW_CHARS])
+    text = _INVISIBLE.sub("", text).replace("`", "'")
+    ascii_only = text.isascii()
+    if not ascii_only:
+        text = unicodedata.normalize("NFKC", _MANY_MARKS.sub(r"\1", text)).translate(_PUNCTUATION)
+        if _HAS_LOOKALIKE.search(text):
+            text = _MIXED_WORD.sub(lambda word: word[0].translate(_LOOKALIKES), text)
+    if "#" in text:
+        text = _HASH.sub(" ", text)
+    text = _URL.sub(f" {URL} ", text)
+    if "@" in text or "[" in text or "<" in text:
+        text = _MENTION.sub(f" {MENTION} ", text)
+    text = " ".join(_LOST_EMOJI.sub(" ", text).split())
+    text = _SINGLES.sub('"', _DASHES.sub("-", _DOTS.sub("...", text)))
+    text = _SPACE_BEFORE.sub("", _CLITIC.sub("", text))
+    if not ascii_only:
+        text = _CJK_SPACE.sub("", text)
+    return _BACK.sub("", _FRONT.sub("", text)[:MAX_CHARS])
+
+
+def _decode(text: str) -> str:
+    """Undo surrogates, HTML entities and JSON escapes."""
+    if not text.isascii():
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    for _ in range(3):
+        if "&" not in text or not _ENTITY.search(text):
+            break
+        text = html.unescape(text)
+    if "\\" in text:
+        text = _BACKSLASHES.sub(r"\\", text)
+        text = _ESCAPED_MARK.sub("", _ESCAPED_SPACE.sub(" ", text))
+    return text
+
+
+def n_words(normalised: str) -> int:
+    """Count the words of a normalised text; links, @names and emoji are none.
+
+    A Chinese, Japanese or Korean character counts as one word.
+
+    >>> n_words("http so good"), n_words("好用"), n_words("@user 😀")
+    (2, 2, 0)
+    """
+    if URL in normalised or MENTION in normalised:
+        normalised = re.sub(r"(?<![\w-])(?:http|@user)(?![\w-])", " ", normalised)
+    return sum(1 for _ in _WORD.finditer(normalised))
+
+
+def is_clipped(text: str) -> bool:
+    """Tell whether `normalise` had to cut `text`."""
+    return len(text) > MAX_RAW_CHARS
+
+
+def coerce(texts: Iterable[Any], *, start: int = 0) -> Iterator[str | None]:
+    """Yield each text as a str, and a missing one (None, NaN, pandas.NA, NaT) as None.
+
+    Args:
+        texts: list, generator, numpy array, pandas or polars Series, `datasets` column …
+        start: position of the first text, for messages.
+
+    Raises:
+        InvalidInput: at the first text that is neither a str nor missing, with its position.
+
+    >>> list(coerce(["a", None, float("nan")]))
+    ['a', None, None]
+    """
+    for position, text in enumerate(_stream(texts), start):
+        if isinstance(text, str):
+            yield str(text)
+        elif is_missing(text):
+            yield None
+        else:
+            raise InvalidInput(
+                f"text {position}: expected str or a missing value, got {type(text).__name__}",
+                position=position,
+            )
+
+
+def _stream(texts: Any) -> Iterator[Any]:
+    """Refuse what would iterate, but not over posts in an order: bytes, mappings, sets, tables."""
+    odd = isinstance(texts, (bytes, bytearray, memoryview, Mapping, Set)) or hasattr(
+        texts, "columns"
+    )
+    if not odd:
+        try:
+            return iter(texts)
+        except TypeError:
+            pass
+    raise InvalidInput(
+        f"expected a str or an iterable of str, got {type(texts).__name__}; "
+        "pass a list, a Series or a column"
+    )
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether `value` stands for no text: None, a NaN, pandas.NA or NaT.
+
+    >>> [is_missing(v) for v in (None, float("nan"), "", 0)]
+    [True, True, False, False]
+    """
+    if value is None:
+        return True
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and value != value
