@@ -1,0 +1,68 @@
+"""The rule that turns scores into verdicts; it knows nothing of models, files or threads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdetect.calibration import Calibration
+from textdetect.text import n_words
+from textdetect.types import Scores
+
+MIN_WORDS: Final = 4
+"""Fewer words than this (a Chinese character counts as one) can't carry a verdict."""
+
+
+def judge(
+    texts: Sequence[str],
+    scores: Scores,
+    languages: Sequence[str],
+    *,
+    calibration: Calibration,
+    listed: Collection[str],
+    max_fpr: float,
+) -> dict[str, NDArray[Any]]:
+    """Return the fields of `Verdict` as columns, shape (n,) each.
+
+    The reason is the first that holds of empty, too_short, unsupported_language and
+    too_few_calibration; a post without one is flagged where p ≤ `max_fpr`; one that is neither
+    flagged nor below one half in probability is inconclusive.
+
+    Args:
+        texts: as the model saw them; only their words are counted.
+        scores: of those texts; NaN logit = empty.
+        languages: of each.
+        listed: languages that the model answers for.
+    """
+    p_value, floor = calibration.p_values(scores.logits, scores.n_tokens, languages)
+    probability = calibration.probabilities(scores.logits)
+    reason = np.full(len(texts), None, dtype=object)
+    for i, text in enumerate(texts):
+        if np.isnan(scores.logits[i]):
+            reason[i] = "empty"
+        elif n_words(text) < MIN_WORDS:
+            reason[i] = "too_short"
+        elif languages[i] not in listed:
+            reason[i] = "unsupported_language"
+        elif not floor[i] <= max_fpr:
+            reason[i] = "too_few_calibration"
+    sure = np.array([why is None for why in reason], dtype=np.bool_)
+    flagged = sure & (p_value <= max_fpr)
+    label = np.full(len(texts), "uncertain", dtype=object)
+    label[flagged] = "machine"
+    label[sure & ~flagged & (probability < 0.5)] = "human"
+    reason[sure & (label == "uncertain")] = "inconclusive"
+    return {
+        "label": label,
+        "probability": probability,
+        "logit": scores.logits,
+        "p_value": p_value,
+        "flagged": flagged,
+        "language": np.array(languages, dtype=object),
+        "reason": reason,
+        "n_tokens": scores.n_tokens,
+        "truncated": scores.truncated,
+    }
