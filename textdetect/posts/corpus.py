@@ -1,0 +1,138 @@
+"""Labelled posts in memory, read from Parquet, csv or jsonl; it does not know what they are for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from textdetect.errors import DataError
+
+COLUMNS: Final[dict[str, pa.DataType]] = {
+    "text": pa.string(),
+    "label": pa.int8(),
+    "language": pa.string(),
+    "domain": pa.string(),
+    "generator": pa.string(),
+    "source": pa.string(),
+    "split": pa.string(),
+    "account": pa.string(),
+    "group": pa.string(),
+    "kind": pa.string(),
+}
+"""The columns of labelled posts: label 0 human, 1 machine; kind human, machine, assisted ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posts:
+    """Labelled posts as columns.
+
+    Attributes:
+        table: the columns of `COLUMNS`; a missing one is null throughout.
+    """
+
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def texts(self) -> list[str | None]:
+        """The texts, None where missing."""
+        texts: list[str | None] = self.table["text"].to_pylist()
+        return texts
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """0 human, 1 machine; shape (n,)."""
+        return np.asarray(self.table["label"].to_numpy(), dtype=np.int64)
+
+    def column(self, name: str) -> NDArray[np.object_]:
+        """A column as an object array of str, "" where missing; shape (n,)."""
+        filled = pc.fill_null(self.table[name], "")
+        return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=object)
+
+    def take(self, rows: NDArray[Any] | Sequence[int]) -> Posts:
+        """Return the posts at `rows`: positions, or a boolean mask of shape (n,)."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Posts(self.table.take(pa.array(rows, type=pa.int64())))
+
+
+def load_posts(path: str | os.PathLike[str], *, sources: Sequence[str] = ()) -> Posts:
+    """Read labelled posts from a file, or from every Parquet file of a folder.
+
+    Args:
+        path: a .parquet, .csv, .tsv or .jsonl file with the columns `text` and `label` (and any of
+            `COLUMNS`), or a folder of Parquet files, one a source.
+        sources: in a folder, only the files of these names.
+
+    Raises:
+        DataError: nothing there, a source without a file, no text or label column, a label that is
+            neither 0 nor 1.
+    """
+    path = Path(path)
+    if path.is_dir():
+        names = list(sources) or sorted(file.stem for file in path.glob("*.parquet"))
+        files = [path / f"{name}.parquet" for name in names]
+        if not files:
+            raise DataError(f"no Parquet file in the folder {path}")
+    else:
+        files = [path]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise DataError(f"not found in {path if path.is_dir() else path.parent}: {missing[0]}")
+    return Posts(pa.concat_tables([_load_file(file) for file in files]).combine_chunks())
+
+
+def _load_file(file: Path) -> pa.Table:
+    try:
+        if file.suffix == ".parquet":
+            table = pa.parquet.read_table(file)
+        elif file.suffix in (".csv", ".tsv"):
+            table = pa.csv.read_csv(
+                file,
+                parse_options=pa.csv.ParseOptions(
+                    delimiter="\t" if file.suffix == ".tsv" else ",", newlines_in_values=True
+                ),
+                convert_options=pa.csv.ConvertOptions(
+                    column_types={k: v for k, v in COLUMNS.items() if k != "label"},
+                    strings_can_be_null=False,
+                ),
+            )
+        elif file.suffix in (".jsonl", ".ndjson"):
+            table = pa.json.read_json(file)
+        else:
+            raise DataError(f"{file.name}: expected .parquet, .csv, .tsv or .jsonl")
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"cannot read {file.name}: {error}") from error
+    for name in ("text", "label"):
+        if name not in table.column_names:
+            raise DataError(f"{file.name}: no column {name!r} among {table.column_names}")
+    columns = {}
+    for name, dtype in COLUMNS.items():
+        if name in table.column_names:
+            columns[name] = table[name].cast(dtype)
+        else:
+            filler = file.stem if name == "source" else None
+            columns[name] = pa.array([filler] * table.num_rows, type=dtype)
+    table = pa.table(columns)
+    wrong = pc.invert(pc.is_in(table["label"], value_set=pa.array([0, 1], type=pa.int8())))
+    if pc.any(wrong).as_py():
+        raise DataError(f"{file.name}: labels must be 0 (human) or 1 (machine)")
+    if table["kind"].null_count:
+        kind = pc.if_else(pc.equal(table["label"], 1), "machine", "human")
+        table = table.set_column(
+            table.column_names.index("kind"), "kind", pc.fill_null(table["kind"], kind)
+        )
+    return table

@@ -1,0 +1,169 @@
+"""Leakage-safe parts: near-duplicates to one, then whole accounts and groups to one part.
+
+Every draw is a hash of the seed and of what is drawn, so that a post's part depends neither on the
+order of the rows nor, but for which of two near-duplicates stays, on which other sources are there.
+It knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import defaultdict
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from textdetect._optional import require
+from textdetect.config import DataConfig
+from textdetect.posts.corpus import Posts
+from textdetect.text import normalise
+
+PARTS: Final = ("train", "calibration", "select", "report")
+DROPPED: Final = "duplicate"
+_N_PERM: Final = 64
+_MAX_SHINGLES: Final = 256
+_COARSE_GROUP: Final = 200
+_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which part each post is in.
+
+    Attributes:
+        part: object array, shape (n,): one of `PARTS`, or "duplicate".
+        normalised: the normalised texts, in the order of the posts.
+    """
+
+    part: NDArray[np.object_]
+    normalised: list[str]
+
+
+def draw(seed: int, *what: str) -> float:
+    """Draw a number in [0, 1) that depends on the seed and on `what` alone.
+
+    >>> draw(0, "a") == draw(0, "a"), draw(0, "a") == draw(1, "a")
+    (True, False)
+    """
+    digest = blake2b("\x1f".join((str(seed), *what)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2.0**64
+
+
+def split(posts: Posts, config: DataConfig, *, seed: int, progress: bool = False) -> Split:
+    """Assign every post to train, calibration, select, report or "duplicate".
+
+    Of posts whose word 3-grams overlap by `near_duplicate` or more, one stays: the one of a source
+    whose own split stands and that is not for training, else a human one, else the first by hash.
+    What stays is split by account where there is one, else by group (groups of more than 200
+    posts are scenarios, not ties, and are ignored). Half of the human accounts with at least three
+    posts go to calibration whole. Evaluation-only sources go to select and report only.
+    """
+    normalised = [
+        normalise(text or "") for text in tqdm(posts.texts, "normalise", disable=not progress)
+    ]
+    source, own = posts.column("source"), posts.column("split")
+    stands = np.isin(source, list(config.own_split)) & (own != "")
+    heldout = stands & (own != "train")
+    rank = np.array([draw(seed, "keep", text) for text in normalised])
+    rank += np.where(heldout, 0.0, np.where(posts.labels == 0, 1.0, 2.0))
+    keep = _keep(normalised, rank, config.near_duplicate, progress=progress)
+    units = _units(posts, normalised, stands)
+    part = np.empty(len(posts), dtype=object)
+    reserved = _reserved_accounts(posts, keep & ~stands, seed)
+    bounds = np.cumsum(config.parts)
+    for row, unit in enumerate(units):
+        if not keep[row]:
+            part[row] = DROPPED
+        elif stands[row]:
+            part[row] = "train" if own[row] == "train" else "report"
+        elif unit in reserved:
+            part[row] = reserved[unit]
+        else:
+            place = draw(seed, "part", unit) * bounds[-1]
+            part[row] = PARTS[min(int(np.searchsorted(bounds, place, side="right")), 3)]
+    only = np.isin(source, list(config.evaluation_only)) & keep
+    part[only] = [
+        "select" if draw(seed, "only", normalised[i]) < 0.3 else "report"
+        for i in np.flatnonzero(only)
+    ]
+    return Split(part, normalised)
+
+
+def _units(posts: Posts, normalised: list[str], stands: NDArray[np.bool_]) -> list[str]:
+    """Name, for each post, the unit that must not be torn: its account, group or text."""
+    source, account, group = (posts.column(name) for name in ("source", "account", "group"))
+    sizes: dict[tuple[str, str], int] = defaultdict(int)
+    for pair in zip(source, group, strict=True):
+        sizes[pair] += 1
+    paired: dict[str, str] = {}
+    for s, a, g in zip(source, account, group, strict=True):
+        if g and a and sizes[s, g] <= _COARSE_GROUP:
+            paired.setdefault(g, f"account:{s}:{a}")
+    units = []
+    for row, (s, a, g) in enumerate(zip(source, account, group, strict=True)):
+        fine = g and sizes[s, g] <= _COARSE_GROUP
+        if a and not stands[row]:
+            units.append(f"account:{s}:{a}")
+        elif fine:
+            units.append(paired.get(g, f"group:{g}"))
+        else:
+            units.append(f"text:{normalised[row]}")
+    return units
+
+
+def _reserved_accounts(posts: Posts, usable: NDArray[np.bool_], seed: int) -> dict[str, str]:
+    """Put half of the human accounts with ≥ 3 posts into calibration, the others elsewhere."""
+    counts: dict[str, int] = defaultdict(int)
+    source, account = posts.column("source"), posts.column("account")
+    for row in np.flatnonzero(usable & (account != "") & (posts.labels == 0)):
+        counts[f"account:{source[row]}:{account[row]}"] += 1
+    rest = ("train", "train", "select", "report")
+    return {
+        unit: "calibration"
+        if draw(seed, "reserve", unit) < 0.5
+        else rest[int(4 * draw(seed, "rest", unit))]
+        for unit, n in counts.items()
+        if n >= 3
+    }
+
+
+def _shingles(text: str) -> NDArray[np.uint64]:
+    words = _WORDS.findall(text.lower())[: _MAX_SHINGLES + 2]
+    grams = {" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
+    return np.array([zlib.crc32(gram.encode()) for gram in sorted(grams)], dtype=np.uint64)
+
+
+def _keep(
+    texts: list[str], rank: NDArray[np.float64], threshold: float, *, progress: bool
+) -> NDArray[np.bool_]:
+    """Keep one of each set of near-duplicates: the first by rank that resembles no kept one."""
+    datasketch = require("datasketch", extra="train")
+    lsh = datasketch.MinHashLSH(threshold=threshold, num_perm=_N_PERM)
+    blank = datasketch.MinHash(num_perm=_N_PERM, seed=1, hashfunc=int)
+    kept: dict[int, NDArray[np.uint64]] = {}
+    exact: set[str] = set()
+    keep = np.zeros(len(texts), dtype=np.bool_)
+    for row in tqdm(np.argsort(rank, kind="stable"), "near-duplicates", disable=not progress):
+        text = texts[row]
+        if not text or text in exact:
+            continue
+        exact.add(text)
+        shingles = _shingles(text)
+        sketch = blank.copy()
+        sketch.update_batch(shingles.tolist())
+        if any(_jaccard(shingles, kept[other]) >= threshold for other in lsh.query(sketch)):
+            continue
+        lsh.insert(int(row), sketch, check_duplication=False)
+        kept[int(row)] = shingles
+        keep[row] = True
+    return keep
+
+
+def _jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
+    shared = len(np.intersect1d(a, b, assume_unique=False))
+    return shared / max(1, len(np.union1d(a, b)))
