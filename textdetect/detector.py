@@ -1,0 +1,466 @@
+"""Detector: texts → verdicts. It knows nothing of files, training or the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from textdetect._optional import require
+from textdetect.calibration import Calibration, fit_temperature
+from textdetect.checkpoint import (
+    Checkpoint,
+    Manifest,
+    calibration_file,
+    find_folder,
+    open_checkpoint,
+    write_calibration,
+    write_manifest,
+)
+from textdetect.errors import InvalidInput, NotCalibrated, TooFewCalibration
+from textdetect.judgement import judge
+from textdetect.language import UNDETERMINED, identify
+from textdetect.runtimes.protocol import Runtime
+from textdetect.text import coerce, is_clipped, normalise
+from textdetect.types import Scores, Verdict, Verdicts
+
+RuntimeName = Literal["auto", "onnx", "hf"]
+
+WINDOW: Final = 2_048
+"""Texts that are sorted by length and scored together."""
+
+
+class Detector:
+    """A detector of machine-written posts.
+
+    Make one with `Detector.from_pretrained()`; the constructor takes the parts, for tests and for
+    runtimes of your own.
+
+    Args:
+        runtime: texts → logits.
+        calibration: logits → p-values; None gives scores without verdicts.
+        languages: ISO 639-1 codes that the model answers for; empty: any that has calibration.
+        name, version: the model's.
+        normalised: whether the model was trained on normalised text.
+
+    >>> from textdetect.runtimes import StubRuntime
+    >>> humans = [f"a human post number {i}" for i in range(99)]
+    >>> detector = Detector(StubRuntime(len)).calibrate(humans)
+    >>> detector.predict("this is an unusually long text, is it?", max_fpr=0.1).label
+    'machine'
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        calibration: Calibration | None = None,
+        languages: Sequence[str] = (),
+        name: str = "custom",
+        version: str = "0",
+        normalised: bool = True,
+    ) -> None:
+        if calibration is not None:
+            calibration.check(fingerprint=runtime.fingerprint, numerics=runtime.numerics)
+        self.runtime = runtime
+        self.calibration = calibration
+        self.languages = tuple(languages)
+        self.name = name
+        self.version = version
+        self._normalised = normalised
+        self._checkpoint: Checkpoint | None = None
+        self._options: dict[str, Any] = {}
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | os.PathLike[str] = "default",
+        *,
+        runtime: RuntimeName = "auto",
+        device: str | None = None,
+        revision: str | None = None,
+        machine_label: str | int | None = None,
+    ) -> Detector:
+        """Load a detector: the embedded one by default, offline and without torch.
+
+        Args:
+            model: an embedded name, a folder, or a hub id.
+            runtime: "onnx" (onnxruntime), "hf" (transformers + torch), or "auto": onnx for a
+                checkpoint of ours on the processor, hf otherwise.
+            device: for "hf": "cpu", "cuda" …
+            revision: of a hub id.
+            machine_label: the class of someone else's model that means machine-written.
+
+        Raises:
+            CheckpointError: the folder is not there, damaged, unsafe or of another version.
+            MissingDependency: "hf" without the extra `train`.
+            InvalidInput: an option that cannot be.
+
+        >>> Detector.from_pretrained().languages[:1]
+        ('en',)
+        """
+        if runtime not in ("auto", "onnx", "hf"):
+            raise InvalidInput(f"runtime: expected 'auto', 'onnx' or 'hf', got {runtime!r}")
+        checkpoint = open_checkpoint(find_folder(model, revision=revision))
+        engine: Runtime
+        if runtime == "onnx" or (
+            runtime == "auto" and checkpoint.manifest and device in (None, "cpu")
+        ):
+            if device not in (None, "cpu"):
+                raise InvalidInput(f"runtime='onnx' runs on the processor, not on {device!r}")
+            from textdetect.runtimes.onnx import OnnxRuntime
+
+            engine = OnnxRuntime(checkpoint)
+        else:
+            from textdetect.runtimes.hf import HfRuntime
+
+            engine = HfRuntime(checkpoint, device=device, machine_label=machine_label)
+        manifest = checkpoint.manifest
+        detector = cls(
+            engine,
+            calibration=_calibration(checkpoint, engine.numerics),
+            languages=manifest.languages if manifest else (),
+            name=manifest.name if manifest else checkpoint.folder.name,
+            version=manifest.version if manifest else "",
+            normalised=manifest is not None,
+        )
+        detector._checkpoint = checkpoint
+        detector._options = {"runtime": runtime, "device": device, "machine_label": machine_label}
+        return detector
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that makes a logit: weights, tokenizer, normalisation, max_length."""
+        return self.runtime.fingerprint
+
+    def logits(self, texts: Iterable[Any]) -> NDArray[np.float64]:
+        """Score texts without a verdict: float64, shape (n,), higher = more machine-like.
+
+        An empty text gets NaN. Raises `InvalidInput` at what is neither str nor missing.
+        """
+        return self.score(texts)[0].logits
+
+    def score(
+        self, texts: Iterable[Any], *, language: str | Sequence[str | None] | None = None
+    ) -> tuple[Scores, list[str]]:
+        """Score texts without a verdict: logits, tokens and truncation, and their languages.
+
+        This is what a calibration is fitted on. Arguments and errors as in `predict`.
+        """
+        if isinstance(texts, str):
+            raise InvalidInput("expected many texts; for one, pass [text]")
+        parts: list[Scores] = []
+        codes: list[str] = []
+        for prepared in self._windows(texts):
+            start = len(codes)
+            each = (
+                language
+                if language is None or isinstance(language, str)
+                else language[start : start + len(prepared)]
+            )
+            parts.append(self._score(prepared))
+            codes += self._languages(prepared, each)
+        columns = {
+            name: np.concatenate([getattr(part, name) for part in parts] or [np.empty(0, dtype)])
+            for name, dtype in (
+                ("logits", np.float64),
+                ("n_tokens", np.int64),
+                ("truncated", np.bool_),
+            )
+        }
+        return Scores(**columns), codes
+
+    @overload
+    def predict(
+        self,
+        texts: str,
+        *,
+        max_fpr: float = ...,
+        language: str | None = ...,
+        progress: bool | None = ...,
+    ) -> Verdict: ...
+    @overload
+    def predict(
+        self,
+        texts: Iterable[Any],
+        *,
+        max_fpr: float = ...,
+        language: str | Sequence[str | None] | None = ...,
+        progress: bool | None = ...,
+    ) -> Verdicts: ...
+    def predict(
+        self,
+        texts: str | Iterable[Any],
+        *,
+        max_fpr: float = 0.01,
+        language: str | Sequence[str | None] | None = None,
+        progress: bool | None = None,
+    ) -> Verdict | Verdicts:
+        """Judge posts: one str gives a `Verdict`, an iterable gives `Verdicts`, in its order.
+
+        Args:
+            texts: str, or an iterable of str and missing values (None, NaN), which are empty posts.
+            max_fpr: share of human posts that may be flagged, in (0, 1).
+            language: ISO 639-1 code that replaces identification, for all or (a sequence with a
+                code or None) for each.
+            progress: show a bar; None: on a terminal, for more than a few seconds of work.
+
+        Raises:
+            InvalidInput: a text that is neither str nor missing (with its position), `max_fpr`
+                outside (0, 1), languages of another length.
+            NotCalibrated: the model gives scores only.
+            TooFewCalibration: no stratum supports this `max_fpr`.
+        """
+        if isinstance(texts, str):
+            if language is not None and not isinstance(language, str):
+                raise InvalidInput("language: expected one code for one text")
+            return next(self._judge([texts], max_fpr, language, progress=False))[0]
+        parts = list(self._judge(texts, max_fpr, language, progress=progress))
+        if not parts:
+            self._check_rate(max_fpr)
+            return Verdicts.from_list([], max_fpr=max_fpr, **self._origin())
+        columns = {
+            name: np.concatenate([part.columns()[name] for part in parts])
+            for name in parts[0].columns()
+        }
+        return Verdicts(columns, max_fpr=max_fpr, **self._origin())
+
+    def predict_iter(
+        self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: str | None = None
+    ) -> Iterator[Verdict]:
+        """Judge an endless stream in flat memory; verdicts come in the order of the texts."""
+        for verdicts in self._judge(texts, max_fpr, language, progress=False):
+            yield from verdicts
+
+    def __call__(
+        self, texts: str | Iterable[Any], *, max_fpr: float = 0.01
+    ) -> list[dict[str, Any]]:
+        """Answer as a transformers pipeline does: [{"label", "score"}], one a text.
+
+        The score is the probability of the label given. A calibrated model says "uncertain" as
+        `predict` does, with the probability of machine; an empty text has NaN. A model without a
+        calibration says what is likelier.
+        """
+        several: Iterable[Any] = [texts] if isinstance(texts, str) else texts
+        if self.calibration is None:
+            probabilities = 1 / (1 + np.exp(-np.clip(self.logits(several), -700, 700)))
+            labels = [
+                "uncertain" if p != p else "machine" if p >= 0.5 else "human" for p in probabilities
+            ]
+        else:
+            verdicts = self.predict(several, max_fpr=max_fpr)
+            probabilities, labels = verdicts.probability, list(verdicts.label)
+        return [
+            {"label": str(label), "score": float(1 - p if label == "human" else p)}
+            for label, p in zip(labels, probabilities, strict=True)
+        ]
+
+    def calibrate(
+        self,
+        humans: Iterable[Any],
+        *,
+        labelled: tuple[Iterable[Any], Sequence[int]] | None = None,
+        panels: Sequence[str] | None = None,
+        languages: Sequence[str | None] | None = None,
+        delta: float = 0.05,
+        min_panel: int = 150,
+        min_stratum: int = 1_000,
+    ) -> Detector:
+        """Return this detector with p-values fitted on human posts of your own.
+
+        Args:
+            humans: posts that people wrote, never used in training; 600 or more of a language
+                support max_fpr=0.01.
+            labelled: (texts, labels 0 human / 1 machine) refits the temperature; otherwise the old
+                one is kept, and marked so.
+            panels: the source or genre of each human post.
+            languages: of each human post; None identifies it, as prediction will.
+            delta, min_panel, min_stratum: see `Calibration` and `CalibrationConfig`.
+
+        Raises:
+            InvalidInput: no human post, or columns of different lengths.
+        """
+        texts = list(coerce(humans))
+        scores, codes = self.score(texts, language=languages)
+        old = self.calibration
+        temperature = old.temperature if old and old.temperature_fitted else None
+        if labelled is not None:
+            temperature = fit_temperature(self.logits(labelled[0]), labelled[1])
+        calibration = Calibration.fit(
+            scores.logits,
+            scores.n_tokens,
+            codes,
+            ["all"] * len(texts) if panels is None else panels,
+            fingerprint=self.fingerprint,
+            numerics=self.runtime.numerics,
+            temperature=temperature,
+            delta=delta,
+            min_panel=min_panel,
+            min_stratum=min_stratum,
+        )
+        if labelled is None:
+            calibration = dataclasses.replace(calibration, temperature_fitted=False)
+        return self._with(calibration)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the checkpoint, with this detector's calibration, to a folder that loads again.
+
+        Raises:
+            InvalidInput: the detector was not loaded from a checkpoint of ours.
+        """
+        if self._checkpoint is None or self._checkpoint.manifest is None:
+            raise InvalidInput(
+                "only a detector that was loaded from a textdetect folder can be saved"
+            )
+        source, out = self._checkpoint.folder, Path(folder)
+        if out.resolve() != source.resolve():
+            shutil.copytree(source, out, dirs_exist_ok=True)
+        if self.calibration is not None:
+            write_calibration(out, self.calibration)
+        write_manifest(out, self._checkpoint.manifest)
+        return out
+
+    def push_to_hub(self, repo_id: str, *, private: bool = True) -> str:
+        """Upload the checkpoint to a model hub and return its address (needs the extra `train`)."""
+        import tempfile
+
+        hub = require("huggingface_hub", extra="train").HfApi()
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            hub.create_repo(repo_id, private=private, exist_ok=True)
+            return str(hub.upload_folder(repo_id=repo_id, folder_path=folder))
+
+    def __repr__(self) -> str:
+        return f"Detector({self.name!r} {self.version}, {self.runtime.numerics})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if self._checkpoint is not None:
+            del state["runtime"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "runtime" not in state:
+            loaded = type(self).from_pretrained(state["_checkpoint"].folder, **state["_options"])
+            self.runtime = loaded.runtime
+
+    def _with(self, calibration: Calibration) -> Detector:
+        other: Detector = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, calibration=calibration)
+        return other
+
+    def _origin(self) -> dict[str, str]:
+        return {
+            "model": self.name,
+            "version": self.version,
+            "fingerprint": self.fingerprint,
+            "numerics": self.runtime.numerics,
+        }
+
+    def _check_rate(self, max_fpr: float) -> Calibration:
+        if not isinstance(max_fpr, (int, float)) or not 0 < max_fpr < 1:
+            raise InvalidInput(f"max_fpr: expected a share between 0 and 1, got {max_fpr!r}")
+        if self.calibration is None:
+            raise NotCalibrated(
+                f"{self.name} has no calibration for {self.runtime.numerics}: logits() and calling "
+                "it work, verdicts need human posts: detector.calibrate(humans), or "
+                "textdetect calibrate MODEL --human FILE"
+            )
+        if max_fpr < self.calibration.smallest:
+            raise TooFewCalibration(
+                f"max_fpr={max_fpr:g} is below {self.calibration.smallest:.2g}, the smallest rate "
+                "that this calibration supports; ask for a larger one, or calibrate with more posts"
+            )
+        return self.calibration
+
+    def _windows(self, texts: Iterable[Any]) -> Iterator[list[tuple[str, bool]]]:
+        """Yield the texts as (prepared, was cut), `WINDOW` at a time."""
+        stream = coerce(texts)
+        while window := [self._prepare(text) for text in islice(stream, WINDOW)]:
+            yield window
+
+    def _prepare(self, text: str | None) -> tuple[str, bool]:
+        text = text or ""
+        if self._normalised:
+            return normalise(text), is_clipped(text)
+        return text[:100_000].encode("utf-16", "surrogatepass").decode("utf-16", "replace"), False
+
+    def _score(self, prepared: Sequence[tuple[str, bool]]) -> Scores:
+        """Score the texts that hold anything; the others get NaN and no tokens."""
+        full = np.array([bool(text.strip()) for text, _ in prepared], dtype=np.bool_)
+        logits = np.full(len(prepared), np.nan)
+        n_tokens = np.zeros(len(prepared), dtype=np.int64)
+        truncated = np.array([cut for _, cut in prepared], dtype=np.bool_)
+        if full.any():
+            scores = self.runtime.run([text for text, _ in prepared if text.strip()])
+            logits[full], n_tokens[full] = scores.logits, scores.n_tokens
+            truncated[full] |= scores.truncated
+        return Scores(logits, n_tokens, truncated)
+
+    def _languages(
+        self, prepared: Sequence[tuple[str, bool]], given: str | Sequence[str | None] | None
+    ) -> list[str]:
+        expected = self.languages or (self.calibration.languages if self.calibration else ())
+        codes = [given] * len(prepared) if given is None or isinstance(given, str) else list(given)
+        return [
+            code or (identify(text, expected=expected) if text else UNDETERMINED)
+            for (text, _), code in zip(prepared, codes, strict=True)
+        ]
+
+    def _judge(
+        self,
+        texts: Iterable[Any],
+        max_fpr: float,
+        language: str | Sequence[str | None] | None,
+        *,
+        progress: bool | None,
+    ) -> Iterator[Verdicts]:
+        calibration = self._check_rate(max_fpr)
+        each = None if language is None or isinstance(language, str) else list(language)
+        total = len(texts) if isinstance(texts, Sized) else None
+        if each is not None and total is not None and len(each) != total:
+            raise InvalidInput(f"language: expected {total} codes, one a text, got {len(each)}")
+        hidden = None if progress is None else not progress
+        with tqdm(total=total, unit="post", delay=2, leave=False, disable=hidden) as bar:
+            done = 0
+            for prepared in self._windows(texts):
+                given = language if each is None else each[done : done + len(prepared)]
+                if each is not None and len(given or ()) != len(prepared):
+                    raise InvalidInput(f"language: more texts than the {len(each)} codes given")
+                yield self._verdicts(prepared, given, calibration, max_fpr)
+                done += len(prepared)
+                bar.update(len(prepared))
+
+    def _verdicts(
+        self,
+        prepared: Sequence[tuple[str, bool]],
+        given: str | Sequence[str | None] | None,
+        calibration: Calibration,
+        max_fpr: float,
+    ) -> Verdicts:
+        columns = judge(
+            [text for text, _ in prepared],
+            self._score(prepared),
+            self._languages(prepared, given),
+            calibration=calibration,
+            listed=self.languages or calibration.languages,
+            max_fpr=max_fpr,
+        )
+        return Verdicts(columns, max_fpr=max_fpr, **self._origin())
+
+
+def _calibration(checkpoint: Checkpoint, numerics: str) -> Calibration | None:
+    """Load the calibration of a numerics class, or None where there is none."""
+    manifest: Manifest | None = checkpoint.manifest
+    if manifest is None or calibration_file(numerics) not in manifest.files:
+        return None
+    return checkpoint.calibration(numerics)

@@ -1,0 +1,6 @@
+"""Engines that turn texts into logits, behind one small protocol."""
+
+from textdetect.runtimes.protocol import Runtime
+from textdetect.runtimes.stub import StubRuntime
+
+__all__ = ["Runtime", "StubRuntime"]

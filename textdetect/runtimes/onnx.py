@@ -1,0 +1,78 @@
+"""onnxruntime + tokenizers: the light runtime, without torch; it loads checkpoints of ours only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from textdetect.checkpoint import GRAPH, Checkpoint
+from textdetect.errors import InvalidInput, MissingFile
+from textdetect.runtimes.batching import batches, pad
+from textdetect.runtimes.host import available_cores
+from textdetect.types import Scores
+
+
+class OnnxRuntime:
+    """Run a checkpoint's ONNX graph in fp32 on the processor.
+
+    Args:
+        checkpoint: one of ours, with a graph.
+        threads: for one batch; None takes the cores that this process may use.
+    """
+
+    numerics = "onnxruntime-fp32"
+
+    def __init__(self, checkpoint: Checkpoint, *, threads: int | None = None) -> None:
+        graph = checkpoint.folder / GRAPH
+        if checkpoint.manifest is None or not graph.is_file():
+            raise MissingFile(
+                f"{checkpoint.folder.name} has no {GRAPH}; make one with: textdetect export "
+                f"{checkpoint.folder}, or load it with runtime='hf'"
+            )
+        self.fingerprint = checkpoint.fingerprint
+        self.max_length = checkpoint.manifest.max_length
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or available_cores()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            str(graph), options, providers=["CPUExecutionProvider"]
+        )
+        self._tokenizer = light_tokenizer(checkpoint.folder, self.max_length)
+        self._pad_id = int(checkpoint.config.get("pad_token_id") or 0)
+
+    def run(self, texts: Sequence[str]) -> Scores:
+        """Score normalised texts; see `Runtime`."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        ids = [encoding.ids for encoding in encodings]
+        special = self._tokenizer.num_special_tokens_to_add(False)
+        logits = np.empty(len(ids), dtype=np.float64)
+        for rows, width in batches([len(row) for row in ids], max_length=self.max_length):
+            input_ids, mask = pad(ids, rows, width, pad_id=self._pad_id)
+            feed = {"input_ids": input_ids, "attention_mask": mask}
+            (out,) = self._session.run(["logits"], feed)
+            logits[rows] = out[:, 1].astype(np.float64) - out[:, 0]
+        return Scores(
+            logits=logits,
+            n_tokens=np.array([len(row) - special for row in ids], dtype=np.int64),
+            truncated=np.array([bool(encoding.overflowing) for encoding in encodings], np.bool_),
+        )
+
+
+def light_tokenizer(folder: Path, max_length: int) -> Tokenizer:
+    """Load tokenizer.json with truncation at `max_length` and no padding."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise MissingFile(f"{folder.name} has no tokenizer.json (a fast tokenizer)")
+    try:
+        tokenizer = Tokenizer.from_str(json.dumps(json.loads(file.read_text(encoding="utf-8"))))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise InvalidInput(f"{folder.name}/tokenizer.json cannot be read") from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length)
+    return tokenizer
