@@ -1,0 +1,240 @@
+"""The tables that a model card stands on: by source, by generator, and by panel of humans.
+
+Each takes posts that were never trained on. It knows nothing of how they were set apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdetect._optional import require
+from textdetect.detector import Detector
+from textdetect.errors import InvalidInput
+from textdetect.evaluation.baselines import BagOfWords
+from textdetect.metrics import accuracy, auroc, tpr_at_fpr
+from textdetect.posts.corpus import Posts
+from textdetect.text import URL, normalise
+from textdetect.types import Verdicts
+
+_PLACEHOLDER = re.compile(rf"(?<![\w-]){URL}(?![\w-])")
+RATES: Final = (0.01, 0.05)
+"""The false-positive rates that the tables show."""
+Table = list[dict[str, Any]]
+
+
+def figures(
+    detector: Detector,
+    report: Posts,
+    *,
+    own_split: Collection[str] = (),
+    calibrated: Collection[str] = (),
+    baseline: BagOfWords | None = None,
+) -> dict[str, Table]:
+    """Measure a detector on the report part.
+
+    Args:
+        report: posts that neither trained nor calibrated it.
+        own_split: sources with a published split, which get a table of their own by generator.
+        calibrated: sources whose humans calibrated it; the panels of others are called transfer.
+        baseline: a fitted rival to put beside it.
+
+    Returns:
+        Tables, a list of rows each: "sources" (AUROC by source and language, ours and the
+        baseline's), one for each of `own_split`, and "humans" (see `human_panels`).
+    """
+    kind = report.column("kind")
+    classed = report.take(np.isin(kind, ("human", "machine")))
+    logits, verdicts = _score(detector, classed)
+    rival = (
+        None if baseline is None else baseline.score([normalise(t or "") for t in classed.texts])
+    )
+    tables = {"sources": _by_source(classed, logits, rival)}
+    for source in own_split:
+        rows = classed.column("source") == source
+        if rows.any() and len(set(classed.labels[rows])) == 2:
+            tables[source] = _by_generator(detector, classed.take(rows), logits[rows])
+    if verdicts is not None:
+        human = classed.labels == 0
+        tables["humans"] = human_panels(
+            classed.take(human), _rows(verdicts, human), calibrated=calibrated
+        )
+        tables["machines"] = _flagged_machines(classed.take(~human), _rows(verdicts, ~human))
+    return tables
+
+
+def human_panels(
+    humans: Posts,
+    verdicts: Verdicts,
+    *,
+    calibrated: Collection[str] = (),
+    rates: tuple[float, ...] = RATES,
+    min_panel: int = 500,
+) -> Table:
+    """Count the humans that are flagged, by panel (language × source), against the promise.
+
+    `p_0.01` is the one-sided exact binomial p-value of so many flags, were the rate kept; compare
+    it with 0.05 / number of panels (Bonferroni). A post without a verdict counts as not flagged,
+    and `answered` is the share that got one: `scored` counts posts that are long enough, in a
+    supported language and with enough calibration; `answered` leaves out the inconclusive too.
+
+    Args:
+        humans: posts that people wrote.
+        verdicts: on them, in their order, at the smallest of the rates.
+
+    Returns:
+        One row a panel: source, language, n, transfer (not among the calibrated sources), small
+        (n < `min_panel`), answered, scored, and flagged_… and p_… for each rate.
+    """
+    stats = require("scipy.stats", extra="train")
+    source, language = humans.column("source"), humans.column("language")
+    table: Table = []
+    for name, code in sorted(set(zip(source, language, strict=True))):
+        rows = (source == name) & (language == code)
+        n = int(rows.sum())
+        reasons = verdicts.reason[rows]
+        row: dict[str, Any] = {
+            "source": name,
+            "language": code,
+            "n": n,
+            "transfer": name not in calibrated,
+            "small": n < min_panel,
+            "answered": _share(np.array([why is None for why in reasons])),
+            "scored": _share(np.array([why in (None, "inconclusive") for why in reasons])),
+        }
+        for rate in rates:
+            flagged = int(_flagged(verdicts, rate)[rows].sum())
+            test = stats.binomtest(flagged, n, rate, alternative="greater")
+            row[f"flagged_{rate:g}"] = flagged
+            row[f"p_{rate:g}"] = float(test.pvalue)
+        table.append(row)
+    return table
+
+
+def _score(detector: Detector, posts: Posts) -> tuple[NDArray[np.float64], Verdicts | None]:
+    """Score posts once: p-values do not depend on the rate, so one set of verdicts serves all."""
+    if detector.calibration is None:
+        return detector.logits(posts.texts), None
+    rate = max(RATES[0], detector.calibration.smallest)
+    verdicts = detector.predict(posts.texts, max_fpr=rate, progress=None)
+    return verdicts.logit, verdicts
+
+
+def _flagged(verdicts: Verdicts, rate: float) -> NDArray[np.bool_]:
+    """Tell which posts `rate` flags, given verdicts at this rate or a smaller one."""
+    barred = np.isin(verdicts.reason.astype(str), ("empty", "too_short", "unsupported_language"))
+    return np.asarray(~barred & (verdicts.p_value <= rate), dtype=np.bool_)
+
+
+def _rows(verdicts: Verdicts, mask: NDArray[np.bool_]) -> Verdicts:
+    columns = {name: column[mask] for name, column in verdicts.columns().items()}
+    return Verdicts(columns, max_fpr=verdicts.max_fpr, **verdicts.origin)
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    return round(float(np.mean(mask)), 4) if len(mask) else float("nan")
+
+
+def _by_source(
+    posts: Posts, logits: NDArray[np.float64], rival: NDArray[np.float64] | None
+) -> Table:
+    source, language = posts.column("source"), posts.column("language")
+    table: Table = []
+    for name in sorted(set(source)):
+        for code in ["", *sorted(set(language[source == name]))]:
+            rows = (source == name) & np.isfinite(logits)
+            rows &= (language == code) if code else True
+            table.append(
+                {"source": name, "language": code or "all"} | _pair(posts, logits, rival, rows)
+            )
+    languages = [row for row in table if row["language"] != "all"]
+    alone = {
+        row["source"]
+        for row in languages
+        if sum(r["source"] == row["source"] for r in languages) == 1
+    }
+    return [row for row in table if row["language"] == "all" or row["source"] not in alone]
+
+
+def _pair(
+    posts: Posts,
+    logits: NDArray[np.float64],
+    rival: NDArray[np.float64] | None,
+    rows: NDArray[np.bool_],
+) -> dict[str, Any]:
+    labels = posts.labels[rows]
+    row: dict[str, Any] = {
+        "n_human": int(np.sum(labels == 0)),
+        "n_machine": int(np.sum(labels == 1)),
+    }
+    for name, scores in (("auroc", logits), ("auroc_bag_of_words", rival)):
+        both = scores is not None and len(set(labels)) == 2
+        row[name] = round(auroc(labels, scores[rows]), 4) if both and scores is not None else None
+    return row
+
+
+def _by_generator(detector: Detector, posts: Posts, logits: NDArray[np.float64]) -> Table:
+    """Accuracy at one half and AUROC: all, humans, each generator; with and without links."""
+    without = [_PLACEHOLDER.sub(" ", normalise(text or "")) for text in posts.texts]
+    bare = detector.logits(without)
+    generator, labels = posts.column("generator"), posts.labels
+    human = labels == 0
+    table: Table = []
+    for name in ["all", "human", *sorted(set(generator[~human]))]:
+        rows = np.ones(len(posts), np.bool_) if name == "all" else generator == name
+        rows = human if name == "human" else rows
+        row: dict[str, Any] = {"slice": name, "n": int(rows.sum())}
+        for suffix, scores in (("", logits), ("_no_links", bare)):
+            known = rows & np.isfinite(scores)
+            row[f"accuracy{suffix}"] = round(accuracy(labels[known], scores[known]), 4)
+            against = (rows | human) & np.isfinite(scores)
+            two = name != "human" and len(set(labels[against])) == 2
+            row[f"auroc{suffix}"] = (
+                round(auroc(labels[against], scores[against]), 4) if two else None
+            )
+        known = (rows | human) & np.isfinite(logits)
+        row["tpr_at_1%"] = (
+            None if name == "human" else round(tpr_at_fpr(labels[known], logits[known], 0.01), 4)
+        )
+        table.append(row)
+    return table
+
+
+def _flagged_machines(machines: Posts, verdicts: Verdicts) -> Table:
+    """Share of machine posts flagged, by source and language: what the promise costs in power."""
+    source, language = machines.column("source"), machines.column("language")
+    table: Table = []
+    for name, code in sorted(set(zip(source, language, strict=True))):
+        rows = (source == name) & (language == code)
+        shares = {f"flagged_{rate:g}": _share(_flagged(verdicts, rate)[rows]) for rate in RATES}
+        table.append({"source": name, "language": code, "n": int(rows.sum())} | shares)
+    return table
+
+
+def markdown(table: Table) -> str:
+    """Render a table as Markdown.
+
+    >>> print(markdown([{"a": 1, "b": None}]))
+    | a | b |
+    |---|---|
+    | 1 |  |
+    """
+    if not table:
+        raise InvalidInput("a table needs at least one row")
+    names = list(table[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    for row in table:
+        lines.append("| " + " | ".join(_cell(row.get(name)) for name in names) + " |")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

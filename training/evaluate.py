@@ -1,0 +1,31 @@
+"""Measure a run's checkpoint again on its report part, and print the tables.
+
+python training/evaluate.py runs/default --data FOLDER [--embedded]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from textdetect.config import TrainConfig, load_config
+from textdetect.evaluation.figures import markdown
+from textdetect.recipe import corpus_folder, remeasure
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("config", help="YAML file of the run, as configs/default.yaml")
+parser.add_argument("--model", default="default", help="embedded name or checkpoint folder")
+parser.add_argument("--data", help="folder of Parquet files, one a source (or TEXTDETECT_DATA)")
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    arguments = parser.parse_args()
+    config, _ = load_config(Path(arguments.config), TrainConfig)
+    tables = remeasure(arguments.model, config, corpus_folder(arguments.data))
+    for name, table in tables.items():
+        print(f"\n## {name}\n\n{markdown(table)}")
+
+
+if __name__ == "__main__":
+    main()
