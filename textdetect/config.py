@@ -29,6 +29,8 @@ class DataConfig:
         repeat: source → how many times its training posts are seen in an epoch.
         near_duplicate: Jaccard similarity of word 3-grams at which two posts are one, in (0, 1).
         crops: training posts are cut to one of these numbers of tokens, drawn at random.
+        drop_links: share of training posts that lose their links, and of those that lose their
+            @names, in [0, 1].
     """
 
     sources: tuple[str, ...] = ()
@@ -39,6 +41,7 @@ class DataConfig:
     repeat: dict[str, int] = field(default_factory=dict)
     near_duplicate: float = 0.8
     crops: tuple[int, ...] = ()
+    drop_links: float = 0.0
 
     def __post_init__(self) -> None:
         check(abs(sum(self.parts) - 1) < 1e-9, "data.parts", "shares that sum to 1", self.parts)
@@ -46,6 +49,8 @@ class DataConfig:
         check(self.max_rows > 0, "data.max_rows", "a positive number", self.max_rows)
         check(0 < self.near_duplicate < 1, "data.near_duplicate", "in (0, 1)", self.near_duplicate)
         check(all(crop > 2 for crop in self.crops), "data.crops", "more than 2 each", self.crops)
+        check(0 <= self.drop_links <= 1, "data.drop_links", "in [0, 1]", self.drop_links)
+        check(min(self.repeat.values(), default=1) > 0, "data.repeat", "at least 1", self.repeat)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +85,10 @@ class FinetuneConfig:
         check(self.batch_size > 0, "finetune.batch_size", "a positive number", self.batch_size)
         check(0 < self.learning_rate < 1, "finetune.learning_rate", "in (0, 1)", self.learning_rate)
         check(0 <= self.warmup < 1, "finetune.warmup", "in [0, 1)", self.warmup)
-        check(0 <= self.label_smoothing < 1, "finetune.label_smoothing", "in [0, 1)", self)
+        check(self.weight_decay >= 0, "finetune.weight_decay", "at least 0", self.weight_decay)
+        check(self.save_steps > 0, "finetune.save_steps", "a positive number", self.save_steps)
+        smoothing = self.label_smoothing
+        check(0 <= smoothing < 1, "finetune.label_smoothing", "in [0, 1)", smoothing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,11 +161,9 @@ def build(into: type[T], values: dict[str, Any], *, at: str = "") -> T:
     2.0
     """
     hints = typing.get_type_hints(into)
-    unknown = sorted(set(values) - set(hints))
+    unknown = sorted(f"{at}{key}" for key in values if key not in hints)
     if unknown:
-        raise ConfigError(
-            f"unknown key {at + unknown[0]!r}; known here: {', '.join(sorted(hints))}"
-        )
+        raise ConfigError(f"unknown key {unknown[0]!r}; known here: {', '.join(sorted(hints))}")
     kwargs = {key: _coerce(value, hints[key], at + key) for key, value in values.items()}
     try:
         return into(**kwargs)
@@ -190,6 +196,7 @@ def _read(path: Path, *, seen: tuple[Path, ...]) -> tuple[dict[str, Any], dict[s
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of keys, got {type(values).__name__}")
     base = values.pop("base", None)
+    check(base is None or isinstance(base, str), "base", "the name of a file", base)
     merged, origin = ({}, {}) if base is None else _read(path.parent / base, seen=(*seen, path))
     _merge(merged, values, origin, path.name, at="")
     return merged, origin

@@ -5,6 +5,7 @@ It knows nothing of which languages a model supports; a caller names the ones it
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, Final
@@ -70,8 +71,16 @@ _SURE: Final = 0.6
 _POSSIBLE: Final = 0.01
 
 
-@lru_cache(maxsize=1)
+_loading: Final = threading.Lock()
+
+
 def _identifier() -> Any:
+    with _loading:  # or several threads would each load the model at their first post
+        return _loaded_identifier()
+
+
+@lru_cache(maxsize=1)
+def _loaded_identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

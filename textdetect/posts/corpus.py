@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,42 +98,59 @@ def load_posts(path: str | os.PathLike[str], *, sources: Sequence[str] = ()) -> 
 
 def _load_file(file: Path) -> pa.Table:
     try:
-        if file.suffix == ".parquet":
-            table = pa.parquet.read_table(file)
-        elif file.suffix in (".csv", ".tsv"):
-            table = pa.csv.read_csv(
-                file,
-                parse_options=pa.csv.ParseOptions(
-                    delimiter="\t" if file.suffix == ".tsv" else ",", newlines_in_values=True
-                ),
-                convert_options=pa.csv.ConvertOptions(
-                    column_types={k: v for k, v in COLUMNS.items() if k != "label"},
-                    strings_can_be_null=False,
-                ),
-            )
-        elif file.suffix in (".jsonl", ".ndjson"):
-            table = pa.json.read_json(file)
-        else:
-            raise DataError(f"{file.name}: expected .parquet, .csv, .tsv or .jsonl")
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"cannot read {file.name}: {error}") from error
+        return _as_posts(_read_file(file), file)
+    except (pa.ArrowException, OSError) as error:
+        # Arrow quotes the row that it can't parse; no message holds the text of a post.
+        reason = re.sub(r"(?<=, got )(\d+): .*", r"\1", str(error), flags=re.DOTALL)
+        raise DataError(f"cannot read {file.name}: {reason}") from None
+
+
+def _read_file(file: Path) -> pa.Table:
+    if file.suffix == ".parquet":
+        return pa.parquet.read_table(file)
+    if file.suffix in (".csv", ".tsv"):
+        return pa.csv.read_csv(
+            file,
+            parse_options=pa.csv.ParseOptions(
+                delimiter="\t" if file.suffix == ".tsv" else ",", newlines_in_values=True
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types={k: v for k, v in COLUMNS.items() if k != "label"},
+                strings_can_be_null=False,
+            ),
+        )
+    if file.suffix in (".jsonl", ".ndjson"):
+        return pa.json.read_json(file)
+    raise DataError(f"{file.name}: expected .parquet, .csv, .tsv or .jsonl")
+
+
+def _as_posts(table: pa.Table, file: Path) -> pa.Table:
+    """Give the table the columns of `COLUMNS`, and each post a kind."""
     for name in ("text", "label"):
         if name not in table.column_names:
             raise DataError(f"{file.name}: no column {name!r} among {table.column_names}")
     columns = {}
     for name, dtype in COLUMNS.items():
+        if table.column_names.count(name) > 1:
+            raise DataError(f"{file.name}: several columns are named {name!r}")
         if name in table.column_names:
-            columns[name] = table[name].cast(dtype)
+            columns[name] = table[name] if name == "label" else table[name].cast(dtype)
         else:
             filler = file.stem if name == "source" else None
             columns[name] = pa.array([filler] * table.num_rows, type=dtype)
-    table = pa.table(columns)
-    wrong = pc.invert(pc.is_in(table["label"], value_set=pa.array([0, 1], type=pa.int8())))
-    if pc.any(wrong).as_py():
+    columns["label"] = _labels(columns["label"], file)
+    by_label = pc.if_else(pc.equal(columns["label"], 1), "machine", "human")
+    missing = pc.equal(pc.fill_null(columns["kind"], ""), "")
+    columns["kind"] = pc.if_else(missing, by_label, columns["kind"])
+    return pa.table(columns)
+
+
+def _labels(label: pa.ChunkedArray, file: Path) -> pa.ChunkedArray:
+    try:
+        label = label.cast(COLUMNS["label"])
+        known = pc.all(pc.is_in(label, value_set=pa.array([0, 1], type=pa.int8()))).as_py()
+    except pa.ArrowException:
+        known = False
+    if known is False:
         raise DataError(f"{file.name}: labels must be 0 (human) or 1 (machine)")
-    if table["kind"].null_count:
-        kind = pc.if_else(pc.equal(table["label"], 1), "machine", "human")
-        table = table.set_column(
-            table.column_names.index("kind"), "kind", pc.fill_null(table["kind"], kind)
-        )
-    return table
+    return label

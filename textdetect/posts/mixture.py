@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from textdetect.config import DataConfig
 from textdetect.errors import DataError
 from textdetect.posts.corpus import Posts
 from textdetect.posts.splits import draw
+from textdetect.text import without
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,22 @@ class TrainingList:
         rows: positions in the posts; a repeated post occurs several times.
         crops: tokens to cut each to, 0 for the whole post; shape of `rows`.
         offsets: where the cut begins, as a share of what could be skipped; shape of `rows`.
+        no_links, no_names: bool, which lose their links and their @names; shape of `rows`.
     """
 
     rows: NDArray[np.int64]
     crops: NDArray[np.int64]
     offsets: NDArray[np.float64]
+    no_links: NDArray[np.bool_]
+    no_names: NDArray[np.bool_]
+
+    def texts(self, normalised: Sequence[str]) -> list[str]:
+        """Return the texts of the list; `normalised` are those of all posts, in their order."""
+        flags = zip(self.rows, self.no_links, self.no_names, strict=True)
+        return [
+            without(normalised[row], links=bool(links), names=bool(names)) or normalised[row]
+            for row, links, names in flags
+        ]
 
 
 def training_list(
@@ -59,7 +72,9 @@ def training_list(
     for (name, code, label), members in sorted(cells.items()):
         most = config.max_rows
         if (name, code, 1 - label) not in cells:
-            most = min(most, sum(genres[code, d, 1 - label] for d in set(domain[members])))
+            members = [row for row in members if genres[code, domain[row], 1 - label]]
+            others = {domain[row]: genres[code, domain[row], 1 - label] for row in members}
+            most = min(most, sum(others.values()))
         if name not in config.own_split:
             members = sorted(members, key=lambda row: draw(seed, "cap", texts[row]))[:most]
         rows += members * config.repeat.get(name, 1)
@@ -71,7 +86,11 @@ def training_list(
     crops = np.array([config.crops[i] if config.crops else 0 for i in pick], dtype=np.int64)
     offsets = np.array([draw(seed, "offset", *copy) for copy in copies])
     offsets[offsets < 0.5] = 0.0
-    return TrainingList(chosen, crops, offsets)
+    no_links, no_names = (
+        np.array([draw(seed, what, *copy) < config.drop_links for copy in copies], dtype=np.bool_)
+        for what in ("links", "names")
+    )
+    return TrainingList(chosen, crops, offsets, no_links, no_names)
 
 
 def _copy_numbers(rows: list[int]) -> list[int]:

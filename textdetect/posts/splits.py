@@ -71,7 +71,9 @@ def split(posts: Posts, config: DataConfig, *, seed: int, progress: bool = False
     heldout = stands & (own != "train")
     rank = np.array([draw(seed, "keep", text) for text in normalised])
     rank += np.where(heldout, 0.0, np.where(posts.labels == 0, 1.0, 2.0))
-    keep = _keep(normalised, rank, config.near_duplicate, progress=progress)
+    ties = list(zip(rank, source, posts.column("account"), posts.column("group"), strict=True))
+    order = sorted(range(len(posts)), key=ties.__getitem__)
+    keep = _keep(normalised, order, config.near_duplicate, progress=progress)
     units = _units(posts, normalised, stands)
     part = np.empty(len(posts), dtype=object)
     reserved = _reserved_accounts(posts, keep & ~stands, seed)
@@ -88,8 +90,7 @@ def split(posts: Posts, config: DataConfig, *, seed: int, progress: bool = False
             part[row] = PARTS[min(int(np.searchsorted(bounds, place, side="right")), 3)]
     only = np.isin(source, list(config.evaluation_only)) & keep
     part[only] = [
-        "select" if draw(seed, "only", normalised[i]) < 0.3 else "report"
-        for i in np.flatnonzero(only)
+        "select" if draw(seed, "only", units[i]) < 0.3 else "report" for i in np.flatnonzero(only)
     ]
     return Split(part, normalised)
 
@@ -139,16 +140,16 @@ def _shingles(text: str) -> NDArray[np.uint64]:
 
 
 def _keep(
-    texts: list[str], rank: NDArray[np.float64], threshold: float, *, progress: bool
+    texts: list[str], order: list[int], threshold: float, *, progress: bool
 ) -> NDArray[np.bool_]:
-    """Keep one of each set of near-duplicates: the first by rank that resembles no kept one."""
+    """Keep one of each set of near-duplicates: the first in `order` that resembles no kept one."""
     datasketch = require("datasketch", extra="train")
     lsh = datasketch.MinHashLSH(threshold=threshold, num_perm=_N_PERM)
     blank = datasketch.MinHash(num_perm=_N_PERM, seed=1, hashfunc=int)
     kept: dict[int, NDArray[np.uint64]] = {}
     exact: set[str] = set()
     keep = np.zeros(len(texts), dtype=np.bool_)
-    for row in tqdm(np.argsort(rank, kind="stable"), "near-duplicates", disable=not progress):
+    for row in tqdm(order, "near-duplicates", disable=not progress):
         text = texts[row]
         if not text or text in exact:
             continue
@@ -158,8 +159,8 @@ def _keep(
         sketch.update_batch(shingles.tolist())
         if any(_jaccard(shingles, kept[other]) >= threshold for other in lsh.query(sketch)):
             continue
-        lsh.insert(int(row), sketch, check_duplication=False)
-        kept[int(row)] = shingles
+        lsh.insert(row, sketch, check_duplication=False)
+        kept[row] = shingles
         keep[row] = True
     return keep
 

@@ -1,0 +1,204 @@
+"""Verdicts: a sequence, a table and a page, whatever was judged."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textdetect.errors import InvalidInput
+from textdetect.types import FIELDS, Verdict, Verdicts
+
+HUMAN = Verdict("human", 0.1, -2.2, 0.8, False, "en", None, 12, False)
+MACHINE = Verdict("machine", 0.99, 4.6, 0.001, True, "zh", None, 80, True)
+EMPTY = Verdict("uncertain", math.nan, math.nan, math.nan, False, "und", "empty", 0, False)
+SHORT = Verdict("uncertain", 0.7, 0.8, math.nan, False, "en", "too_short", 2, False)
+
+
+def verdicts(
+    *rows: Verdict, max_fpr: float = 0.01, model: str = "m", version: str = "1"
+) -> Verdicts:
+    return Verdicts.from_list(rows, max_fpr=max_fpr, model=model, version=version)
+
+
+def same(one: Verdict, other: Verdict) -> bool:
+    """Compare field by field, with NaN equal to itself."""
+    a, b = dataclasses.astuple(one), dataclasses.astuple(other)
+    return all(x == y or (x != x and y != y) for x, y in zip(a, b, strict=True))
+
+
+some_verdict = st.sampled_from([HUMAN, MACHINE, EMPTY, SHORT])
+
+
+@given(st.lists(some_verdict, max_size=12), st.integers(-15, 15), st.slices(12))
+def test_verdicts_are_a_sequence_like_a_list(rows: list[Verdict], index: int, cut: slice) -> None:
+    made = verdicts(*rows)
+    assert isinstance(made, Sequence)
+    assert len(made) == len(rows)
+    assert all(same(a, b) for a, b in zip(made, rows, strict=True))
+    assert all(same(a, b) for a, b in zip(reversed(made), reversed(rows), strict=True))
+    if -len(rows) <= index < len(rows):
+        assert same(made[index], rows[index])
+    else:
+        with pytest.raises(IndexError):
+            made[index]
+    assert isinstance(made[cut], Verdicts)
+    assert made[cut] == verdicts(*rows[cut])
+
+
+def test_a_verdict_holds_plain_python_values() -> None:
+    kinds = [type(value) for value in dataclasses.astuple(verdicts(MACHINE)[0])]
+    assert kinds == [str, float, float, float, bool, str, type(None), int, bool]
+
+
+def test_an_index_may_be_of_numpy() -> None:
+    index: Any = np.int64(1)
+    assert verdicts(HUMAN, MACHINE)[index] == MACHINE
+
+
+def test_a_slice_keeps_the_rate_and_the_model() -> None:
+    part = verdicts(HUMAN, MACHINE, max_fpr=0.05, model="m", version="2")[1:]
+    assert (part.max_fpr, part.model, part.version) == (0.05, "m", "2")
+    assert part.origin == {"model": "m", "version": "2", "fingerprint": "", "numerics": ""}
+    assert part[0] == MACHINE
+
+
+def test_membership_and_counting_work() -> None:
+    made = verdicts(HUMAN, MACHINE, HUMAN)
+    assert MACHINE in made
+    assert made.count(HUMAN) == 2
+    assert made.index(MACHINE) == 1
+
+
+def test_equal_means_the_same_rows_rate_and_model() -> None:
+    made = verdicts(HUMAN, EMPTY)
+    assert made == verdicts(HUMAN, EMPTY)
+    assert made != verdicts(EMPTY, HUMAN)
+    assert made != verdicts(HUMAN)
+    assert made != verdicts(HUMAN, EMPTY, max_fpr=0.02)
+    assert made != verdicts(HUMAN, EMPTY, model="other")
+    assert made != [HUMAN, EMPTY]
+    assert verdicts() == verdicts()
+
+
+def test_verdicts_cannot_be_hashed_as_their_arrays_can_change() -> None:
+    with pytest.raises(TypeError):
+        hash(verdicts(HUMAN))
+
+
+def test_a_verdict_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        HUMAN.label = "machine"  # type: ignore[misc]
+    with pytest.raises((AttributeError, TypeError)):
+        HUMAN.certainty = 1.0  # type: ignore[attr-defined]
+    assert dataclasses.replace(HUMAN, label="machine") != HUMAN
+
+
+def test_columns_of_different_lengths_are_refused_with_their_lengths() -> None:
+    columns = verdicts(HUMAN, MACHINE).columns()
+    columns["p_value"] = columns["p_value"][:1]
+    with pytest.raises(InvalidInput, match="'p_value': 1"):
+        Verdicts(columns, max_fpr=0.01)
+
+
+def test_each_field_is_an_array_of_its_type() -> None:
+    for made in (verdicts(HUMAN, EMPTY), verdicts()):
+        assert tuple(made.columns()) == FIELDS
+        assert {name: column.dtype.name for name, column in made.columns().items()} == {
+            "label": "object",
+            "probability": "float64",
+            "logit": "float64",
+            "p_value": "float64",
+            "flagged": "bool",
+            "language": "object",
+            "reason": "object",
+            "n_tokens": "int64",
+            "truncated": "bool",
+        }
+    assert verdicts(HUMAN).reason.tolist() == [None]
+
+
+def test_no_verdicts_still_make_typed_tables() -> None:
+    made = verdicts()
+    assert (len(made), list(made), made.to_dicts()) == (0, [], [])
+    assert made.to_pandas().dtypes["p_value"] == np.float64
+    assert made.to_pandas().dtypes["flagged"] == np.bool_
+    assert tuple(made.to_pandas().columns) == FIELDS
+    assert made.to_arrow().schema == verdicts(HUMAN, EMPTY).to_arrow().schema
+    assert "0 posts" in made._repr_html_()
+    with pytest.raises(IndexError):
+        made[0]
+
+
+def test_a_data_frame_has_the_fields_and_the_rows() -> None:
+    frame = verdicts(HUMAN, MACHINE, EMPTY).to_pandas()
+    assert tuple(frame.columns) == FIELDS
+    assert frame["flagged"].tolist() == [False, True, False]
+    assert frame["reason"].isna().tolist() == [True, True, False]
+    assert frame["probability"].isna().tolist() == [False, False, True]
+
+
+def test_an_arrow_table_has_the_fields_and_the_rows() -> None:
+    table = verdicts(HUMAN, MACHINE, EMPTY).to_arrow()
+    assert table.schema.names == list(FIELDS)
+    assert table.schema.field("reason").type == pa.string()
+    assert table.schema.field("n_tokens").type == pa.int64()
+    assert table["label"].to_pylist() == ["human", "machine", "uncertain"]
+    assert table["reason"].to_pylist() == [None, None, "empty"]
+    assert verdicts(HUMAN).to_arrow().schema == table.schema
+
+
+def test_dicts_are_plain_and_ready_for_json_if_asked() -> None:
+    made = verdicts(MACHINE, EMPTY)
+    assert made.to_dicts()[0] == dataclasses.asdict(MACHINE)
+    assert math.isnan(made.to_dicts()[1]["p_value"])
+    rows = json.loads(json.dumps(made.to_dicts(nan_as_none=True), allow_nan=False))
+    assert rows[0] == dataclasses.asdict(MACHINE)
+    assert rows[1]["p_value"] is rows[1]["probability"] is rows[1]["logit"] is None
+
+
+def test_a_page_escapes_what_it_shows() -> None:
+    odd = dataclasses.replace(HUMAN, language="<script>alert(1)</script>")
+    page = verdicts(odd, model="<img src=x>")._repr_html_()
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_page_shows_nan_and_leaves_out_no_reason() -> None:
+    page = verdicts(EMPTY, HUMAN)._repr_html_()
+    assert "<td>nan</td>" in page
+    assert "<td>empty</td>" in page
+    assert "None" not in page
+
+
+def test_a_page_shows_the_first_rows_and_counts_the_others() -> None:
+    page = verdicts(*[HUMAN] * 25)._repr_html_()
+    assert page.count("<tr>") == 1 + 20
+    assert "… and 5 more" in page
+    assert "more" not in verdicts(*[HUMAN] * 20)._repr_html_()
+    assert verdicts(*[HUMAN] * 25)._repr_html_(n_rows=3).count("<tr>") == 1 + 3
+
+
+def test_the_repr_counts_the_labels() -> None:
+    shown = repr(verdicts(HUMAN, MACHINE, EMPTY, SHORT))
+    assert "4 posts: 1 machine, 1 human, 2 uncertain" in shown
+    assert "max_fpr=0.01" in shown
+
+
+def test_verdicts_survive_pickling_and_copying() -> None:
+    made = verdicts(HUMAN, MACHINE, EMPTY)
+    for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made), copy.copy(made)):  # noqa: S301
+        assert other == made
+        assert other.columns().keys() == made.columns().keys()
+    assert pickle.loads(pickle.dumps(HUMAN)) == HUMAN  # noqa: S301
