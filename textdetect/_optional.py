@@ -1,8 +1,9 @@
-"""Importing an optional library, or saying in one line how to install it."""
+"""Importing an optional library, or saying in one line how to install it; and which are there."""
 
 from __future__ import annotations
 
 import importlib
+from importlib import metadata
 from typing import Any
 
 from textdetect.errors import MissingDependency
@@ -23,3 +24,15 @@ def require(module: str, *, extra: str) -> Any:
             f"this needs {module}, which is not installed; "
             f"install it with: pip install 'textdetect[{extra}]'"
         ) from error
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return the version of an installed distribution, without importing it; None if there is none.
+
+    >>> installed_version("no-such-library") is None
+    True
+    """
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

@@ -7,19 +7,23 @@ It imports what a command needs only when that command runs.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Final, Literal, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, ParamSpec
 
 import typer
 
+from textdetect._version import __version__
 from textdetect.errors import InvalidInput, TextdetectError
 
 if TYPE_CHECKING:
+    from textdetect.benchmark import Benchmark, Spread
     from textdetect.bulk import Summary
 
 FAILED: Final = 1
@@ -28,24 +32,62 @@ UNREADABLE_ROWS: Final = 3
 INTERRUPTED: Final = 130
 
 P = ParamSpec("P")
+Model = Annotated[str, typer.Option("--model", metavar="M", help="Name, folder or hub id.")]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or hub id.")]
+Runtime = Annotated[
+    Literal["auto", "onnx", "hf"],
+    typer.Option("--runtime", help="Engine that runs the model."),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option("--text-column", metavar="C", help="Column of the posts, if not a usual name."),
+]
+InputFormat = Annotated[
+    str | None, typer.Option("--format", metavar="F", help="Input format, if no suffix tells.")
+]
+OutFolder = Annotated[
+    str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the new checkpoint.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 app = typer.Typer(
     name="textdetect",
-    help="Tell, with stated error rates, whether a machine wrote a post.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
 def main() -> None:
     """Run the command line."""
+    if not sys.warnoptions:  # what libraries say about themselves is not for whoever runs a command
+        warnings.simplefilter("ignore")
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     app(prog_name="textdetect")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"textdetect {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _commands() -> None:
-    # With a callback, typer keeps the command's name even while there is one command only.
-    """Tell, with stated error rates, whether a machine wrote a post."""
+def _commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Tell, with stated error rates, whether a machine wrote a post.
+
+    A flag is a statistical statement about a text, never about a person, and no sole ground for a
+    sanction.
+    """
 
 
 def _guard(command: Callable[P, int]) -> Callable[P, None]:
@@ -114,25 +156,19 @@ def score(
         str | None,
         typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout."),
     ] = None,
-    input_format: Annotated[
-        str | None, typer.Option("--format", metavar="F", help="Input format, if no suffix tells.")
-    ] = None,
+    input_format: InputFormat = None,
     output_format: Annotated[
         str | None, typer.Option(metavar="F", help="Output format, if no suffix tells.")
     ] = None,
-    text_column: Annotated[
-        str | None, typer.Option(metavar="C", help="Column of the posts.")
-    ] = None,
+    text_column: TextColumn = None,
     language_column: Annotated[
         str | None, typer.Option(metavar="C", help="Column of ISO 639-1 codes.")
     ] = None,
     max_fpr: Annotated[
         float, typer.Option(metavar="A", help="Share of human posts that may be flagged.")
     ] = 0.01,
-    model: Annotated[str, typer.Option(metavar="M", help="Name, folder or hub id.")] = "default",
-    runtime: Annotated[
-        Literal["auto", "onnx", "hf"], typer.Option(help="Engine that runs the model.")
-    ] = "auto",
+    model: Model = "default",
+    runtime: Runtime = "auto",
 ) -> int:
     """Score a file of posts: every row with its verdict, to a file, to stdout or as a table."""
     from textdetect.bulk import score_files
@@ -177,3 +213,199 @@ def _report(summary: Summary) -> None:
         _say(f"unreadable: and {summary.n_unreadable - len(summary.unreadable):,} more")
     if summary.output not in ("", "-"):
         _say(f"written to {summary.output}")
+
+
+@app.command()
+@_guard
+def train(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="YAML file, as configs/default.yaml.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA."),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Folder of the run.",
+            show_default="runs/NAME of the config",
+        ),
+    ] = None,
+) -> int:
+    """Train a detector: config to checkpoint, calibrated and measured. A cut-off run goes on.
+
+    Prints which file set each value, then where the checkpoint is. Needs the extra "train".
+    """
+    from textdetect import config as configs
+    from textdetect.recipe import corpus_folder
+    from textdetect.recipe import train as train_on
+
+    logging.basicConfig(format="textdetect: %(message)s")
+    settings, origin = configs.load_config(config, configs.TrainConfig)
+    for key, file in origin.items():
+        typer.echo(f"{key}: from {file}")
+    typer.echo(train_on(settings, corpus_folder(data), out or f"runs/{settings.name}"))
+    return 0
+
+
+@app.command()
+@_guard
+def calibrate(
+    model: ModelArgument,
+    human: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="Posts that people wrote: csv, tsv, jsonl, parquet, txt."
+        ),
+    ],
+    out: OutFolder,
+    labelled: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Posts with text and label (0 human, 1 machine): for probabilities.",
+        ),
+    ] = None,
+    text_column: TextColumn = None,
+    input_format: InputFormat = None,
+    runtime: Runtime = "auto",
+) -> int:
+    """Fit a model's p-values on human posts of your own, and write it as a new checkpoint.
+
+    The posts must be none that the model was trained on; 600 or more of a language support
+    --max-fpr 0.01.
+    """
+    from textdetect.detector import Detector
+    from textdetect.recipe import recalibrate
+    from textdetect.tables import show
+
+    folder = recalibrate(
+        model,
+        human,
+        out,
+        labelled=labelled,
+        text_column=text_column,
+        input_format=input_format,
+        runtime=runtime,
+    )
+    calibration = Detector.from_pretrained(folder, runtime=runtime).calibration
+    if calibration is not None:
+        show(f"calibration for {calibration.numerics}", calibration.describe())
+    typer.echo(folder)
+    return 0
+
+
+@app.command()
+@_guard
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="transformers folder, or hub id, of a classifier."),
+    ],
+    out: OutFolder,
+    name: Annotated[str, typer.Option(metavar="NAME", help="The model's name.")],
+    max_length: Annotated[
+        int, typer.Option(metavar="N", help="Tokens that the model reads.", min=3)
+    ] = 256,
+) -> int:
+    """Write a classifier (0 human, 1 machine) as a checkpoint that runs without torch.
+
+    It has no calibration yet: see "textdetect calibrate". Needs the extra "train".
+    """
+    from textdetect.export import export as export_to
+
+    typer.echo(export_to(model, out, name=name, max_length=max_length))
+    return 0
+
+
+@app.command()
+@_guard
+def info(model: Model = "default", as_json: AsJson = False) -> int:
+    """Print what a bug report needs: versions, machine, and the model with its checksums."""
+    from textdetect.about import about
+
+    report = about(model)
+    if as_json:
+        _print_json(report)
+    else:
+        from textdetect.tables import show, show_pairs
+
+        asked = report["model"]
+        plain = {key: value for key, value in report.items() if not isinstance(value, dict)}
+        show_pairs("installed", plain | report["libraries"])
+        show_pairs("machine", report["machine"])
+        show_pairs("model", {k: v for k, v in asked.items() if k not in ("files", "strata")})
+        show("files", asked.get("files", []))
+        for numerics, strata in asked.get("strata", {}).items():
+            show(f"calibration for {numerics}", strata)
+    error = report["model"]["error"]
+    return _failed(FAILED, error) if error else 0
+
+
+@app.command()
+@_guard
+def bench(
+    model: Model = "default",
+    seconds: Annotated[
+        float, typer.Option(metavar="N", help="About how long it may take, in all.")
+    ] = 50.0,
+    as_json: AsJson = False,
+) -> int:
+    """Measure this install: posts a second, and seconds from a cold start to a verdict.
+
+    Beside it, where torch and transformers are installed, a transformers pipeline on the same
+    weights. Nothing else should run meanwhile.
+    """
+    from textdetect import benchmark
+
+    measured = benchmark.bench(model, seconds=seconds)
+    if as_json:
+        import dataclasses
+
+        _print_json(dataclasses.asdict(measured))
+    else:
+        _show_benchmark(measured)
+    if measured.busy:
+        _say(f"this machine was busy before (load {measured.load_before}); measure again when idle")
+    return 0
+
+
+def _show_benchmark(measured: Benchmark) -> None:
+    from textdetect.tables import show, show_pairs
+
+    start = measured.cold_start
+    facts = {
+        "model": f"{measured.model} {measured.version}, {measured.numerics}",
+        **measured.machine,
+        "load before": measured.load_before,
+        **measured.libraries,
+        f"cold start to a verdict, s ({start.n_runs} runs)": _spread(start.first_verdict_s, ".2f"),
+        "its peak memory, MB": start.peak_mb,
+    }
+    speeds = [
+        {
+            "posts": speed.posts,
+            "tokens": f"{speed.mean_tokens:.0f}",
+            "by": speed.contender,
+            "posts a second": _spread(speed.posts_per_s, ",.1f"),
+            "times pipeline, batch 1": _spread(speed.ratio, ".2f") if speed.ratio else "",
+            "n": f"{speed.n_rounds} × {speed.n_posts:,}",
+        }
+        for speed in measured.speeds
+    ]
+    show_pairs("this install", facts)
+    show("posts a second: median (smallest to largest)", speeds)
+
+
+def _spread(of: Spread, form: str) -> str:
+    return f"{of.median:{form}} ({of.low:{form}} to {of.high:{form}})"
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    import json
+
+    typer.echo(json.dumps(values, indent=1, ensure_ascii=False))

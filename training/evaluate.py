@@ -1,12 +1,11 @@
-"""Measure a run's checkpoint again on its report part, and print the tables.
+"""Measure a checkpoint again on the report part of a config, and print the tables.
 
-python training/evaluate.py runs/default --data FOLDER [--embedded]
+python training/evaluate.py configs/default.yaml [--model MODEL] [--data FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from textdetect.config import TrainConfig, load_config
 from textdetect.evaluation.figures import markdown
@@ -21,7 +20,7 @@ parser.add_argument("--data", help="folder of Parquet files, one a source (or TE
 def main() -> None:
     """Parse, measure, print."""
     arguments = parser.parse_args()
-    config, _ = load_config(Path(arguments.config), TrainConfig)
+    config, _ = load_config(arguments.config, TrainConfig)
     tables = remeasure(arguments.model, config, corpus_folder(arguments.data))
     for name, table in tables.items():
         print(f"\n## {name}\n\n{markdown(table)}")

@@ -1,4 +1,4 @@
-"""What this machine gives a process: cores and processor features."""
+"""What this machine gives a process: cores, processor features, memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 
 def available_cores() -> int:
@@ -34,3 +35,48 @@ def processor_features() -> list[str]:
         return [platform.machine()]
     flags = next((line.split(":")[1].split() for line in lines if line.startswith("flags")), [])
     return [platform.machine(), *(flag for flag in wanted if flag in flags)]
+
+
+def machine() -> dict[str, Any]:
+    """Describe this machine in plain values: what a figure of speed must be read beside.
+
+    >>> sorted(machine())
+    ['cores_available', 'features', 'memory_gb', 'processor', 'threads']
+    """
+    return {
+        "processor": _processor(),
+        "features": processor_features(),
+        "threads": os.cpu_count(),
+        "cores_available": available_cores(),
+        "memory_gb": _memory_gb(),
+    }
+
+
+def peak_memory_mb() -> float | None:
+    """Return the most memory that this process held at once, in MB; None where it can't be told."""
+    try:  # not getrusage where this is there: it counts what the parent held before exec, too
+        status = Path("/proc/self/status").read_text()
+        return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
+    except (OSError, IndexError, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)  # bytes on macOS
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):  # no sysconf on Windows
+        return None
