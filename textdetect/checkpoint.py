@@ -34,6 +34,7 @@ from textdetect.text import NORMALISATION_VERSION
 MANIFEST: Final = "detector.json"
 WEIGHTS: Final = "model.safetensors"
 GRAPH: Final = "model.onnx"
+CARD: Final = "README.md"
 _PICKLES: Final = {
     ".bin",
     ".pt",

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from textdetect._optional import require
 from textdetect.calibration import Calibration, fit_temperature
 from textdetect.checkpoint import (
+    CARD,
     Checkpoint,
     Manifest,
     calibration_file,
@@ -313,6 +314,9 @@ class Detector:
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Write the checkpoint, with this detector's calibration, to a folder that loads again.
 
+        A calibration that is not the checkpoint's own takes the place of all that it had: those of
+        the other numerics classes, and the figures and the card that were measured with them.
+
         Raises:
             InvalidInput: the detector was not loaded from a checkpoint of ours.
         """
@@ -323,9 +327,14 @@ class Detector:
         source, out = self._checkpoint.folder, Path(folder)
         if out.resolve() != source.resolve():
             shutil.copytree(source, out, dirs_exist_ok=True)
-        if self.calibration is not None:
-            write_calibration(out, self.calibration)
-        write_manifest(out, self._checkpoint.manifest)
+        manifest, own = self._checkpoint.manifest, self.calibration
+        shipped = _calibration(self._checkpoint, self.runtime.numerics)
+        if own is not None and (shipped is None or own.to_dict() != shipped.to_dict()):
+            for old in (*out.glob(calibration_file("*")), out / CARD):
+                old.unlink(missing_ok=True)
+            write_calibration(out, own)
+            manifest = dataclasses.replace(manifest, figures={})
+        write_manifest(out, manifest)
         return out
 
     def push_to_hub(self, repo_id: str, *, private: bool = True) -> str:

@@ -12,6 +12,7 @@
     │   ├── ChecksumMismatch               a file is not the one that the manifest lists
     │   ├── InvalidManifest                detector.json cannot be read or lacks a field
     │   ├── NormalisationMismatch          made for another version of the text normalisation
+    │   ├── GraphError                     an ONNX graph that can't be loaded
     │   ├── ParityError                    an exported graph does not give the model's logits
     │   └── UnsafeCheckpoint               nothing from the folder was loaded
     │       ├── PickleRefused              a file that could run code when it is loaded
@@ -83,6 +84,10 @@ class InvalidManifest(CheckpointError):
 
 class NormalisationMismatch(CheckpointError):
     """The checkpoint was made for another version of the text normalisation."""
+
+
+class GraphError(CheckpointError):
+    """An ONNX graph that onnxruntime can't load."""
 
 
 class ParityError(CheckpointError):

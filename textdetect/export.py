@@ -18,8 +18,16 @@ from typing import Any, Final
 import numpy as np
 
 from textdetect._optional import require
-from textdetect.checkpoint import GRAPH, WEIGHTS, Manifest, open_checkpoint, write_manifest
-from textdetect.errors import ParityError
+from textdetect.checkpoint import (
+    GRAPH,
+    MANIFEST,
+    WEIGHTS,
+    Manifest,
+    find_folder,
+    open_checkpoint,
+    write_manifest,
+)
+from textdetect.errors import InvalidInput, ParityError
 from textdetect.text import NORMALISATION_VERSION, normalise
 
 TOLERANCE: Final = 1e-4
@@ -47,7 +55,7 @@ def export(
     """Write a classifier as a checkpoint folder that both runtimes load.
 
     Args:
-        model: transformers folder of a two-label classifier (human, machine).
+        model: transformers folder, or hub id, of a two-label classifier (human, machine).
         out: the checkpoint folder; what is there under the same names is replaced.
         name, version, languages, max_length, training: see `Manifest`.
 
@@ -55,22 +63,26 @@ def export(
         The checkpoint folder, without a calibration yet.
 
     Raises:
+        ModelNotFound: no such folder or hub id.
+        InvalidInput: its labels are not (human, machine), or it reads fewer than `max_length`.
         ParityError: the graph's logits are not the model's.
         MissingDependency: without the extra `train`.
     """
-    source, folder = Path(model), Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    source, folder = find_folder(model), Path(out)
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
     require("onnx", extra="train")
+    config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+    _check_shape(config, max_length)
     classifier = transformers.AutoModelForSequenceClassification.from_pretrained(
         source, dtype=torch.float32, attn_implementation="eager", trust_remote_code=False
     ).eval()
+    folder.mkdir(parents=True, exist_ok=True)
     classifier.half().float()  # both runtimes must see the rounded weights
     _write_weights(classifier, folder / WEIGHTS)
     _write_graph(classifier, folder)
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    config["dtype"] = "float32"
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    values = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    values["dtype"] = "float32"
+    (folder / "config.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     for file in _KEPT:
         if (source / file).is_file():
             shutil.copyfile(source / file, folder / file)
@@ -86,6 +98,7 @@ def export(
     write_manifest(folder, manifest)
     difference = parity(folder, _PROBE)
     if not difference <= TOLERANCE:
+        (folder / MANIFEST).unlink()  # or the folder would pass for a checkpoint
         raise ParityError(
             f"the exported graph differs from the model by {difference:.2g} in a logit, more than "
             f"{TOLERANCE:g}; this architecture can't be exported"
@@ -102,6 +115,17 @@ def parity(folder: str | Path, texts: Sequence[str]) -> float:
     prepared = [normalise(text) for text in texts]
     graph, model = OnnxRuntime(checkpoint).run(prepared), HfRuntime(checkpoint).run(prepared)
     return float(np.max(np.abs(graph.logits - model.logits)))
+
+
+def _check_shape(config: Any, max_length: int) -> None:
+    labels = [str(label).lower() for _, label in sorted(config.id2label.items())]
+    if labels != ["human", "machine"]:
+        raise InvalidInput(f"id2label: expected human, machine in this order, got {labels}")
+    if max_length > config.max_position_embeddings:
+        raise InvalidInput(
+            f"max_length: expected at most {config.max_position_embeddings}, which is what the "
+            f"model reads, got {max_length}"
+        )
 
 
 def _write_weights(classifier: Any, path: Path) -> None:

@@ -21,6 +21,7 @@ import pyarrow.parquet
 
 from textdetect.calibration import Calibration, fit_temperature
 from textdetect.checkpoint import (
+    CARD,
     Manifest,
     find_folder,
     open_checkpoint,
@@ -87,12 +88,12 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
     posts = load_posts(corpus, sources=config.data.sources)
     parts = _parts(posts, config, run / "parts.parquet")
     listed = training_list(posts, parts.part, config.data, seed=config.seed)
-    texts = [parts.normalised[row] for row in listed.rows]
+    texts = listed.texts(parts.normalised)
     model = finetune(
         config.finetune, texts, posts.labels[listed.rows].tolist(), listed, run, seed=config.seed
     )
     folder = run / "checkpoint"
-    if not (folder / "README.md").is_file():
+    if not (folder / CARD).is_file():
         export(
             model,
             folder,
@@ -182,6 +183,7 @@ def recalibrate(
     *,
     labelled: str | os.PathLike[str] | None = None,
     text_column: str | None = None,
+    input_format: str | None = None,
     runtime: RuntimeName = "auto",
 ) -> Path:
     """Fit a checkpoint's p-values on human posts of your own, and write it to `out`.
@@ -192,28 +194,38 @@ def recalibrate(
         labelled: csv, tsv, jsonl or Parquet file with the columns text and label (0 human, 1
             machine), which refits the temperature.
         text_column: of `humans`; found by its usual names otherwise.
+        input_format: of `humans`; told by the suffix otherwise.
         runtime: the engine, and with it the numerics class, that is calibrated.
 
     Raises:
-        InvalidInput: no post in `humans`; DataError: `labelled` can't be used.
+        InvalidInput: no post in `humans`, or a model that is not a checkpoint of ours.
+        DataError: a row of `humans` that can't be read, or `labelled` can't be used.
     """
-    with open_posts(humans, format=format_of_input(humans), text_column=text_column) as reader:
+    read_as = format_of_input(humans, input_format)
+    with open_posts(humans, format=read_as, text_column=text_column) as reader:
         rows = [row for chunk in reader.chunks(4_096) for row in chunk.rows]
-    texts = [row.text for row in rows if row.problem is None]
+    bad = [row for row in rows if row.problem is not None]
+    if bad:
+        raise DataError(
+            f"{len(bad)} of {len(rows)} rows can't be read, the first being row {bad[0].number}: "
+            f"{bad[0].problem}; mend them or take them out, as a calibration must not lose any"
+        )
+    _manifest(find_folder(model))
     pairs = None
     if labelled is not None:
         posts = load_posts(labelled)
         pairs = (posts.texts, posts.labels.tolist())
-    detector = Detector.from_pretrained(model, runtime=runtime).calibrate(texts, labelled=pairs)
-    return detector.save_pretrained(out)
+    detector = Detector.from_pretrained(model, runtime=runtime)
+    folder = detector.calibrate([row.text for row in rows], labelled=pairs).save_pretrained(out)
+    finish(folder, {}, runtime=runtime)
+    return folder
 
 
-def finish(folder: Path, tables: dict[str, Any]) -> None:
+def finish(folder: Path, tables: dict[str, Any], *, runtime: RuntimeName = "auto") -> None:
     """Put the figures into the manifest and write the folder's card."""
     manifest = dataclasses.replace(_manifest(folder), figures=tables)
-    write_atomically(
-        folder / "README.md", card(manifest, Detector.from_pretrained(folder)).encode()
-    )
+    text = card(manifest, Detector.from_pretrained(folder, runtime=runtime))
+    write_atomically(folder / CARD, text.encode())
     write_manifest(folder, manifest)
 
 

@@ -11,7 +11,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from textdetect.checkpoint import GRAPH, Checkpoint
-from textdetect.errors import InvalidInput, MissingFile
+from textdetect.errors import GraphError, InvalidInput, MissingFile
 from textdetect.runtimes.batching import batches, pad
 from textdetect.runtimes.host import available_cores
 from textdetect.types import Scores
@@ -40,9 +40,15 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads or available_cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            str(graph), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(graph), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors derive from nothing narrower
+            raise GraphError(
+                f"onnxruntime can't load {checkpoint.folder.name}/{GRAPH}: it is damaged, or reads "
+                "weights outside its folder; make it again with: textdetect export"
+            ) from error
         self._tokenizer = light_tokenizer(checkpoint.folder, self.max_length)
         self._pad_id = int(checkpoint.config.get("pad_token_id") or 0)
 
