@@ -5,7 +5,8 @@ Each takes posts that were never trained on. It knows nothing of how they were s
 
 from __future__ import annotations
 
-import re
+import dataclasses
+import sys
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -18,10 +19,9 @@ from textdetect.errors import InvalidInput
 from textdetect.evaluation.baselines import BagOfWords
 from textdetect.metrics import accuracy, auroc, tpr_at_fpr
 from textdetect.posts.corpus import Posts
-from textdetect.text import URL, normalise
+from textdetect.text import normalise, without
 from textdetect.types import Verdicts
 
-_PLACEHOLDER = re.compile(rf"(?<![\w-]){URL}(?![\w-])")
 RATES: Final = (0.01, 0.05)
 """The false-positive rates that the tables show."""
 Table = list[dict[str, Any]]
@@ -63,7 +63,8 @@ def figures(
         tables["humans"] = human_panels(
             classed.take(human), _rows(verdicts, human), calibrated=calibrated
         )
-        tables["machines"] = _flagged_machines(classed.take(~human), _rows(verdicts, ~human))
+        pool = _pool_p_values(detector, verdicts)[~human]
+        tables["machines"] = _flagged_machines(classed.take(~human), _rows(verdicts, ~human), pool)
     return tables
 
 
@@ -126,8 +127,12 @@ def _score(detector: Detector, posts: Posts) -> tuple[NDArray[np.float64], Verdi
 
 def _flagged(verdicts: Verdicts, rate: float) -> NDArray[np.bool_]:
     """Tell which posts `rate` flags, given verdicts at this rate or a smaller one."""
-    barred = np.isin(verdicts.reason.astype(str), ("empty", "too_short", "unsupported_language"))
-    return np.asarray(~barred & (verdicts.p_value <= rate), dtype=np.bool_)
+    return ~_barred(verdicts) & (verdicts.p_value <= rate)
+
+
+def _barred(verdicts: Verdicts) -> NDArray[np.bool_]:
+    reasons = ("empty", "too_short", "unsupported_language")
+    return np.isin(verdicts.reason.astype(str), reasons)
 
 
 def _rows(verdicts: Verdicts, mask: NDArray[np.bool_]) -> Verdicts:
@@ -179,8 +184,7 @@ def _pair(
 
 def _by_generator(detector: Detector, posts: Posts, logits: NDArray[np.float64]) -> Table:
     """Accuracy at one half and AUROC: all, humans, each generator; with and without links."""
-    without = [_PLACEHOLDER.sub(" ", normalise(text or "")) for text in posts.texts]
-    bare = detector.logits(without)
+    bare = detector.logits([without(normalise(text or ""), names=False) for text in posts.texts])
     generator, labels = posts.column("generator"), posts.labels
     human = labels == 0
     table: Table = []
@@ -198,19 +202,35 @@ def _by_generator(detector: Detector, posts: Posts, logits: NDArray[np.float64])
             )
         known = (rows | human) & np.isfinite(logits)
         row["tpr_at_1%"] = (
-            None if name == "human" else round(tpr_at_fpr(labels[known], logits[known], 0.01), 4)
+            round(tpr_at_fpr(labels[known], logits[known], 0.01), 4)
+            if name != "human" and len(set(labels[known])) == 2
+            else None
         )
         table.append(row)
     return table
 
 
-def _flagged_machines(machines: Posts, verdicts: Verdicts) -> Table:
-    """Share of machine posts flagged, by source and language: what the promise costs in power."""
+def _pool_p_values(detector: Detector, verdicts: Verdicts) -> NDArray[np.float64]:
+    """Compute the p-values against all humans of a stratum alone, without its panels."""
+    if detector.calibration is None:
+        raise InvalidInput("p-values need a calibration")
+    pool = dataclasses.replace(detector.calibration, min_panel=sys.maxsize, _panels={})
+    return pool.p_values(verdicts.logit, verdicts.n_tokens, verdicts.language.tolist())[0]
+
+
+def _flagged_machines(machines: Posts, verdicts: Verdicts, pool: NDArray[np.float64]) -> Table:
+    """Share of machine posts flagged, by source and language: what the promise costs in power.
+
+    `pool_…` is the share that would be flagged if the humans of a language and length were one
+    panel: the difference is what it costs that no source of people pays for the average.
+    """
     source, language = machines.column("source"), machines.column("language")
+    known = ~_barred(verdicts)
     table: Table = []
     for name, code in sorted(set(zip(source, language, strict=True))):
         rows = (source == name) & (language == code)
         shares = {f"flagged_{rate:g}": _share(_flagged(verdicts, rate)[rows]) for rate in RATES}
+        shares |= {f"pool_{rate:g}": _share((known & (pool <= rate))[rows]) for rate in RATES}
         table.append({"source": name, "language": code, "n": int(rows.sum())} | shares)
     return table
 
