@@ -1,0 +1,37 @@
+"""What many tests share: a tiny checkpoint, the embedded model, the corpus where there is one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tiny import tiny_checkpoint
+
+from textdetect import Detector
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # two workers of two torch threads crawl on two cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a calibrated checkpoint of random weights; copy it before changing it."""
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Detector:
+    """Give the embedded model."""
+    return Detector.from_pretrained()
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Give the corpus folder, or skip."""
+    folder = os.environ.get("TEXTDETECT_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("needs the corpus folder, named by TEXTDETECT_DATA")
+    return Path(folder)
