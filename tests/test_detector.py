@@ -1,0 +1,303 @@
+"""Detector: what goes in, what comes out, and that neither order, neighbours nor threads matter."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import human_posts, machine_posts, tiny_classifier
+
+from textdetect import Detector, Verdict, Verdicts
+from textdetect.errors import (
+    CalibrationMismatch,
+    InvalidInput,
+    ModelNotFound,
+    NotCalibrated,
+    TooFewCalibration,
+)
+from textdetect.runtimes import Runtime, StubRuntime
+
+POSTS = [*human_posts(40, seed=11), *machine_posts(40, seed=12)]
+HUMANS = [f"a person wrote this post, and it has the number {i}" for i in range(1_000)]
+
+
+@pytest.fixture(scope="module")
+def detector(tiny: Path) -> Detector:
+    return Detector.from_pretrained(tiny)
+
+
+@pytest.fixture(scope="module")
+def stub() -> Detector:
+    runtime = StubRuntime(lambda text: text.count("machine") - 2.0)
+    return Detector(runtime, languages=["en"]).calibrate(HUMANS, languages=["en"] * len(HUMANS))
+
+
+def test_one_text_gives_one_verdict_and_an_iterable_gives_verdicts(detector: Detector) -> None:
+    assert isinstance(detector.predict(POSTS[0]), Verdict)
+    for texts in ([], POSTS[:1], iter(POSTS[:1])):
+        verdicts = detector.predict(texts)
+        assert isinstance(verdicts, Verdicts)
+    assert len(detector.predict([])) == 0
+    assert detector.predict([]).to_pandas().columns.tolist() == list(Verdict.__slots__)
+
+
+def test_machine_posts_are_flagged_and_people_are_not(detector: Detector) -> None:
+    verdicts = detector.predict(POSTS, language="en")
+    assert verdicts.flagged.tolist() == [False] * 40 + [True] * 40
+    assert set(verdicts.label[:40]) <= {"human", "uncertain"}
+    assert verdicts.fingerprint == detector.fingerprint
+    assert (verdicts.model, verdicts.version, verdicts.max_fpr) == ("tiny", "1.2.3", 0.01)
+
+
+def test_every_kind_of_column_gives_the_same(detector: Detector) -> None:
+    import datasets
+    import pandas as pd
+    import polars as pl
+
+    expected = detector.predict(POSTS)
+    columns: list[Any] = [
+        tuple(POSTS),
+        (post for post in POSTS),
+        np.array(POSTS),
+        np.array(POSTS, dtype=object),
+        pd.Series(POSTS, index=range(500, 500 + len(POSTS))),
+        pl.Series(POSTS),
+        datasets.Dataset.from_dict({"text": POSTS})["text"],
+    ]
+    for column in columns:
+        assert detector.predict(column) == expected, type(column)
+
+
+def test_missing_values_are_empty_posts_and_move_no_row(detector: Detector) -> None:
+    import pandas as pd
+
+    texts = pd.Series([POSTS[0], None, POSTS[1], float("nan"), POSTS[2]])
+    verdicts = detector.predict(texts)
+    assert [v.reason for v in verdicts][1::2] == ["empty", "empty"]
+    assert np.isnan(verdicts.probability).tolist() == [False, True, False, True, False]
+    assert verdicts.logit[[0, 2, 4]].tolist() == detector.logits(POSTS[:3]).tolist()
+
+
+def test_a_text_has_one_logit_whatever_is_beside_it(detector: Detector) -> None:
+    together = detector.logits(POSTS)
+    alone = np.array([detector.logits([post])[0] for post in POSTS])
+    reversed_ = detector.logits(POSTS[::-1])[::-1]
+    doubled = detector.logits([*POSTS, *POSTS])[len(POSTS) :]
+    for other in (alone, reversed_, doubled):
+        assert np.abs(together - other).max() <= 1e-5
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.one_of(st.none(), st.text(), st.sampled_from(POSTS)), max_size=30))
+def test_order_and_count_in_are_order_and_count_out(
+    detector: Detector, texts: list[str | None]
+) -> None:
+    verdicts = detector.predict(texts)
+    assert len(verdicts) == len(texts)
+    for text, verdict in zip(texts, verdicts, strict=True):
+        single = detector.predict([text])[0]
+        assert (single.label, single.reason) == (verdict.label, verdict.reason)
+        assert (verdict.reason == "empty") == bool(np.isnan(verdict.logit))
+        assert verdict.label in ("human", "machine", "uncertain")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.01, 0.6), st.floats(0, 0.3))
+def test_what_is_flagged_at_one_rate_is_flagged_at_every_higher_one(
+    detector: Detector, low: float, more: float
+) -> None:
+    few = detector.predict(POSTS, max_fpr=low, language="en").flagged
+    many = detector.predict(POSTS, max_fpr=low + more, language="en").flagged
+    assert not (few & ~many).any()
+
+
+@pytest.mark.parametrize("max_fpr", [0, 1, -0.1, 1.5, float("nan"), "0.1", None])
+def test_a_rate_outside_its_range_is_refused(detector: Detector, max_fpr: Any) -> None:
+    with pytest.raises(InvalidInput, match="max_fpr"):
+        detector.predict(POSTS, max_fpr=max_fpr)
+    with pytest.raises(InvalidInput, match="max_fpr"):
+        detector.predict([], max_fpr=max_fpr)
+
+
+def test_a_rate_that_no_stratum_supports_is_refused_with_both_numbers(detector: Detector) -> None:
+    assert detector.calibration is not None
+    with pytest.raises(TooFewCalibration) as caught:
+        detector.predict(POSTS, max_fpr=1e-6)
+    assert "1e-06" in str(caught.value)
+    assert f"{detector.calibration.smallest:.2g}" in str(caught.value)
+
+
+def test_a_language_given_replaces_identification(stub: Detector) -> None:
+    post = "machine machine machine machine"
+    assert stub.predict(post, language="en").label == "machine"
+    unsupported = stub.predict(post, language="fr")
+    assert (unsupported.reason, unsupported.language) == ("unsupported_language", "fr")
+    each = stub.predict([post, post], language=["en", "fr"])
+    assert each.language.tolist() == ["en", "fr"]
+    mixed = stub.predict(["so good to see you all again here", post], language=[None, "en"])
+    assert mixed.language.tolist() == ["en", "en"]
+    for wrong in (["en"], ["en"] * 3):
+        with pytest.raises(InvalidInput, match="language"):
+            stub.predict([post, post], language=wrong)
+    with pytest.raises(InvalidInput, match="language"):
+        stub.predict(iter([post, post]), language=["en"])
+    with pytest.raises(InvalidInput, match="one code for one text"):
+        stub.predict(post, language=["en"])
+
+
+def test_a_stream_without_end_is_judged_in_flat_memory(stub: Detector) -> None:
+    n_asked = 0
+
+    def stream() -> Iterator[str]:
+        nonlocal n_asked
+        for n_asked in count():
+            yield f"this is the post of number {n_asked}"
+
+    verdicts = list(islice(stub.predict_iter(stream()), 5_000))
+    assert len(verdicts) == 5_000
+    assert n_asked < 5_000 + 2 * 2_048
+
+
+def test_an_error_of_the_callers_generator_comes_through(stub: Detector) -> None:
+    def broken() -> Iterator[str]:
+        yield "the first post is fine"
+        raise RuntimeError("out of posts")
+
+    with pytest.raises(RuntimeError, match="out of posts"):
+        stub.predict(broken())
+
+
+def test_calling_answers_as_a_transformers_pipeline(detector: Detector) -> None:
+    answers = detector([POSTS[0], POSTS[-1], None])
+    assert [sorted(answer) for answer in answers] == [["label", "score"]] * 3
+    verdicts = detector.predict([POSTS[0], POSTS[-1]])
+    human, machine, empty = answers
+    assert human["score"] == pytest.approx(
+        1 - verdicts[0].probability if human["label"] == "human" else verdicts[0].probability
+    )
+    assert (machine["label"], machine["score"]) == ("machine", verdicts[1].probability)
+    assert empty["label"] == "uncertain"
+    assert np.isnan(empty["score"])
+    assert detector(POSTS[0]) == detector([POSTS[0]])
+
+
+def test_without_a_calibration_there_are_scores_and_no_verdicts() -> None:
+    bare = Detector(StubRuntime(lambda text: 2.0 if "machine" in text else -2.0))
+    assert bare.logits(["a machine", None]).tolist()[:1] == [2.0]
+    assert [a["label"] for a in bare(["a machine", "me", ""])] == ["machine", "human", "uncertain"]
+    for call in (lambda: bare.predict("a machine"), lambda: bare.predict([])):
+        with pytest.raises(NotCalibrated, match="textdetect calibrate"):
+            call()
+
+
+def test_people_of_ones_own_calibrate(stub: Detector) -> None:
+    mine = stub.calibrate(["this is what a machine like me says all day"] * 700)
+    assert mine is not stub
+    assert not mine.predict("this is what a machine like you says all day", max_fpr=0.05).flagged
+    assert mine.calibration is not None
+    assert not mine.calibration.temperature_fitted
+    fitted = stub.calibrate(HUMANS, labelled=(["machine " * 4, "people", "machine"], [1, 0, 0]))
+    assert fitted.calibration is not None
+    assert fitted.calibration.temperature_fitted
+    with pytest.raises(InvalidInput, match="human posts"):
+        stub.calibrate(["", None])
+
+
+def test_a_calibration_of_another_model_is_refused(stub: Detector) -> None:
+    with pytest.raises(CalibrationMismatch):
+        Detector(StubRuntime(fingerprint="other"), calibration=stub.calibration)
+    with pytest.raises(CalibrationMismatch):
+        Detector(StubRuntime(numerics="other"), calibration=stub.calibration)
+
+
+def test_many_threads_get_what_one_gets(detector: Detector) -> None:
+    expected = detector.predict(POSTS)
+    with ThreadPoolExecutor(8) as pool:
+        for verdicts in pool.map(lambda _: detector.predict(POSTS), range(16)):
+            assert list(verdicts.label) == list(expected.label)
+            assert np.abs(verdicts.logit - expected.logit).max() <= 1e-5
+
+
+def _judge(detector: Detector) -> list[str]:
+    return [str(label) for label in detector.predict(POSTS).label]
+
+
+def test_a_detector_pickles_and_reloads_in_a_spawned_process(detector: Detector) -> None:
+    again = pickle.loads(pickle.dumps(detector))  # noqa: S301
+    assert again.predict(POSTS) == detector.predict(POSTS)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_judge, (detector,)) == _judge(detector)
+
+
+def test_saving_and_loading_keeps_every_verdict(detector: Detector, tmp_path: Path) -> None:
+    folder = detector.calibrate(human_posts(700, seed=13)).save_pretrained(tmp_path / "mine")
+    again = Detector.from_pretrained(folder)
+    assert again.calibration is not None
+    assert detector.calibration is not None
+    n_mine, n_before = (sum(len(s.logits) for s in d.calibration.strata) for d in (again, detector))
+    assert n_mine <= 700 < n_before
+    assert again.logits(POSTS).tolist() == detector.logits(POSTS).tolist()
+
+
+def test_someone_elses_model_gives_scores_once_its_class_is_named(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tiny_classifier(tmp_path / "theirs")
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    model.config.id2label = {0: "Real", 1: "Fake"}
+    model.config.label2id = {"Real": 0, "Fake": 1}
+    model.save_pretrained(folder)
+    with pytest.raises(InvalidInput, match=r"machine_label= one of \['Fake', 'Real'\]"):
+        Detector.from_pretrained(folder)
+    fake = Detector.from_pretrained(folder, machine_label="fake")
+    real = Detector.from_pretrained(folder, machine_label=0)
+    assert fake.logits(POSTS).tolist() == (-real.logits(POSTS)).tolist()
+    assert {answer["label"] for answer in fake(POSTS)} <= {"human", "machine"}
+    with pytest.raises(NotCalibrated):
+        fake.predict(POSTS)
+    assert fake.calibrate(human_posts(700)).predict(POSTS[-1], language="en").flagged in (
+        True,
+        False,
+    )
+
+
+def test_their_texts_are_not_normalised(tmp_path: Path) -> None:
+    seen: list[str] = []
+    theirs = Detector(StubRuntime(lambda t: float(seen.append(t) or 0)), normalised=False)
+    theirs.logits(["  “So”\u200b ", "half \ud83d a pair"])
+    assert seen == ["  “So”\u200b ", "half  a pair".replace("  ", " \ufffd ")]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"runtime": "tpu"}, InvalidInput),
+        ({"runtime": "onnx", "device": "cuda"}, InvalidInput),
+        ({"runtime": "hf", "device": "cuda"}, InvalidInput),
+        ({"runtime": "hf", "device": "toaster"}, InvalidInput),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    tiny: Path, options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        Detector.from_pretrained(tiny, **options)
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "/no/such/folder", "some/hub-model"])
+def test_a_model_that_is_nowhere_is_an_error_with_advice(name: str) -> None:
+    with pytest.raises(ModelNotFound):
+        Detector.from_pretrained(name)
+
+
+def test_the_stub_is_a_runtime() -> None:
+    assert isinstance(StubRuntime(), Runtime)

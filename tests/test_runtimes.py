@@ -1,0 +1,116 @@
+"""Two engines, one model: the same logits, whoever the neighbours are, and the same verdicts."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic import CHINESE_HUMAN, CHINESE_MACHINE, human_post, markov_post, template_post
+
+from textdetect import Detector
+from textdetect.errors import MissingFile
+from textdetect.posts import load_posts
+from textdetect.runtimes.batching import MAX_BATCH, batches, pad, padded_length
+from textdetect.runtimes.host import available_cores, processor_features
+
+
+def mixed_posts(n: int, *, seed: int = 0) -> list[str]:
+    """Make n posts of 1 to 400 words, English and Chinese, by all the makers that there are."""
+    rng = random.Random(seed)
+    posts = []
+    for _ in range(n):
+        maker = rng.choice((human_post, markov_post, template_post))
+        post = " ".join(maker(rng) for _ in range(rng.choice((1, 1, 1, 2, 4, 16))))
+        if rng.random() < 0.2:
+            post = "".join(rng.choices(CHINESE_HUMAN + CHINESE_MACHINE, k=rng.randint(1, 20)))
+        words = post.split()
+        posts.append(" ".join(words[: rng.randint(1, len(words))]))
+    return posts
+
+
+@pytest.mark.slow
+def test_the_embedded_model_gives_the_same_logits_in_both_engines(embedded: Detector) -> None:
+    posts = mixed_posts(2_000)
+    reference = Detector.from_pretrained(runtime="hf")
+    ours, theirs = embedded.predict(posts), reference.predict(posts)
+    assert np.nanmax(np.abs(ours.logit - theirs.logit)) <= 1e-4
+    assert list(ours.label) == list(theirs.label)
+    assert list(ours.reason) == list(theirs.reason)
+    assert list(ours.n_tokens) == list(theirs.n_tokens)
+
+
+@pytest.mark.slow
+def test_the_embedded_models_logits_do_not_depend_on_neighbours(embedded: Detector) -> None:
+    posts = mixed_posts(400, seed=1)
+    together = embedded.predict(posts)
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(posts))
+    shuffled = embedded.predict([posts[i] for i in order])
+    back = embedded.predict(posts[::-1])[::-1]
+    alone = [embedded.predict(post) for post in posts]
+    logits = {
+        "reversed": back.logit,
+        "shuffled": shuffled.logit[np.argsort(order)],
+        "alone": np.array([verdict.logit for verdict in alone]),
+    }
+    for name, other in logits.items():
+        assert np.abs(together.logit - other).max() <= 1e-5, name
+    assert list(together.label) == list(back.label) == [verdict.label for verdict in alone]
+    assert list(together.p_value) == list(back.p_value) == [verdict.p_value for verdict in alone]
+
+
+@pytest.mark.slow
+@pytest.mark.corpus
+def test_both_engines_agree_on_real_posts(corpus: Path, embedded: Detector) -> None:
+    rng = np.random.default_rng(0)
+    posts = load_posts(corpus, sources=["tweepfake", "xlmt_human", "hc3_zh", "maide_up", "l2r"])
+    texts = posts.take(rng.choice(len(posts), 2_000, replace=False)).texts
+    reference = Detector.from_pretrained(runtime="hf")
+    for max_fpr in (0.01, 0.05):
+        ours, theirs = (d.predict(texts, max_fpr=max_fpr) for d in (embedded, reference))
+        assert np.nanmax(np.abs(ours.logit - theirs.logit)) <= 1e-4
+        assert list(ours.label) == list(theirs.label)
+
+
+def test_a_padded_length_is_a_function_of_the_text_alone() -> None:
+    for n in range(1, 300):
+        width = padded_length(n, 256)
+        assert min(n, 256) <= width <= 256
+        assert width - n < 32
+
+
+@given(st.lists(st.integers(1, 300), max_size=200), st.integers(16, 2_048))
+def test_batches_hold_every_text_once_and_keep_the_token_budget(
+    lengths: list[int], max_tokens: int
+) -> None:
+    seen: list[int] = []
+    for rows, width in batches(lengths, max_length=256, max_tokens=max_tokens):
+        assert {padded_length(lengths[row], 256) for row in rows} == {width}
+        assert len(rows) == 1 or len(rows) * width <= max_tokens
+        assert len(rows) <= MAX_BATCH
+        seen += rows.tolist()
+    assert sorted(seen) == list(range(len(lengths)))
+
+
+def test_padding_is_masked() -> None:
+    ids, mask = pad([[5, 6], [7]], np.array([1, 0]), 4, pad_id=9)
+    assert ids.tolist() == [[7, 9, 9, 9], [5, 6, 9, 9]]
+    assert mask.tolist() == [[1, 0, 0, 0], [1, 1, 0, 0]]
+
+
+def test_a_folder_without_a_graph_names_the_ways_out(tiny: Path, tmp_path: Path) -> None:
+    from tiny import tiny_classifier
+
+    folder = tiny_classifier(tmp_path / "plain")
+    with pytest.raises(MissingFile, match="textdetect export"):
+        Detector.from_pretrained(folder, runtime="onnx")
+
+
+def test_cores_are_those_of_this_process_not_of_the_host() -> None:
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)
+    assert processor_features()
