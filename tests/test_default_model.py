@@ -1,0 +1,156 @@
+"""The embedded model: what its manifest promises, measured again where that can be."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from textdetect import Detector
+from textdetect.checkpoint import Manifest, find_folder, read_manifest
+from textdetect.config import TrainConfig, load_config
+from textdetect.evaluation import figures
+from textdetect.posts import load_posts
+
+ROOT = Path(__file__).parents[1]
+FOLDER = find_folder("default")
+
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    return read_manifest(FOLDER)
+
+
+def panels(manifest: Manifest) -> list[dict[str, Any]]:
+    """Give the panels of calibrated sources that are large enough to judge."""
+    rows: list[dict[str, Any]] = manifest.figures["humans"]
+    return [row for row in rows if not row["transfer"] and not row["small"]]
+
+
+def test_it_is_small_and_of_a_standard_architecture() -> None:
+    from safetensors import safe_open
+
+    config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
+    assert config["architectures"] == ["BertForSequenceClassification"]
+    assert config["id2label"] == {"0": "human", "1": "machine"}
+    assert config["dtype"] == "float32"
+    with safe_open(FOLDER / "model.safetensors", framework="numpy") as weights:
+        tensors = [weights.get_tensor(name) for name in weights.keys()]  # noqa: SIM118
+    assert sum(tensor.size for tensor in tensors) <= 29_000_000
+    assert {str(tensor.dtype) for tensor in tensors} == {"float16"}
+    sizes = {file.name: file.stat().st_size for file in FOLDER.iterdir()}
+    assert max(sizes.values()) <= 60_000_000
+    assert sum(sizes.values()) <= 95_000_000
+
+
+def test_it_was_made_by_the_config_that_is_here(manifest: Manifest) -> None:
+    config, _ = load_config(ROOT / "configs" / "default.yaml", TrainConfig)
+    assert manifest.training["config"] == json.loads(json.dumps(dataclasses.asdict(config)))
+    assert (manifest.name, manifest.version) == (config.name, config.version)
+
+
+def test_it_trained_on_no_source_that_its_licence_list_leaves_out(manifest: Manifest) -> None:
+    listed = (ROOT / "MODEL_LICENSE").read_text(encoding="utf-8")
+    base = yaml.safe_load((ROOT / "configs" / "base.yaml").read_text(encoding="utf-8"))
+    for source in manifest.training["sources"]:
+        assert source in listed
+        assert source not in base["data"]["evaluation_only"]
+
+
+def test_it_knows_english_and_chinese(embedded: Detector) -> None:
+    assert {"en", "zh"} <= set(embedded.languages)
+    assert embedded.calibration is not None
+    assert embedded.calibration.smallest <= 0.01
+    assert embedded.calibration.temperature_fitted
+
+
+def test_on_tweepfakes_validation_split_it_reaches_its_bar(manifest: Manifest) -> None:
+    rows = {row["slice"]: row for row in manifest.figures["tweepfake"]}
+    assert rows["all"]["accuracy"] >= 0.84
+    assert rows["all"]["auroc"] >= 0.92
+    assert rows["all"]["accuracy_no_links"] is not None
+
+
+def test_every_source_stands_beside_a_bag_of_words(manifest: Manifest) -> None:
+    for row in manifest.figures["sources"]:
+        if min(row["n_human"], row["n_machine"]) > 0:
+            assert 0 <= row["auroc_bag_of_words"] <= 1
+            assert 0 <= row["auroc"] <= 1
+
+
+@pytest.mark.parametrize("rate", ["0.01", "0.05"])
+def test_no_panel_of_people_is_flagged_above_its_promise(manifest: Manifest, rate: str) -> None:
+    """One-sided exact binomial, Bonferroni over the panels; unanswered counts as not flagged."""
+    judged = panels(manifest)
+    assert len(judged) >= 8
+    above = {
+        (row["source"], row["language"]): (row[f"flagged_{rate}"], row["n"])
+        for row in judged
+        if row[f"p_{rate}"] < 0.05 / len(judged)
+    }
+    assert above == {}
+
+
+def test_most_english_and_chinese_posts_are_answered(manifest: Manifest) -> None:
+    for language in ("en", "zh"):
+        rows = [row for row in panels(manifest) if row["language"] == language]
+        n = sum(row["n"] for row in rows)
+        assert sum(row["answered"] * row["n"] for row in rows) / n >= 0.8, language
+
+
+@pytest.mark.slow
+@pytest.mark.corpus
+def test_tweepfake_measured_again_gives_the_manifests_figures(
+    corpus: Path, embedded: Detector, manifest: Manifest
+) -> None:
+    posts = load_posts(corpus, sources=["tweepfake"])
+    report = posts.take(posts.column("split") == "validation")
+    again = figures(embedded, report, own_split=["tweepfake"])["tweepfake"][0]
+    assert again["accuracy"] >= 0.84
+    assert again["auroc"] >= 0.92
+    assert again["auroc"] == pytest.approx(manifest.figures["tweepfake"][0]["auroc"], abs=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.corpus
+@pytest.mark.parametrize("source", ["xlmt_human", "zh_reviews_human"])
+def test_people_measured_again_keep_the_promise(
+    corpus: Path, embedded: Detector, source: str
+) -> None:
+    """Part of these trained or calibrated it: a check of the wiring, no figure."""
+    posts = load_posts(corpus, sources=[source])
+    posts = posts.take(np.isin(posts.column("language"), ["en", "zh"]))
+    sample = posts.take(np.random.default_rng(0).choice(len(posts), 1_500, replace=False))
+    assert embedded.predict(sample.texts, max_fpr=0.01).flagged.mean() <= 0.015
+
+
+FRESH = """
+import sys, time
+start_s = time.perf_counter()
+from textdetect import Detector
+verdict = Detector.from_pretrained().predict("The room was clean and the staff were kind to us.")
+took_s = time.perf_counter() - start_s
+peak = open("/proc/self/status").read().split("VmHWM:")[1].split()[0]
+heavy = [name for name in ("torch", "transformers", "sklearn", "pandas") if name in sys.modules]
+print(took_s, int(peak) / 1024, verdict.label, *heavy)
+"""
+
+
+@pytest.mark.alone
+def test_a_fresh_process_gives_a_verdict_in_a_second_and_a_half_and_300_mb() -> None:
+    def start() -> tuple[float, float, list[str]]:
+        output = subprocess.check_output([sys.executable, "-c", FRESH], text=True).split()
+        return float(output[0]), float(output[1]), output[2:]
+
+    start()
+    runs = [start() for _ in range(5)]
+    assert sorted(took_s for took_s, _, _ in runs)[2] <= 1.5
+    assert max(peak_mb for _, peak_mb, _ in runs) <= 300
+    assert all(rest in (["human"], ["uncertain"], ["machine"]) for _, _, rest in runs)
