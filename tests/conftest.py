@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tiny import tiny_checkpoint
 
 from textdetect import Detector
@@ -14,6 +15,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:  # two workers of two torch threads crawl on two cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("textdetect", deadline=None, derandomize=True)
+settings.load_profile("textdetect")
 
 
 @pytest.fixture(scope="session")

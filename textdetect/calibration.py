@@ -175,7 +175,8 @@ class Calibration:
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of machine-written at a base rate of one half; shape (n,)."""
-        scaled = np.clip(np.asarray(logits, dtype=np.float64) / self.temperature, -700, 700)
+        bound = 700 * self.temperature  # exp overflows beyond
+        scaled = np.clip(np.asarray(logits, dtype=np.float64), -bound, bound) / self.temperature
         return np.asarray(1.0 / (1.0 + np.exp(-scaled)), dtype=np.float64)
 
     def p_values(
