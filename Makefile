@@ -23,6 +23,7 @@ check: $(VENV)/installed  ## Lint, format, types, architecture
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python examples/make_posts.py --check
+	$(VENV)/bin/python training/card.py --check
 	$(VENV)/bin/python -m pytest -q tests/test_architecture.py
 
 bench: $(VENV)/installed  ## Posts a second of this install, beside a transformers pipeline

@@ -85,8 +85,8 @@ def _commands(
 ) -> None:
     """Tell, with stated error rates, whether a machine wrote a post.
 
-    A flag is a statistical statement about a text, never about a person, and no sole ground for a
-    sanction.
+    A flag is a statistical statement about a text, never about a person,
+    and no sole ground for a sanction.
     """
 
 
@@ -276,8 +276,8 @@ def calibrate(
 ) -> int:
     """Fit a model's p-values on human posts of your own, and write it as a new checkpoint.
 
-    The posts must be none that the model was trained on; 600 or more of a language support
-    --max-fpr 0.01.
+    The posts must be none that the model was trained on; 600 or more of a
+    language support --max-fpr 0.01.
     """
     from textdetect.detector import Detector
     from textdetect.recipe import recalibrate
@@ -357,8 +357,8 @@ def bench(
 ) -> int:
     """Measure this install: posts a second, and seconds from a cold start to a verdict.
 
-    Beside it, where torch and transformers are installed, a transformers pipeline on the same
-    weights. Nothing else should run meanwhile.
+    Beside it, where torch and transformers are installed, a transformers
+    pipeline on the same weights. Nothing else should run meanwhile.
     """
     from textdetect import benchmark
 
