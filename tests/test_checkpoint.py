@@ -123,7 +123,7 @@ def test_code_in_the_folder_is_refused(copy: Path, name: str) -> None:
 def test_a_path_out_of_the_folder_is_refused(copy: Path, name: str) -> None:
     (copy.parent / "secret.json").write_text("{}")
     files = json.loads((copy / MANIFEST).read_text())["files"]
-    rewrite(copy, files=files | {name: "0" * 64})
+    rewrite(copy, files=files | {name: "1" * 64})
     with pytest.raises(PathOutsideFolder):
         Detector.from_pretrained(copy)
 

@@ -211,7 +211,7 @@ def test_a_single_split_source_gives_scores_and_no_verdicts(
     tmp_path: Path, encoder: Path, corpus_made: Path
 ) -> None:
     table = pq.read_table(corpus_made / "chats.parquet").slice(0, 600)
-    split = ["train" if i % 4 else "validation" for i in range(len(table))]
+    split = ["train" if (i // 2) % 4 else "validation" for i in range(len(table))]
     at = table.schema.get_field_index("split")
     (tmp_path / "corpus").mkdir()
     pq.write_table(table.set_column(at, "split", [split]), tmp_path / "corpus" / "chats.parquet")

@@ -87,6 +87,7 @@ def tiny_classifier(folder: Path) -> Path:
 
 def tiny_checkpoint(folder: Path) -> Path:
     """Write a checkpoint folder, calibrated for both runtimes on English word salad."""
+    from textdetect.checkpoint import read_manifest, write_calibration, write_manifest
     from textdetect.detector import Detector, RuntimeName
     from textdetect.export import export
 
@@ -97,7 +98,10 @@ def tiny_checkpoint(folder: Path) -> Path:
         export(model, out, name="tiny", version="1.2.3", languages=["en"], max_length=MAX_LENGTH)
         for runtime in runtimes:
             detector = Detector.from_pretrained(out, runtime=runtime)
-            detector.calibrate(humans, languages=["en"] * N_HUMANS).save_pretrained(out)
+            calibrated = detector.calibrate(humans, languages=["en"] * N_HUMANS).calibration
+            if calibrated is not None:
+                write_calibration(out, calibrated)
+            write_manifest(out, read_manifest(out))
     return out
 
 

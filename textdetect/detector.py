@@ -150,7 +150,11 @@ class Detector:
         return self.score(texts)[0].logits
 
     def score(
-        self, texts: Iterable[Any], *, language: str | Sequence[str | None] | None = None
+        self,
+        texts: Iterable[Any],
+        *,
+        language: str | Sequence[str | None] | None = None,
+        progress: bool | None = None,
     ) -> tuple[Scores, list[str]]:
         """Score texts without a verdict: logits, tokens and truncation, and their languages.
 
@@ -160,15 +164,17 @@ class Detector:
             raise InvalidInput("expected many texts; for one, pass [text]")
         parts: list[Scores] = []
         codes: list[str] = []
-        for prepared in self._windows(texts):
-            start = len(codes)
-            each = (
-                language
-                if language is None or isinstance(language, str)
-                else language[start : start + len(prepared)]
-            )
-            parts.append(self._score(prepared))
-            codes += self._languages(prepared, each)
+        with _bar(texts, progress) as bar:
+            for prepared in self._windows(texts):
+                start = len(codes)
+                each = (
+                    language
+                    if language is None or isinstance(language, str)
+                    else language[start : start + len(prepared)]
+                )
+                parts.append(self._score(prepared))
+                codes += self._languages(prepared, each)
+                bar.update(len(prepared))
         columns = {
             name: np.concatenate([getattr(part, name) for part in parts] or [np.empty(0, dtype)])
             for name, dtype in (
@@ -438,8 +444,7 @@ class Detector:
         total = len(texts) if isinstance(texts, Sized) else None
         if each is not None and total is not None and len(each) != total:
             raise InvalidInput(f"language: expected {total} codes, one a text, got {len(each)}")
-        hidden = None if progress is None else not progress
-        with tqdm(total=total, unit="post", delay=2, leave=False, disable=hidden) as bar:
+        with _bar(texts, progress) as bar:
             done = 0
             for prepared in self._windows(texts):
                 given = language if each is None else each[done : done + len(prepared)]
@@ -465,6 +470,13 @@ class Detector:
             max_fpr=max_fpr,
         )
         return Verdicts(columns, max_fpr=max_fpr, **self._origin())
+
+
+def _bar(texts: Iterable[Any], progress: bool | None) -> Any:
+    """Make a bar that shows after two seconds; with `progress` None, on a terminal only."""
+    total = len(texts) if isinstance(texts, Sized) else None
+    hidden = None if progress is None else not progress
+    return tqdm(total=total, unit="post", delay=2, leave=False, disable=hidden)
 
 
 def _calibration(checkpoint: Checkpoint, numerics: str) -> Calibration | None:

@@ -46,8 +46,10 @@ from textdetect.posts.splits import Split, draw, split
 logger = logging.getLogger(__name__)
 
 RUNTIMES: Final[tuple[RuntimeName, ...]] = ("onnx", "hf")
-_MAX_CALIBRATION: Final = 2_000
-_MAX_MEASURED: Final = 800
+_MOST_CALIBRATED: Final = (2_000, 200)
+_MOST_SELECTED: Final = (150, 150)
+_MOST_MEASURED: Final = (800, 300)
+"""Posts of people and of machines, of each source and language: it is people who are protected."""
 
 CAUTION: Final = """A flag is a statistical statement about a text, not about a person. It is never
 the sole ground for a sanction or a legal claim, and not for grading essays, hiring or asylum."""
@@ -115,7 +117,9 @@ def calibrate(folder: Path, posts: Posts, part: np.ndarray[Any, Any], config: Tr
     if len(sample) == 0:
         logger.warning("no calibration posts among these sources: scores, but no verdicts")
         return
-    select = posts.take(_capped(posts, (part == "select") & _classed(posts), config.seed, 400))
+    select = posts.take(
+        _capped(posts, (part == "select") & _classed(posts), config.seed, _MOST_SELECTED)
+    )
     languages: tuple[str, ...] = ()
     for runtime in RUNTIMES:
         detector = Detector.from_pretrained(folder, runtime=runtime)
@@ -154,7 +158,7 @@ def measure(
     own = np.isin(posts.column("source"), list(config.data.own_split))
     measured = _classed(posts) & (parts.part == "report")
     keep = np.zeros(len(posts), dtype=np.bool_)
-    keep[_capped(posts, measured & ~own, config.seed, _MAX_MEASURED)] = True
+    keep[_capped(posts, measured & ~own, config.seed, _MOST_MEASURED)] = True
     keep |= measured & own
     calibrated = set(posts.take(_calibration_rows(posts, parts.part, config)).column("source"))
     return figures(
@@ -285,9 +289,9 @@ def _classed(posts: Posts) -> np.ndarray[Any, Any]:
 
 
 def _capped(
-    posts: Posts, usable: np.ndarray[Any, Any], seed: int, most: int
+    posts: Posts, usable: np.ndarray[Any, Any], seed: int, most: tuple[int, int]
 ) -> np.ndarray[Any, Any]:
-    """Choose at most `most` of the usable posts for each source, language and class."""
+    """Choose at most `most` (humans, machines) of the usable posts of each source and language."""
     source, language = posts.column("source"), posts.column("language")
     texts = posts.column("text").tolist()
     rows = sorted(np.flatnonzero(usable), key=lambda row: draw(seed, "measure", texts[row]))
@@ -296,7 +300,7 @@ def _capped(
     for row in rows:
         cell = (source[row], language[row], int(posts.labels[row]))
         taken[cell] = taken.get(cell, 0) + 1
-        if taken[cell] <= most:
+        if taken[cell] <= most[cell[2]]:
             kept.append(row)
     return np.sort(np.array(kept, dtype=np.int64))
 
@@ -305,7 +309,7 @@ def _calibration_rows(
     posts: Posts, part: np.ndarray[Any, Any], config: TrainConfig
 ) -> np.ndarray[Any, Any]:
     usable = (part == "calibration") & _classed(posts)
-    return _capped(posts, usable, config.seed, _MAX_CALIBRATION)
+    return _capped(posts, usable, config.seed, _MOST_CALIBRATED)
 
 
 def _supported(

@@ -1,7 +1,10 @@
 """Measure a checkpoint again on the report part of a config, and print the tables.
 
-python training/evaluate.py configs/default.yaml [--model MODEL] [--data FOLDER]
+python training/measure.py configs/default.yaml [--model MODEL] [--data FOLDER]
 """
+
+# Not named evaluate.py: a script's folder comes first in sys.path, and the library of that name
+# must still be found.
 
 from __future__ import annotations
 
