@@ -89,7 +89,7 @@ TABLE: dict[str, tuple[Any, str]] = {
         "answered",
     ),
     "upper case": (LONG.upper(), "answered"),
-    "look-alikes": (LONG.replace("a", "а"), "answered"),
+    "look-alikes": (LONG.replace("al", "аl").replace("er", "еr"), "answered"),
     "very long": (LONG * 2_000, "answered"),
     # errors, each with its place
     "bytes": (b"a post in bytes", "InvalidInput"),
@@ -144,7 +144,7 @@ def test_predict_gives_what_the_table_says(embedded: Detector, name: str) -> Non
     else:
         assert (verdict.reason, verdict.label, verdict.flagged) == (expected, "uncertain", False)
     if isinstance(value, str):
-        assert embedded.predict(value) == verdict or expected == "empty"
+        assert repr(embedded.predict(value)) == repr(verdict)
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, overload
@@ -54,7 +54,7 @@ class Detector:
 
     >>> from textdetect.runtimes import StubRuntime
     >>> humans = [f"a human post number {i}" for i in range(99)]
-    >>> detector = Detector(StubRuntime(len)).calibrate(humans)
+    >>> detector = Detector(StubRuntime(len)).calibrate(humans, languages=["en"] * 99)
     >>> detector.predict("this is an unusually long text, is it?", max_fpr=0.1).label
     'machine'
     """
@@ -441,7 +441,7 @@ class Detector:
     ) -> Iterator[Verdicts]:
         calibration = self._check_rate(max_fpr)
         each = None if language is None or isinstance(language, str) else list(language)
-        total = len(texts) if isinstance(texts, Sized) else None
+        total = _length(texts)
         if each is not None and total is not None and len(each) != total:
             raise InvalidInput(f"language: expected {total} codes, one a text, got {len(each)}")
         with _bar(texts, progress) as bar:
@@ -474,9 +474,15 @@ class Detector:
 
 def _bar(texts: Iterable[Any], progress: bool | None) -> Any:
     """Make a bar that shows after two seconds; with `progress` None, on a terminal only."""
-    total = len(texts) if isinstance(texts, Sized) else None
     hidden = None if progress is None else not progress
-    return tqdm(total=total, unit="post", delay=2, leave=False, disable=hidden)
+    return tqdm(total=_length(texts), unit="post", delay=2, leave=False, disable=hidden)
+
+
+def _length(texts: Any) -> int | None:
+    try:
+        return len(texts)
+    except TypeError:  # a generator, or an array without dimensions, which `coerce` refuses
+        return None
 
 
 def _calibration(checkpoint: Checkpoint, numerics: str) -> Calibration | None:
