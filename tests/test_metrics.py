@@ -1,19 +1,48 @@
-"""Figures about scores, held against scikit-learn."""
+"""Figures about scores, held against scikit-learn and scipy."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, roc_auc_score, roc_curve
+from scipy import stats
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    brier_score_loss,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    roc_auc_score,
+    roc_curve,
+)
 
 from textdetect.errors import InvalidInput
-from textdetect.metrics import accuracy, auroc, tpr_at_fpr
+from textdetect.metrics import (
+    Rates,
+    accuracy,
+    auroc,
+    average_precision,
+    brier,
+    ece,
+    fpr_by_group,
+    macro_f1,
+    predictive_value,
+    rates,
+    selective_accuracy,
+    tpr_at_fpr,
+    weighted_auroc,
+    weighted_average_precision,
+    weighted_tpr_at_fpr,
+)
 
 # Few different scores, so that most examples have ties, and some that are far apart.
 score = st.one_of(
@@ -96,7 +125,214 @@ def test_accuracy_without_posts_is_not_a_number(recwarn: pytest.WarningsRecorder
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("metric", [auroc, accuracy, lambda y, s: tpr_at_fpr(y, s, 0.1)])
+def sample(rng: np.random.Generator) -> tuple[Any, Any, Any]:
+    """Give labels of both classes, scores with ties on few levels, and whole weights."""
+    n = int(rng.integers(2, 150))
+    labels = rng.permutation(np.append([0, 1], rng.random(n - 2) < rng.uniform(0.05, 0.95)))
+    n_levels = int(rng.integers(2, 60))
+    scores = rng.integers(0, n_levels, n) / n_levels + (labels * 0.2 if rng.random() < 0.5 else 0)
+    weights = rng.integers(0, 4, n)
+    weights[[np.argmax(labels), np.argmin(labels)]] = 1
+    return labels.astype(int), scores, weights
+
+
+def oracles(y: Any, s: Any, w: Any, rng: np.random.Generator) -> dict[str, tuple[Any, Any]]:
+    """Give each figure of ours beside the same one of scikit-learn or scipy."""
+    threshold, max_fpr = float(rng.choice(s)), float(rng.choice([0.0, 0.01, 0.05, 0.1, 0.5, 1.0]))
+    flagged, p = s >= threshold, s / s.max() if s.max() > 0 else s
+    (tn, fp), (fn, tp) = confusion_matrix(y, flagged, labels=[0, 1])
+    fpr, tpr, _ = roc_curve(y, s, drop_intermediate=False)
+    u = stats.mannwhitneyu(s[y == 1], s[y == 0], method="asymptotic").statistic
+    rate = float(rng.uniform(0, 1))
+    stream = np.where(y == 1, rate / np.sum(y == 1), (1 - rate) / np.sum(y == 0))
+    at = rates(y, s, threshold=threshold)
+    edges = np.linspace(0, 1, 16)
+    n_in_bin = np.array([np.sum((p > low) & (p <= high)) for low, high in pairwise(edges)])
+    n_in_bin[0] += np.sum(p == 0)
+    observed, meant = calibration_curve(y, p, n_bins=15)
+    known = rng.random(len(y)) < 0.7
+    known[0] = True
+    groups = rng.integers(0, 4, len(y))
+    per_group = fpr_by_group(y, s, groups, threshold=threshold)
+    selective = selective_accuracy(y, np.where(known, s, np.nan), threshold=threshold)
+    repeated = np.repeat(np.arange(len(y)), w)
+    return {
+        "auroc": (auroc(y, s), roc_auc_score(y, s)),
+        "auroc, scipy": (auroc(y, s), u / (np.sum(y == 1) * np.sum(y == 0))),
+        "average_precision": (average_precision(y, s), average_precision_score(y, s)),
+        "tpr_at_fpr": (tpr_at_fpr(y, s, max_fpr), tpr[fpr <= max_fpr + 1e-9].max()),
+        "weighted_auroc": (weighted_auroc(y, s, w)[0], roc_auc_score(y, s, sample_weight=w)),
+        "weighted_average_precision": (
+            weighted_average_precision(y, s, w)[0],
+            average_precision_score(y, s, sample_weight=w),
+        ),
+        "weighted_tpr_at_fpr": (
+            weighted_tpr_at_fpr(y, s, w, max_fpr=max_fpr)[0],
+            tpr_at_fpr(y[repeated], s[repeated], max_fpr),
+        ),
+        "accuracy": (accuracy(y, s, threshold=threshold), accuracy_score(y, flagged)),
+        "macro_f1": (macro_f1(y, s, threshold=threshold), f1_score(y, flagged, average="macro")),
+        "tpr": (at.tpr, tp / (tp + fn)),
+        "fpr": (at.fpr, fp / (fp + tn)),
+        "predictive_value": (
+            predictive_value(at.tpr, at.fpr, base_rates=[rate])[rate],
+            precision_score(y, flagged, sample_weight=stream, zero_division=np.nan),
+        ),
+        "fpr_by_group": (
+            [per_group[g] for g in np.unique(groups[y == 0])],
+            [np.mean(flagged[(groups == g) & (y == 0)]) for g in np.unique(groups[y == 0])],
+        ),
+        "selective_accuracy": (selective.accuracy, accuracy_score(y[known], flagged[known])),
+        "answered": (selective.answered, np.mean(known)),
+        "brier": (brier(y, p), brier_score_loss(y, p)),
+        "ece": (ece(y, p), np.sum(n_in_bin[n_in_bin > 0] * np.abs(observed - meant)) / len(y)),
+    }
+
+
+@pytest.mark.slow
+def test_every_figure_is_the_one_of_scikit_learn_on_a_thousand_samples_with_ties() -> None:
+    rng = np.random.default_rng(0)
+    worst: dict[str, float] = {}
+    for _ in range(1000):
+        for name, (ours, theirs) in oracles(*sample(rng), rng).items():
+            deviation = float(np.max(np.abs(np.subtract(ours, theirs))))
+            worst[name] = float(np.maximum(worst.get(name, 0.0), deviation))  # NaN stays NaN
+    assert all(deviation <= 1e-9 for deviation in worst.values()), worst
+
+
+def test_resamples_are_scored_as_if_each_were_a_sample_of_its_own() -> None:
+    rng = np.random.default_rng(1)
+    y, s, _ = sample(rng)
+    weights = rng.integers(0, 3, (50, len(y)))
+    rows = [np.repeat(np.arange(len(y)), row) for row in weights]
+    pairs: list[tuple[Any, Callable[[Any, Any], float]]] = [
+        (weighted_auroc, auroc),
+        (weighted_average_precision, average_precision),
+        (partial(weighted_tpr_at_fpr, max_fpr=0.1), partial(tpr_at_fpr, max_fpr=0.1)),
+    ]
+    for weighted, plain in pairs:
+        expected = [plain(y[row], s[row]) for row in rows]
+        assert weighted(y, s, weights) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "weighted",
+    [weighted_auroc, weighted_average_precision, partial(weighted_tpr_at_fpr, max_fpr=0.1)],
+)
+def test_a_resample_of_one_class_has_no_figure(
+    weighted: Any, recwarn: pytest.WarningsRecorder
+) -> None:
+    figures = weighted([0, 1, 1], [0.1, 0.2, 0.3], [[1, 1, 1], [0, 1, 2], [1, 0, 0], [0, 0, 0]])
+    assert np.isnan(figures).tolist() == [False, True, True, True]
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [1.0, np.nan], [[[1.0, 1.0]]], 1.0])
+def test_weights_that_count_nothing_are_refused(weights: Any) -> None:
+    with pytest.raises(InvalidInput, match="weights"):
+        weighted_auroc([0, 1], [0.0, 1.0], weights)
+
+
+def test_a_score_at_the_threshold_is_flagged_by_every_figure() -> None:
+    labels, scores = [0, 1], [1.0, 1.0]
+    assert rates(labels, scores, threshold=1.0) == Rates(tpr=1.0, fpr=1.0)
+    assert fpr_by_group(labels, scores, ["a", "a"], threshold=1.0) == {"a": 1.0}
+    assert accuracy(labels, scores, threshold=1.0) == 0.5
+    assert macro_f1(labels, scores, threshold=1.0) == pytest.approx(1 / 3)
+
+
+def test_groups_keep_their_order_and_one_without_humans_has_no_rate() -> None:
+    groups = ["z", None, "a", "z"]
+    found = fpr_by_group([0, 0, 1, 0], [1.0, -1.0, 1.0, -1.0], groups, threshold=0.0)
+    assert list(found) == ["z", None, "a"]
+    assert (found["z"], found[None]) == (0.5, 0.0)
+    assert math.isnan(found["a"])
+
+
+def test_groups_need_humans_and_one_name_for_each_post() -> None:
+    with pytest.raises(InvalidInput, match="human"):
+        fpr_by_group([1, 1], [0.0, 1.0], ["a", "b"], threshold=0.0)
+    with pytest.raises(InvalidInput, match="3 for 2"):
+        fpr_by_group([0, 1], [0.0, 1.0], ["a", "b", "c"], threshold=0.0)
+
+
+def test_most_flags_are_false_at_a_low_base_rate() -> None:
+    worth = predictive_value(0.9, 0.01)
+    assert list(worth) == [0.001, 0.01, 0.1]
+    assert worth[0.001] == pytest.approx(0.0826, abs=1e-4)
+    assert predictive_value(0.5, 0.0)[0.001] == 1.0
+    assert math.isnan(predictive_value(0.0, 0.0)[0.1])
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, math.nan])
+def test_rates_outside_the_unit_interval_have_no_predictive_value(rate: float) -> None:
+    for tpr, fpr, base in ((rate, 0.1, 0.1), (0.1, rate, 0.1), (0.1, 0.1, rate)):
+        with pytest.raises(InvalidInput, match=str(rate)):
+            predictive_value(tpr, fpr, base_rates=[base])
+
+
+def test_unanswered_posts_count_in_the_share_and_not_in_the_accuracy() -> None:
+    labels, scores = [0, 1, 1, 0], [-1.0, 1.0, math.nan, 5.0]
+    found = selective_accuracy(labels, scores, answered=[True, True, True, False])
+    assert (found.accuracy, found.answered, found.n) == (1.0, 0.5, 4)
+    nothing = selective_accuracy(labels, [math.nan] * 4)
+    assert math.isnan(nothing.accuracy)
+    assert nothing.answered == 0.0
+    for mask in ([1, 1, 1, 0], [True]):
+        with pytest.raises(InvalidInput, match="bool"):
+            selective_accuracy(labels, scores, answered=mask)
+    for labels, scores in (([0, 1], [math.inf, math.nan]), ([0, 2], [1.0, math.nan])):
+        with pytest.raises(InvalidInput):
+            selective_accuracy(labels, scores)
+
+
+def test_a_probability_at_an_edge_is_in_the_bin_below() -> None:
+    assert ece([0, 1], [0.5, 0.51], n_bins=2) == pytest.approx((0.5 + 0.49) / 2)
+    assert ece([1, 0], [0.5, 0.0], n_bins=2) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("metric", [brier, ece])
+def test_logits_are_no_probabilities(metric: Callable[[Any, Any], float]) -> None:
+    for probability in (-0.1, 1.1):
+        with pytest.raises(InvalidInput, match="logits"):
+            metric([0, 1], [0.5, probability])
+    assert math.isnan(metric([], []))
+    with pytest.raises(InvalidInput, match="n_bins"):
+        ece([0], [0.5], n_bins=0)
+
+
+THRESHOLDED: list[Callable[..., Any]] = [
+    accuracy,
+    macro_f1,
+    rates,
+    selective_accuracy,
+    lambda y, s, threshold: fpr_by_group(y, s, ["a"] * np.size(s), threshold=threshold),
+]
+
+
+@pytest.mark.parametrize("metric", THRESHOLDED)
+def test_a_threshold_that_is_not_a_number_is_refused(metric: Callable[..., Any]) -> None:
+    with pytest.raises(InvalidInput, match="threshold"):
+        metric([0, 1], [0.0, 1.0], threshold=math.nan)
+
+
+TWO_CLASSES: list[Callable[[Any, Any], Any]] = [
+    auroc,
+    average_precision,
+    lambda y, s: tpr_at_fpr(y, s, 0.1),
+    lambda y, s: weighted_auroc(y, s, np.ones(np.shape(s))),
+    lambda y, s: macro_f1(y, s, threshold=0.0),
+    lambda y, s: rates(y, s, threshold=0.0),
+]
+ANY_CLASSES: list[Callable[[Any, Any], Any]] = [
+    accuracy,
+    brier,
+    ece,
+    lambda y, s: fpr_by_group(y, s, ["a"] * np.size(s), threshold=0.0),
+]
+
+
+@pytest.mark.parametrize("metric", TWO_CLASSES + ANY_CLASSES)
 @pytest.mark.parametrize(
     ("labels", "scores"),
     [
@@ -118,7 +354,7 @@ def test_columns_that_cannot_be_scored_are_refused(
         metric(labels, scores)
 
 
-@pytest.mark.parametrize("metric", [auroc, lambda y, s: tpr_at_fpr(y, s, 0.1)])
+@pytest.mark.parametrize("metric", TWO_CLASSES)
 @pytest.mark.parametrize("labels", [[], [0, 0], [1, 1]])
 def test_one_class_only_is_refused(metric: Callable[[Any, Any], float], labels: list[int]) -> None:
     with pytest.raises(InvalidInput, match="both classes"):

@@ -1,11 +1,49 @@
-"""Figures about scores: arrays in, numbers out; it knows nothing of models or data."""
+"""Figures about scores: arrays in, numbers out; it knows nothing of models or data.
+
+`score` is higher for more machine-like; a score at a threshold counts as machine.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from textdetect.errors import InvalidInput
+
+BASE_RATES: Final = (0.001, 0.01, 0.1)
+"""Shares of machine posts in a stream, at which a flag's worth is stated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a threshold finds, and at whose expense.
+
+    Attributes:
+        tpr: share of the machine posts that are flagged, in [0, 1].
+        fpr: share of the human posts that are flagged, in [0, 1].
+    """
+
+    tpr: float
+    fpr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Selective:
+    """How often answers are right, and how often there is one.
+
+    Attributes:
+        accuracy: share of the answered posts that are on the right side, in [0, 1]; NaN if none.
+        answered: share of all posts that were answered (coverage), in [0, 1]; NaN if no posts.
+        n: all posts, answered or not.
+    """
+
+    accuracy: float
+    answered: float
+    n: int
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -19,17 +57,26 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
         A number in [0, 1].
 
     Raises:
-        InvalidInput: one class only, a score that is not finite, or different lengths.
+        InvalidInput: one class only, other labels, a score that is not finite, or different
+            lengths.
 
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    y, s = _columns(labels, scores)
-    _, inverse, counts = np.unique(s, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks = (last - (counts - 1) / 2.0)[inverse]
-    n_machine, n_human = int(y.sum()), int(len(y) - y.sum())
-    return float((ranks[y == 1].sum() - n_machine * (n_machine + 1) / 2) / (n_machine * n_human))
+    return float(weighted_auroc(labels, scores, np.ones(np.shape(scores)))[0])
+
+
+def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Average the precision over the machine posts, each at its own score as the threshold.
+
+    Σ (Rₖ − Rₖ₋₁) Pₖ over the distinct scores, without the interpolation that flatters (Davis &
+    Goadrich, "The relationship between precision-recall and ROC curves", ICML 2006). It depends on
+    the share of machine posts in the sample. Arguments, range and errors as for `auroc`.
+
+    >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
+    0.8333
+    """
+    return float(weighted_average_precision(labels, scores, np.ones(np.shape(scores)))[0])
 
 
 def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, max_fpr: float) -> float:
@@ -41,25 +88,240 @@ def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, max_fpr: float) -> float:
     >>> tpr_at_fpr([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], 0.0)
     0.5
     """
-    y, s = _columns(labels, scores)
+    weights = np.ones(np.shape(scores))
+    return float(weighted_tpr_at_fpr(labels, scores, weights, max_fpr=max_fpr)[0])
+
+
+def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
+    """Compute `auroc` once for each row of weights, as for the resamples of a bootstrap.
+
+    Args:
+        weights: how often each post counts, shape (n_rows, n) or (n,); ≥ 0.
+
+    Returns:
+        float64, shape (n_rows,); NaN for a row that leaves one class only.
+
+    >>> weighted_auroc([0, 0, 1], [0.1, 0.4, 0.3], [[1, 1, 1], [2, 0, 1]]).tolist()
+    [0.5, 1.0]
+    """
+    machine, human = _by_score(labels, scores, weights)
+    above = machine.cumsum(axis=1) - machine / 2
+    return np.asarray((above * human).sum(axis=1) / (machine.sum(axis=1) * human.sum(axis=1)))
+
+
+def weighted_average_precision(
+    labels: ArrayLike, scores: ArrayLike, weights: ArrayLike
+) -> NDArray[np.float64]:
+    """Compute `average_precision` once for each row of weights; see `weighted_auroc`.
+
+    >>> weighted_average_precision([0, 1], [0.2, 0.1], [[1, 1], [3, 1]]).tolist()
+    [0.5, 0.25]
+    """
+    machine, human = _by_score(labels, scores, weights)
+    found = machine.cumsum(axis=1)
+    flagged = found + human.cumsum(axis=1)
+    precision = np.divide(found, flagged, out=np.zeros_like(found), where=flagged > 0)
+    return np.asarray((precision * machine).sum(axis=1) / machine.sum(axis=1))
+
+
+def weighted_tpr_at_fpr(
+    labels: ArrayLike, scores: ArrayLike, weights: ArrayLike, *, max_fpr: float
+) -> NDArray[np.float64]:
+    """Compute `tpr_at_fpr` once for each row of weights; see `weighted_auroc`.
+
+    >>> weighted_tpr_at_fpr([0, 1, 1], [0.2, 0.1, 0.3], [1, 1, 3], max_fpr=0.01).tolist()
+    [0.75]
+    """
     if not 0 <= max_fpr <= 1:
         raise InvalidInput(f"max_fpr must be in [0, 1], got {max_fpr}")
-    human = np.sort(s[y == 0])[::-1]
-    n_allowed = int(np.floor(max_fpr * len(human) + 1e-9))
-    threshold = human[n_allowed] if n_allowed < len(human) else -np.inf
-    return float(np.mean(s[y == 1] > threshold))
+    machine, human = _by_score(labels, scores, weights)
+    n_allowed = np.floor(max_fpr * human.sum(axis=1, keepdims=True) + 1e-9)
+    kept = human.cumsum(axis=1) <= n_allowed
+    return np.asarray((machine * kept).sum(axis=1) / machine.sum(axis=1))
+
+
+def rates(labels: ArrayLike, scores: ArrayLike, *, threshold: float) -> Rates:
+    """Share of machine and of human posts that are flagged at a frozen `threshold`.
+
+    Arguments and errors as for `auroc`; a threshold that is NaN is refused too.
+
+    >>> rates([0, 0, 1, 1], [-2.0, 1.0, 1.0, 2.0], threshold=0.0)
+    Rates(tpr=1.0, fpr=0.5)
+    """
+    y, s = _columns(labels, scores)
+    flagged = _flags(s, threshold)
+    return Rates(tpr=_mean(flagged[y == 1]), fpr=_mean(flagged[y == 0]))
 
 
 def accuracy(labels: ArrayLike, scores: ArrayLike, *, threshold: float = 0.0) -> float:
     """Share of posts on the right side of `threshold`; a score at it counts as machine.
 
-    NaN where there are no posts.
+    Args:
+        threshold: frozen beforehand, on the scale of the scores; never chosen on these posts.
+
+    Returns:
+        A number in [0, 1]; NaN where there are no posts.
+
+    Raises:
+        InvalidInput: as `auroc`, but one class will do; or a threshold that is NaN.
 
     >>> accuracy([0, 1], [-1.0, 2.0])
     1.0
     """
     y, s = _columns(labels, scores, both=False)
-    return float(np.mean((s >= threshold) == (y == 1))) if len(y) else float("nan")
+    return _mean(_flags(s, threshold) == (y == 1))
+
+
+def macro_f1(labels: ArrayLike, scores: ArrayLike, *, threshold: float) -> float:
+    """Average the F1 of the two classes at a frozen `threshold`, each counting half.
+
+    F1 of a class is 2 TP / (2 TP + FP + FN); it is 0 for a class that is never given. Arguments,
+    range and errors as for `auroc`; a threshold that is NaN is refused too.
+
+    >>> round(macro_f1([0, 0, 1, 1], [-2.0, 1.0, 1.0, 2.0], threshold=0.0), 4)
+    0.7333
+    """
+    y, s = _columns(labels, scores)
+    flagged = _flags(s, threshold)
+    classes = ((y == 1, flagged), (y == 0, ~flagged))
+    f1 = [2 * np.sum(true & given) / (np.sum(true) + np.sum(given)) for true, given in classes]
+    return float(np.mean(f1))
+
+
+def fpr_by_group(
+    labels: ArrayLike, scores: ArrayLike, groups: Iterable[Any], *, threshold: float
+) -> dict[Any, float]:
+    """Share of the human posts of each group that are flagged at a frozen `threshold`.
+
+    An average over all humans can hide a group that pays for it. For an interval around each, see
+    `intervals.proportion`.
+
+    Args:
+        groups: hashable, n of them: a language, a source, an account …
+
+    Returns:
+        A rate in [0, 1] for each group, in order of appearance; NaN for one without humans.
+
+    Raises:
+        InvalidInput: as `auroc`, but machine posts need not be there; or a threshold that is NaN.
+
+    >>> fpr_by_group([0, 0, 0, 1], [-1.0, 2.0, -3.0, 2.0], ["de", "de", "en", "en"], threshold=0.0)
+    {'de': 0.5, 'en': 0.0}
+    """
+    y, s = _columns(labels, scores, both=False)
+    names = list(groups)
+    if len(names) != len(y):
+        raise InvalidInput(f"a group for each post expected, got {len(names)} for {len(y)} posts")
+    if not (y == 0).any():
+        raise InvalidInput("a false-positive rate needs human posts, labelled 0")
+    flags: dict[Any, list[bool]] = {name: [] for name in names}
+    for name, label, flag in zip(names, y, _flags(s, threshold), strict=True):
+        if label == 0:
+            flags[name].append(bool(flag))
+    return {name: _mean(np.array(flagged)) for name, flagged in flags.items()}
+
+
+def predictive_value(
+    tpr: float, fpr: float, *, base_rates: Iterable[float] = BASE_RATES
+) -> dict[float, float]:
+    """Share of flags that are right, by the share π of machine posts in the stream.
+
+    Bayes' rule, PPV = π TPR / (π TPR + (1 − π) FPR): at a low base rate most flags are false
+    however good the detector (Axelsson, "The base-rate fallacy and the difficulty of intrusion
+    detection", ACM TISSEC 3, 2000). An FPR of 0 among few humans is not 0: give the
+    upper end of its interval.
+
+    Returns:
+        A share in [0, 1] for each base rate; NaN where nothing is ever flagged.
+
+    Raises:
+        InvalidInput: a rate that is not in [0, 1].
+
+    >>> {rate: round(ppv, 3) for rate, ppv in predictive_value(0.8, 0.01).items()}
+    {0.001: 0.074, 0.01: 0.447, 0.1: 0.899}
+    """
+    rates = tuple(base_rates)
+    if not all(0 <= rate <= 1 for rate in (tpr, fpr, *rates)):
+        raise InvalidInput(f"rates must be in [0, 1], got {tpr=}, {fpr=}, base_rates={rates}")
+    flagged = {rate: rate * tpr + (1 - rate) * fpr for rate in rates}
+    return {r: r * tpr / flagged[r] if flagged[r] else float("nan") for r in rates}
+
+
+def selective_accuracy(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    threshold: float = 0.0,
+    answered: ArrayLike | None = None,
+) -> Selective:
+    """Compute `accuracy` where there is an answer, and how often there is one.
+
+    The one means nothing without the other (Geifman & El-Yaniv, "Selective classification for
+    deep neural networks", NeurIPS 2017, section 2).
+
+    Args:
+        scores: NaN = not answered.
+        answered: bool, shape (n,): a mask of its own, as for posts that are too short.
+
+    Raises:
+        InvalidInput: as `accuracy`; or a mask that is not bool or not of one length.
+
+    >>> selective_accuracy([0, 1, 1], [-1.0, 2.0, float("nan")])
+    Selective(accuracy=1.0, answered=0.6666666666666666, n=3)
+    """
+    s = np.asarray(scores, dtype=np.float64)
+    known = ~np.isnan(s)
+    if answered is not None:
+        mask = np.asarray(answered)
+        if mask.dtype != np.bool_ or mask.shape != s.shape:
+            raise InvalidInput(f"a bool for each post expected, got {mask.dtype} {mask.shape}")
+        known &= mask
+    y, s = _columns(labels, np.where(known, s, 0.0), both=False)
+    right = accuracy(y[known], s[known], threshold=threshold)
+    return Selective(right, _mean(known), len(y))
+
+
+def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Average the squared distance of the probabilities from the labels; 0 is best.
+
+    The two-class form, in [0, 1]: half of what Brier wrote ("Verification of forecasts expressed
+    in terms of probability", Monthly Weather Review 78, 1950).
+
+    Args:
+        labels: 0 human, 1 machine; shape (n,); one class will do.
+        probabilities: of machine-written; shape (n,); in [0, 1].
+
+    Returns:
+        A number in [0, 1]; NaN where there are no posts.
+
+    Raises:
+        InvalidInput: other labels, a probability outside [0, 1], or different lengths.
+
+    >>> brier([0, 1], [0.5, 1.0])
+    0.125
+    """
+    y, p = _probabilities(labels, probabilities)
+    return _mean((p - y) ** 2)
+
+
+def ece(labels: ArrayLike, probabilities: ArrayLike, *, n_bins: int = 15) -> float:
+    """Average the gap, bin by bin, between the mean probability and the share of machine posts.
+
+    The expected calibration error of the probability of "machine": Σ |Bₘ|/n · |ō(Bₘ) − p̄(Bₘ)|
+    over bins of equal width, (0, 1/15] … (14/15, 1], with 0 in the first (Naeini et al., "Obtaining
+    well calibrated probabilities using Bayesian binning", AAAI 2015; 15 bins as in Guo et al., "On
+    calibration of modern neural networks", ICML 2017, equation 3). It is biased upwards where bins
+    hold few posts. Arguments, range and errors as for `brier`; `n_bins` ≥ 1.
+
+    >>> round(ece([0, 1, 1, 1], [0.3, 0.3, 0.9, 0.9]), 4)
+    0.15
+    """
+    y, p = _probabilities(labels, probabilities)
+    if n_bins < 1:
+        raise InvalidInput(f"n_bins must be at least 1, got {n_bins}")
+    bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], p)
+    gaps = np.abs(np.bincount(bins, weights=y - p))
+    return float(gaps.sum() / len(y)) if len(y) else float("nan")
 
 
 def _columns(
@@ -75,3 +337,43 @@ def _columns(
     if both and len(np.unique(y)) < 2:
         raise InvalidInput("posts of both classes are needed, labelled 0 and 1")
     return y.astype(np.int64), s
+
+
+def _probabilities(
+    labels: ArrayLike, probabilities: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    y, p = _columns(labels, probabilities, both=False)
+    if ((p < 0) | (p > 1)).any():
+        raise InvalidInput("probabilities must be in [0, 1]; these look like scores or logits")
+    return y, p
+
+
+def _by_score(
+    labels: ArrayLike, scores: ArrayLike, weights: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum the weights of machine and of human posts at each distinct score, highest first.
+
+    Both have shape (n_rows, n_scores). A row of weights that leaves one class only is all NaN.
+    """
+    y, s = _columns(labels, scores)
+    w = np.atleast_2d(np.asarray(weights, dtype=np.float64))
+    if w.ndim != 2 or w.shape[1] != len(s) or not (np.isfinite(w) & (w >= 0)).all():
+        raise InvalidInput(f"weights ≥ 0 of shape (rows, {len(s)}) expected, got {w.shape}")
+    order = np.argsort(-s, kind="stable")
+    y, s, w = y[order], s[order], w[:, order]
+    first = np.flatnonzero(np.append(True, s[1:] != s[:-1]))
+    machine = np.add.reduceat(w * y, first, axis=1)
+    human = np.add.reduceat(w * (1 - y), first, axis=1)
+    lacking = ~(machine.any(axis=1) & human.any(axis=1))
+    machine[lacking] = human[lacking] = np.nan
+    return machine, human
+
+
+def _flags(scores: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
+    if np.isnan(threshold):
+        raise InvalidInput("a threshold is needed, got NaN")
+    return scores >= threshold
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")

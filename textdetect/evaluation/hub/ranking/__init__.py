@@ -1,0 +1,1 @@
+"""See `ranking.py`: evaluate wants a folder of its own for each module."""

@@ -1,0 +1,1 @@
+"""See `reliability.py`: evaluate wants a folder of its own for each module."""

@@ -1,0 +1,347 @@
+"""How sure a figure is: posts of one account are alike, so accounts are counted, not posts.
+
+It knows nothing of detectors. A cluster is an account, a thread or a group of near-copies:
+whatever was sampled as one. With fewer than about 50 clusters every interval here is hopeful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from textdetect._optional import require
+from textdetect.errors import InvalidInput
+
+Weighted = Callable[[ArrayLike, ArrayLike, NDArray[np.float64]], NDArray[np.float64]]
+"""A figure for each row of weights, as `metrics.weighted_auroc`; see `one_by_one` for others."""
+
+_MIN_EVENTFUL: Final = 10  # clusters with an event, below which a design effect is mostly noise
+_MAX_JACKKNIFE: Final = 200  # groups of clusters left out in turn: the acceleration needs no more
+_CHUNK: Final = 2**20  # weights in memory at once
+_NORMAL: Final = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and its confidence interval.
+
+    Attributes:
+        value: the figure on the posts at hand.
+        low, high: the ends of the interval; NaN where the posts hold no sign of the spread.
+        n: posts.
+        n_clusters: accounts or groups among them; n where the posts are independent.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    n_clusters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference(Interval):
+    """An interval for a difference, with the p-value of there being none.
+
+    Attributes:
+        p_value: two-sided, in (0, 1]; it agrees with the interval, to a resample: below 1 − level
+            where that leaves out 0. NaN where every resample gives one difference that is not 0.
+    """
+
+    p_value: float
+
+
+def clopper_pearson(n_events: float, n: float, *, level: float = 0.95) -> tuple[float, float]:
+    """Bound a proportion of independent posts exactly: coverage is `level` or more.
+
+    Clopper & Pearson, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial", Biometrika 26, 1934. Zero events among n still leave 1 − (α/2)^(1/n) above.
+
+    Args:
+        n_events: in [0, n]; need not be whole, as an effective count is not.
+        n: posts, > 0.
+        level: in (0, 1).
+
+    Returns:
+        The lower and the upper end, in [0, 1].
+
+    Raises:
+        InvalidInput: an argument out of range.
+        MissingDependency: scipy is not installed.
+
+    >>> low, high = clopper_pearson(0, 300)
+    >>> low, round(high, 4)
+    (0.0, 0.0122)
+    """
+    if not (0 < n < np.inf and 0 <= n_events <= n):
+        raise InvalidInput(f"0 ≤ n_events ≤ n and n > 0 expected, got {n_events} of {n}")
+    beta, tail = require("scipy.stats", extra="train").beta, _tail(level)
+    low = beta.ppf(tail, n_events, n - n_events + 1) if n_events > 0 else 0.0
+    high = beta.ppf(1 - tail, n_events + 1, n - n_events) if n_events < n else 1.0
+    return float(low), float(high)
+
+
+def proportion(
+    events: ArrayLike, *, clusters: Iterable[Any] | None = None, level: float = 0.95
+) -> Interval:
+    """Bound a share of posts: of humans flagged (FPR), of machines found (TPR), of right answers.
+
+    Independent posts get the exact interval. Clustered ones get it for their effective number,
+    n* = p(1 − p) / V̂, with the variance V̂ between clusters and the correction for its degrees of
+    freedom; never more than n (Korn & Graubard, "Confidence intervals for proportions with small
+    expected number of positive counts estimated from survey data", Survey Methodology 24, 1998).
+    Where fewer than 10 clusters have an event, or lack one, V̂ says little (in simulations
+    coverage fell to 87 %), so a cluster counts as one post there, at most: n* = (Σm)² / Σm², with
+    Kish's design effect for clusters of m posts that all agree ("Survey sampling", 1965).
+
+    Args:
+        events: bool, or 0 and 1; shape (n,), n ≥ 1.
+        clusters: the account of each post, hashable; None: the posts are independent.
+        level: in (0, 1).
+
+    Raises:
+        InvalidInput: other events, a missing or a single cluster, different lengths.
+        MissingDependency: scipy is not installed.
+
+    >>> alone = proportion([0] * 60)
+    >>> alone.low, round(alone.high, 3), alone.n_clusters
+    (0.0, 0.06, 60)
+    >>> round(proportion([0] * 60, clusters=[i // 3 for i in range(60)]).high, 3)
+    0.183
+    """
+    x = np.asarray(events)
+    if x.ndim != 1 or not len(x) or not np.isin(x, (0, 1)).all():
+        raise InvalidInput(f"events 0 or 1 of shape (n,) expected, n ≥ 1, got shape {x.shape}")
+    n, p = len(x), float(np.mean(x))
+    sizes = np.ones(n) if clusters is None else np.bincount(_codes(clusters, n))
+    n_clusters, n_effective = len(sizes), float(n)
+    if clusters is not None and n_clusters < n:
+        t = require("scipy.stats", extra="train").t
+        in_cluster = np.bincount(_codes(clusters, n), weights=x)
+        eventful = min(np.sum(in_cluster > 0), np.sum(in_cluster < sizes))
+        kish = n**2 / float(np.sum(sizes**2))
+        spread = float(np.sum((in_cluster - p * sizes) ** 2))
+        variance = n_clusters / (n_clusters - 1) * spread / n**2
+        n_effective = min(n, p * (1 - p) / variance) if variance > 0 else n
+        if eventful < _MIN_EVENTFUL:
+            n_effective = min(n_effective, kish)
+        quantiles = t.ppf(_tail(level), [n - 1, n_clusters - 1])
+        n_effective *= float(quantiles[0] / quantiles[1]) ** 2
+    low, high = clopper_pearson(p * n_effective, n_effective, level=level)
+    return Interval(p, low, high, n, n_clusters)
+
+
+def cluster_bootstrap(
+    metric: Weighted,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    clusters: Iterable[Any],
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Bound any figure by resampling whole clusters, with all their posts.
+
+    BCa (Efron & Tibshirani, "An introduction to the bootstrap", 1993, section 14.3), with the
+    quantiles of t for the number of clusters in place of the normal ones (Hesterberg, "What
+    teachers should know about the bootstrap", The American Statistician 69, 2015). In simulations
+    with strong correlation in 50 to 100 clusters its 95 % intervals covered an AUROC of 0.76 or
+    0.92 in 93 to 97 % and one of 0.983 in 92 to 94 %; plain percentiles covered the last in 87 to
+    89 %. Where no resample differs, as with an AUROC of 1, the ends are NaN.
+
+    Args:
+        metric: as `metrics.weighted_auroc`; see `one_by_one` for one without weights.
+        labels, scores: as the metric takes them; shape (n,).
+        clusters: the account of each post, hashable; n of them; at least two.
+        level: in (0, 1).
+        n_resamples: at least 100.
+        seed: of the resampling; the same seed gives the same interval.
+
+    Raises:
+        InvalidInput: as the metric; a missing or a single cluster, different lengths; or more than
+            5 % of the resamples hold one class only, for want of clusters of the other.
+        MissingDependency: scipy is not installed.
+
+    >>> from textdetect.metrics import weighted_auroc
+    >>> labels, scores = [0, 1] * 20, [i % 7 + i % 2 for i in range(40)]
+    >>> accounts = [i // 4 for i in range(40)]
+    >>> found = cluster_bootstrap(weighted_auroc, labels, scores, clusters=accounts)
+    >>> found.low < found.value < found.high, found.n, found.n_clusters
+    (True, 40, 10)
+    """
+    codes = _codes(clusters, len(np.atleast_1d(scores)))
+    return _bootstrap(
+        lambda weights: metric(labels, scores, weights), codes, level, n_resamples, seed
+    )[0]
+
+
+def paired_bootstrap(
+    metric: Weighted,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    rival: ArrayLike,
+    *,
+    clusters: Iterable[Any],
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Difference:
+    """Bound the difference of two detectors on the same posts: ours minus the rival's.
+
+    As `cluster_bootstrap`, with both scored on the same resamples. The p-value turns the interval
+    around: it is the level at which an end would touch 0 (Efron & Tibshirani, chapter 15).
+
+    Args:
+        scores, rival: of the two detectors; shape (n,), in the order of `labels`.
+
+    >>> from textdetect.metrics import weighted_auroc
+    >>> labels, scores = [0, 1] * 20, [i % 7 + i % 2 for i in range(40)]
+    >>> accounts = [i // 4 for i in range(40)]
+    >>> paired_bootstrap(weighted_auroc, labels, scores, scores, clusters=accounts).p_value
+    1.0
+    """
+    codes = _codes(clusters, len(np.atleast_1d(scores)))
+    found, p_value = _bootstrap(
+        lambda weights: metric(labels, scores, weights) - metric(labels, rival, weights),
+        codes,
+        level,
+        n_resamples,
+        seed,
+    )
+    return Difference(found.value, found.low, found.high, found.n, found.n_clusters, p_value)
+
+
+def one_by_one(metric: Callable[[Any, Any], float]) -> Weighted:
+    """Make a metric of labels and scores one of weights too, called once a resample.
+
+    For what has no weighted form: `accuracy`, `macro_f1`, `brier`, `ece`. Weights are whole
+    numbers. A resample that lacks a class which the posts have gives NaN.
+
+    >>> from textdetect.metrics import accuracy
+    >>> one_by_one(accuracy)([0, 1], [1.0, 2.0], np.array([[1.0, 1.0], [0.0, 2.0]])).tolist()
+    [0.5, nan]
+    """
+
+    def weighted(
+        labels: ArrayLike, scores: ArrayLike, weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        y, s, counts = np.asarray(labels), np.asarray(scores), np.atleast_2d(weights).astype(int)
+        classes = len(np.unique(y))
+        figures = np.full(len(counts), np.nan)
+        for row, count in enumerate(counts):
+            if len(np.unique(y[count > 0])) == classes:
+                figures[row] = metric(np.repeat(y, count), np.repeat(s, count))
+        return figures
+
+    return weighted
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjust a table of p-values so that one at 0.05 or less is wrong once in twenty tables.
+
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6, 1979: the chance of any false claim is kept, whatever the dependence.
+
+    Args:
+        p_values: in [0, 1]; of any shape, one family.
+
+    Returns:
+        Adjusted p-values, float64, of the same shape, in [0, 1].
+
+    Raises:
+        InvalidInput: a p-value that is not in [0, 1].
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise InvalidInput("p-values must be in [0, 1]; leave out those that could not be computed")
+    order = np.argsort(p, axis=None)
+    steps = p.ravel()[order] * np.arange(p.size, 0, -1)
+    adjusted = np.empty(p.size)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return np.asarray(adjusted.reshape(p.shape))
+
+
+def _bootstrap(
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    codes: NDArray[np.int64],
+    level: float,
+    n_resamples: int,
+    seed: int,
+) -> tuple[Interval, float]:
+    """Give the BCa interval of a statistic of weights, and the p-value of its being 0."""
+    if n_resamples < 100:
+        raise InvalidInput(f"at least 100 resamples are needed, got {n_resamples}")
+    tail, n, n_clusters = _tail(level), len(codes), int(codes.max()) + 1
+    value = float(statistic(np.ones((1, n)))[0])
+    rng = np.random.default_rng(seed)
+    even = np.full(n_clusters, 1 / n_clusters)
+    group = rng.permutation(n_clusters) % _MAX_JACKKNIFE
+    step = max(1, _CHUNK // n)
+
+    def figures(counts: Callable[[int, int], NDArray[Any]], n_rows: int) -> NDArray[np.float64]:
+        steps = [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+        weights = (counts(*rows)[:, codes].astype(np.float64) for rows in steps)
+        found = np.concatenate([statistic(rows) for rows in weights])
+        return np.asarray(found[np.isfinite(found)])
+
+    replicates = figures(
+        lambda start, stop: rng.multinomial(n_clusters, even, size=stop - start), n_resamples
+    )
+    jackknife = figures(
+        lambda start, stop: np.arange(start, stop)[:, None] != group, int(group.max()) + 1
+    )
+    if len(replicates) < 0.95 * n_resamples:
+        raise InvalidInput("too few clusters of a class: more than 5 % of resamples lack it")
+    if np.ptp(replicates) == 0:
+        return Interval(value, np.nan, np.nan, n, n_clusters), np.nan if value else 1.0
+    influence = jackknife.mean() - jackknife
+    scale = float(np.sum(influence**2)) ** 1.5
+    acceleration = float(np.sum(influence**3)) / (6 * scale) if scale else 0.0
+    bias = _NORMAL.inv_cdf(_share_below(replicates, value))
+    t = require("scipy.stats", extra="train").t(n_clusters - 1)
+    widen = (n_clusters / (n_clusters - 1)) ** 0.5
+
+    def end(z: float) -> float:
+        shifted = bias + z
+        return _NORMAL.cdf(bias + shifted / max(1 - acceleration * shifted, 1e-9))
+
+    z = float(t.ppf(1 - tail)) * widen
+    low, high = np.quantile(replicates, [end(-z), end(z)])
+    shifted = _NORMAL.inv_cdf(_share_below(replicates, 0.0)) - bias
+    at_zero = shifted / max(1 + acceleration * shifted, 1e-9) - bias
+    p_value = min(1.0, 2 * float(t.sf(abs(at_zero) / widen)))
+    return Interval(value, float(low), float(high), n, n_clusters), p_value
+
+
+def _share_below(replicates: NDArray[np.float64], value: float) -> float:
+    """Share of replicates below a value, ties by half; never quite 0 or 1."""
+    below = np.sum(replicates < value) + np.sum(replicates == value) / 2
+    return float((below + 0.5) / (len(replicates) + 1))
+
+
+def _codes(clusters: Iterable[Any], n: int) -> NDArray[np.int64]:
+    names = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)
+    if len(names) != n:
+        raise InvalidInput(f"a cluster for each post expected, got {len(names)} for {n} posts")
+    if any(name is None or name != name for name in names):
+        raise InvalidInput("a cluster is missing; give a post without account one of its own")
+    index: dict[Any, int] = {}
+    codes = np.array([index.setdefault(name, len(index)) for name in names], dtype=np.int64)
+    if len(index) < 2:
+        raise InvalidInput(f"at least two clusters are needed, got {len(index)}")
+    return codes
+
+
+def _tail(level: float) -> float:
+    if not 0 < level < 1:
+        raise InvalidInput(f"level must be in (0, 1), got {level}")
+    return (1 - level) / 2
