@@ -25,6 +25,7 @@ FLOORS = {
     "tables": 0,
     "_version": 0,
     "text": 1,
+    "attacks": 1,
     "language": 1,
     "calibration": 1,
     "metrics": 1,

@@ -1,0 +1,48 @@
+"""Seeded perturbations of a text, by which a detector's robustness is measured.
+
+An attack is run on machine posts, which should stay found, and on human posts, which it must not
+turn into machines. None of them knows a detector or asks one.
+
+>>> attack("homoglyph", budget=0.1)("so good to be back", seed=0) == "so good to be back"
+False
+>>> ATTACKS["zero_width"].undone
+True
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from textdetect.attacks.attack import Attack, Composition, Unit, compose
+from textdetect.attacks.characters import CHARACTER_EDITS
+from textdetect.attacks.tables import load
+from textdetect.attacks.words import WORD_EDITS, mix
+from textdetect.errors import InvalidInput
+
+__all__ = ["ATTACKS", "Attack", "Composition", "Unit", "attack", "compose", "mix"]
+
+_EDITS: Final = CHARACTER_EDITS | WORD_EDITS
+ATTACKS: Final[dict[str, Attack]] = {
+    name: Attack(name=name, edit=_EDITS[name], **row) for name, row in load("attacks.toml").items()
+}
+"""Every attack by its name, each with its usual budget."""
+
+
+def attack(name: str, *, budget: float | None = None) -> Attack:
+    """Return an attack by its name.
+
+    Args:
+        name: one of `ATTACKS`.
+        budget: share of its units that may change, in (0, 1]; None: its usual one.
+
+    Raises:
+        InvalidInput: no attack of that name, or a budget out of range.
+
+    >>> attack("article")("the dog saw a cat", seed=0)
+    'dog saw cat'
+    """
+    if name not in ATTACKS:
+        raise InvalidInput(f"no attack {name!r}; known: {', '.join(sorted(ATTACKS))}")
+    known = ATTACKS[name]
+    return known if budget is None else replace(known, budget=budget)
