@@ -6,6 +6,7 @@
     ├── ConfigError                        a training or evaluation config that cannot be used
     ├── DataError                          a corpus folder or posts file that cannot be used
     ├── TrainingFailed                     training ran and ended in something unusable
+    ├── DetectorFailed                     a detector under evaluation gave no usable scores
     ├── CheckpointError
     │   ├── ModelNotFound                  no such name, folder or hub id
     │   ├── MissingFile                    a file that the manifest lists is not there
@@ -60,6 +61,10 @@ class DataError(TextdetectError, ValueError):
 
 class TrainingFailed(TextdetectError):
     """Training ran and ended in something unusable (a diverged loss, one class only)."""
+
+
+class DetectorFailed(TextdetectError):
+    """A detector raised, did not answer, or answered something else than a score for each text."""
 
 
 class CheckpointError(TextdetectError):

@@ -2,5 +2,6 @@
 
 from textdetect.evaluation.baselines import BagOfWords
 from textdetect.evaluation.figures import figures, human_panels
+from textdetect.evaluation.scorers import Checked, Scorer, resolve
 
-__all__ = ["BagOfWords", "figures", "human_panels"]
+__all__ = ["BagOfWords", "Checked", "Scorer", "figures", "human_panels", "resolve"]

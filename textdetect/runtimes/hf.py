@@ -35,7 +35,7 @@ class HfRuntime:
     ) -> None:
         self._torch = torch = require("torch", extra="train")
         transformers = require("transformers", extra="train")
-        self._device = _device(torch, device)
+        self._device = torch_device(torch, device)
         folder = str(checkpoint.folder)
         self._model = transformers.AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
@@ -104,7 +104,8 @@ def machine_index(config: Any, machine_label: str | int | None) -> int:
     )
 
 
-def _device(torch: Any, name: str | None) -> Any:
+def torch_device(torch: Any, name: str | None) -> Any:
+    """Find a device by name; None is the processor."""
     try:
         device = torch.device(name or "cpu")
     except RuntimeError as error:

@@ -1,0 +1,142 @@
+"""A detector behind a URL: posts out, scores back. It knows nothing of who answers, or how."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdetect.errors import DetectorFailed, InvalidInput
+
+_MAX_ANSWER: Final = 64 * 2**20
+_WORTH_ANOTHER_TRY: Final = (408, 429, 500, 502, 503, 504)
+
+
+class UrlScorer:
+    """Score texts by HTTP: the request is a POST of `{"posts": [{"text": …}, …]}`.
+
+    The answer is `{"verdicts": [{"logit": …} or {"probability": …}, …]}`, one for each post, in
+    their order, higher = more machine-like; null is unanswered. If every verdict has a logit, the
+    scores are logits, else probabilities; other fields are ignored. Redirects are not followed.
+
+    Args:
+        url: http:// or https://, without user and password; its query is never shown.
+        timeout_s: of a connection, and of each wait for more of an answer.
+        n_retries: after no answer, a timeout, or a status of 408, 429, 500, 502, 503 or 504.
+        pause_s: before the first retry; doubled before each further one.
+        batch_size: posts in a request.
+
+    Raises:
+        InvalidInput: another scheme, no host, or a user in it.
+
+    >>> UrlScorer("https://example.org/v1/score?key=1").name
+    'https://example.org/v1/score'
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 60.0,
+        n_retries: int = 2,
+        pause_s: float = 0.5,
+        batch_size: int = 64,
+    ) -> None:
+        try:
+            parts = urlsplit(url)
+            usable = (
+                parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+            )
+        except ValueError:
+            usable = False
+        if not usable:
+            raise InvalidInput("expected a scoring URL like http://host/path, or https://…")
+        self.name = f"{parts.scheme}://{parts.netloc}{parts.path}"
+        self._url = url
+        self._timeout_s = timeout_s
+        self._n_retries = n_retries
+        self._pause_s = pause_s
+        self._batch_size = batch_size
+        self._opener = urllib.request.build_opener(_NoRedirect)
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return logits or probabilities, shape (n,); NaN = unanswered.
+
+        Raises:
+            DetectorFailed: no answer, or not one verdict with a number or null for each post.
+        """
+        verdicts: list[dict[str, Any]] = []
+        for first in range(0, len(texts), self._batch_size):
+            verdicts += self._verdicts(texts[first : first + self._batch_size])
+        for field in ("logit", "probability"):
+            if all(field in verdict for verdict in verdicts):
+                return np.array([self._number(v[field]) for v in verdicts], dtype=np.float64)
+        raise DetectorFailed(f"{self.name}: not every verdict has a logit, or has a probability")
+
+    def _verdicts(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        answer = self._post(json.dumps({"posts": [{"text": text} for text in texts]}).encode())
+        try:
+            verdicts = json.loads(answer)["verdicts"]
+            usable = isinstance(verdicts, list) and all(isinstance(v, dict) for v in verdicts)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            usable = False
+        if not usable:
+            raise DetectorFailed(
+                f'{self.name}: expected JSON like {{"verdicts": [{{"logit": 0}}]}}'
+            )
+        if len(verdicts) != len(texts):
+            raise DetectorFailed(
+                f"{self.name}: {len(texts)} posts were sent, {len(verdicts)} verdicts came back"
+            )
+        return list(verdicts)
+
+    def _number(self, value: Any) -> float:
+        if value is None:
+            return float("nan")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DetectorFailed(
+                f"{self.name}: a score is a {type(value).__name__}; expected a number or null"
+            )
+        return float(value)
+
+    def _post(self, body: bytes) -> bytes:
+        request = urllib.request.Request(
+            self._url, data=body, headers={"Content-Type": "application/json"}, method="POST"
+        )
+        why = ""
+        for attempt in range(self._n_retries + 1):
+            if attempt:
+                time.sleep(self._pause_s * 2 ** (attempt - 1))
+            try:
+                with self._opener.open(request, timeout=self._timeout_s) as response:
+                    answer: bytes = response.read(_MAX_ANSWER + 1)
+            except urllib.error.HTTPError as error:
+                error.close()
+                why = f"status {error.code}"
+                if error.code not in _WORTH_ANOTHER_TRY:
+                    break
+            except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+                reason = getattr(error, "reason", error)
+                why = "a timeout" if isinstance(reason, TimeoutError) else type(reason).__name__
+            else:
+                if len(answer) <= _MAX_ANSWER:
+                    return answer
+                why = f"an answer of more than {_MAX_ANSWER} bytes"
+                break
+        tries = "1 try" if attempt == 0 else f"{attempt + 1} tries"
+        raise DetectorFailed(f"{self.name}: no answer after {tries}: {why}")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Posts go to the host that was named, and to no other."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None

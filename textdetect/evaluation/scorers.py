@@ -1,0 +1,221 @@
+"""A detector is texts → scores: any detector, found by a string, with its output checked.
+
+Thresholds, labels and languages belong to someone else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdetect.detector import Detector
+from textdetect.errors import DetectorFailed, InvalidInput, TextdetectError
+from textdetect.evaluation.baselines import BASELINES
+from textdetect.evaluation.remote import UrlScorer
+from textdetect.evaluation.zeroshot import METRICS, LanguageModel, ZeroShot
+
+_FUNCTION: Final = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*):([A-Za-z_]\w*(?:\.\w+)*)")
+
+
+class Scorer(Protocol):
+    """Any detector under evaluation.
+
+    Attributes:
+        name: what a table calls it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return one score a text, shape (n,), higher = more machine-like; NaN = unanswered."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """What a scorer that learns from labelled texts has besides."""
+
+    is_fitted: bool
+
+    def fit(self, texts: Sequence[str], labels: Sequence[int]) -> Any:
+        """Fit on texts; labels 0 human, 1 machine."""
+        ...
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A scorer whose every answer is checked, whoever wrote it.
+
+    >>> class Length:
+    ...     name = "length"
+    ...     def score(self, texts):
+    ...         return [len(text) for text in texts]
+    >>> Checked(Length()).score(["a", "bcd"]).tolist()
+    [1.0, 3.0]
+    """
+
+    scorer: Scorer
+
+    @property
+    def name(self) -> str:
+        """What a table calls it."""
+        return self.scorer.name
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether `fit` must come before `score`."""
+        return isinstance(self.scorer, Trainable) and not self.scorer.is_fitted
+
+    def fit(self, texts: Sequence[str], labels: Sequence[int]) -> Checked:
+        """Fit a scorer that learns; labels 0 human, 1 machine.
+
+        Raises:
+            InvalidInput: this one does not learn, or cannot from these.
+        """
+        if not isinstance(self.scorer, Trainable):
+            raise InvalidInput(f"{self.name} is not fitted: it scores as it is")
+        self.scorer.fit(list(texts), list(labels))
+        return self
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return float64, shape (n,), higher = more machine-like; NaN = unanswered.
+
+        Raises:
+            DetectorFailed: the detector raised, or gave another number of scores, an infinite one,
+                or something that is not a number. The message says where, and holds no text.
+            InvalidInput: it must be fitted first.
+        """
+        texts = list(texts)
+        if self.needs_fit:
+            raise InvalidInput(f"{self.name} must be fitted first: fit(texts, labels)")
+        try:
+            scores: Any = np.asarray(self.scorer.score(texts))
+        except DetectorFailed:
+            raise
+        except TextdetectError as error:
+            raise DetectorFailed(f"{self.name} failed: {error}") from error
+        except Exception as error:  # noqa: BLE001 - anyone's code, and its message may hold a text
+            raise DetectorFailed(f"{self.name} raised {_where(error)}") from None
+        if scores.shape != (len(texts),):
+            raise DetectorFailed(
+                f"{self.name}: expected scores of shape ({len(texts)},), got {scores.shape}"
+            )
+        if len(texts) and scores.dtype.kind not in "fiu":
+            raise DetectorFailed(
+                f"{self.name}: expected float scores (NaN = unanswered), got {scores.dtype}"
+            )
+        scores = scores.astype(np.float64)
+        if np.isinf(scores).any():
+            raise DetectorFailed(
+                f"{self.name}: {int(np.isinf(scores).sum())} of {len(texts)} scores are infinite; "
+                "expected finite ones, or NaN for unanswered"
+            )
+        return np.asarray(scores)
+
+
+def resolve(
+    spec: str,
+    *,
+    machine_label: str | int | None = None,
+    device: str | None = None,
+    loaded: dict[str, LanguageModel] | None = None,
+) -> Checked:
+    """Find a detector by a string.
+
+    - "bag-of-words", "stylometry", "length", "constant": a baseline, to be fitted first;
+    - "lrr:MODEL", "binoculars:PERFORMER,OBSERVER" …: a zero-shot metric over causal language
+      models, folders or hub ids (see `zeroshot.METRICS`);
+    - "http://…", "https://…": a scoring server (see `UrlScorer`);
+    - "module:function": called with a list of str; found in the working directory, or installed;
+    - all else: a checkpoint of ours or any transformers classifier, by name, folder or hub id.
+
+    Args:
+        spec: one of these.
+        machine_label: the class of someone else's classifier that means machine-written.
+        device: "cpu", "cuda" … for models that run here.
+        loaded: language models by name; give the same dict to several calls, and metrics over one
+            model share it and its forward passes.
+
+    Raises:
+        InvalidInput: no such metric or function, or a URL of another scheme.
+        CheckpointError: a model that is not there, or not loaded for a reason.
+        DetectorFailed: the module of a function raised on import.
+
+    >>> scorer = resolve("length").fit(["a", "aaaa"], [0, 1])
+    >>> scorer.name, scorer.score(["aaa", "aa"]).shape
+    ('length', (2,))
+    """
+    if spec in BASELINES:
+        return Checked(BASELINES[spec]())
+    if "://" in spec:
+        return Checked(UrlScorer(spec))
+    metric, _, models = spec.partition(":")
+    if metric in METRICS and models:
+        return Checked(_zero_shot(metric, models, device, {} if loaded is None else loaded))
+    function = _FUNCTION.fullmatch(spec)
+    if function and not Path(spec).is_dir():
+        return Checked(_Called(spec, _import(spec, function[1], function[2])))
+    runtime = Detector.from_pretrained(spec, device=device, machine_label=machine_label)
+    return Checked(_Called(spec, runtime.logits))
+
+
+@dataclass(frozen=True)
+class _Called:
+    """A function, as a scorer."""
+
+    name: str
+    function: Callable[[list[str]], Any]
+
+    def score(self, texts: Sequence[str]) -> Any:
+        return self.function(list(texts))
+
+
+def _zero_shot(
+    metric: str, models: str, device: str | None, loaded: dict[str, LanguageModel]
+) -> ZeroShot:
+    if models not in loaded:
+        scoring, _, reference = models.partition(",")
+        loaded[models] = LanguageModel(scoring, reference=reference or None, device=device)
+    return ZeroShot(loaded[models], metric)
+
+
+def _import(spec: str, module: str, name: str) -> Callable[[list[str]], Any]:
+    """Import a function; the working directory is looked at first, and only for this import."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        importlib.invalidate_caches()
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            f"{spec}: no module {error.name!r} in the working directory or installed"
+        ) from error
+    except Exception as error:
+        raise DetectorFailed(f"{spec}: its module raised {_where(error)}") from error
+    finally:
+        sys.path.remove(here)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        raise InvalidInput(f"{spec}: {module} has no function {name!r}")
+    return found  # type: ignore[no-any-return]
+
+
+def _where(error: Exception) -> str:
+    """Name an error's type and the line that raised it, without its message."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    file = Path(trace.tb_frame.f_code.co_filename).name
+    return f"{type(error).__name__} at {file}:{trace.tb_lineno}"

@@ -1,0 +1,379 @@
+"""Zero-shot metrics: what a causal language model makes of each token, as one score a text.
+
+One forward pass a model gives five numbers a token (`TokenStatistics`); every metric is a few lines
+of numpy over them. It knows nothing of thresholds, labels or normalisation: a text is read as it
+comes.
+
+The first token is context only, as in the papers' code: nothing stands before it that could predict
+it. Where a tokenizer puts a token before each text by itself (Llama's <s>), that is the first
+token, and every token of the text counts; where it does not (GPT-2), the text's first token does
+not count, unless `bos=True` puts one there. A text with no token that counts has no score: NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdetect._optional import require
+from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
+from textdetect.runtimes.batching import batches, pad
+from textdetect.runtimes.hf import torch_device
+
+_CHUNK: Final = 2**24
+"""Logits that are turned into float32 log-probabilities at once: 64 MB, and a few copies."""
+_NO_LIMIT: Final = 10**9
+"""A tokenizer or config that names no length names a number beyond this, or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStatistics:
+    """What a model says of each token of one text that counts; float64, shape (t,).
+
+    p is the scoring model's distribution of the token, q the reference model's (p, if there is
+    none); both are given all tokens before it. Logarithms are natural.
+
+    Attributes:
+        log_p: log p(token).
+        rank: 1 + the number of tokens that p holds more likely.
+        entropy: of p.
+        mean: mean of log p under q.
+        variance: variance of log p under q.
+    """
+
+    log_p: NDArray[np.float64]
+    rank: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+
+def log_likelihood(tokens: TokenStatistics) -> float:
+    """Return the mean of log p(token).
+
+    Gehrmann, Strobelt, Rush 2019 (GLTR), Section 2, test 1; as a score: Mitchell et al. 2023
+    (DetectGPT), Section 5, baseline log p(x).
+
+    >>> log_likelihood(_example())
+    -2.0
+    """
+    return float(tokens.log_p.mean())
+
+
+def rank(tokens: TokenStatistics) -> float:
+    """Return minus the mean rank of the tokens.
+
+    GLTR, Section 2, test 2; as a score: DetectGPT, Section 5. Where a model holds two tokens
+    equally likely to the last float, the rank of either may move by one.
+
+    >>> rank(_example())
+    -2.5
+    """
+    return -float(tokens.rank.mean())
+
+
+def log_rank(tokens: TokenStatistics) -> float:
+    """Return minus the mean log-rank of the tokens: DetectGPT, Section 5.
+
+    >>> round(log_rank(_example()), 4)
+    -0.6931
+    """
+    return -float(np.log(tokens.rank).mean())
+
+
+def entropy(tokens: TokenStatistics) -> float:
+    """Return the mean entropy of the model's distributions.
+
+    GLTR, Section 2, test 3. The sign is DetectGPT's (Section 5): higher = more machine-like. It is
+    an observation, and holds on some texts only: in Su et al. 2023, Table 1, the AUROC is 0.57 on
+    news and below 0.5 on stories.
+
+    >>> entropy(_example())
+    1.5
+    """
+    return float(tokens.entropy.mean())
+
+
+def lrr(tokens: TokenStatistics) -> float:
+    """Return the log-likelihood log-rank ratio, - sum log p / sum log rank.
+
+    Su, Zhuo, Wang, Nakov 2023 (DetectLLM), Section 3.1. Where every token is the likeliest, the
+    ratio has no value; the denominator is then log 2, as if one token were the second likeliest.
+
+    >>> round(lrr(_example()), 4)
+    2.8854
+    """
+    return -float(tokens.log_p.sum() / max(np.log(tokens.rank).sum(), np.log(2)))
+
+
+def fast_detectgpt(tokens: TokenStatistics) -> float:
+    """Return the conditional probability curvature, in its analytic form.
+
+    Bao, Zhao, Teng, Yang, Zhang 2024 (Fast-DetectGPT), Section 2: d = (log p(x) - m) / s, where m
+    and s are mean and deviation of log p of texts whose every token is drawn from the sampling
+    model q at its place; they are sums over the tokens, m = sum mean and s² = sum variance, so
+    nothing is drawn. NaN where s is 0.
+
+    >>> fast_detectgpt(_example())
+    -1.0
+    """
+    deviation = float(np.sqrt(tokens.variance.sum()))
+    return float((tokens.log_p - tokens.mean).sum() / deviation) if deviation else float("nan")
+
+
+def binoculars(tokens: TokenStatistics) -> float:
+    """Return minus the ratio of log-perplexity to cross-perplexity.
+
+    Hans et al. 2024 (Binoculars), Section 3: log PPL / log X-PPL, where log PPL = - mean log p of
+    the performer p, and log X-PPL = - mean over places of sum q log p, with the observer q, as in
+    the authors' code. They call a text machine-written below a threshold; the sign is turned. Both
+    means are over the tokens that count, as in the paper; the authors' code also counts the
+    distribution after the last token in X-PPL. NaN where X-PPL is 1.
+
+    >>> round(binoculars(_example()), 4)
+    -1.3333
+    """
+    cross = float(tokens.mean.sum())
+    return -float(tokens.log_p.sum()) / cross if cross else float("nan")
+
+
+METRICS: Final[dict[str, Callable[[TokenStatistics], float]]] = {
+    "log-likelihood": log_likelihood,
+    "rank": rank,
+    "log-rank": log_rank,
+    "entropy": entropy,
+    "lrr": lrr,
+    "fast-detectgpt": fast_detectgpt,
+    "binoculars": binoculars,
+}
+"""Metric by name. "binoculars" needs a reference model; "fast-detectgpt" may have one."""
+
+
+class LanguageModel:
+    """A causal language model, and perhaps a second one with the same tokenizer beside it.
+
+    Remote code never runs, and of weights only safetensors are read.
+
+    Args:
+        model: folder or hub id of the scoring model p (Binoculars: the performer).
+        reference: of the reference model q (Fast-DetectGPT: the sampling model; Binoculars: the
+            observer); None: p itself.
+        device: "cpu", "cuda" …; None is "cpu".
+        dtype: of the weights. Under "bfloat16" a score moves by more than 1e-5 with its batch.
+        max_length: tokens that are read of a text; None: as many as both models have places for.
+            A longer text is cut at its end.
+        bos: put the tokenizer's beginning-of-sequence token before each text, where the tokenizer
+            does not do so by itself.
+        batch_tokens: tokens of a batch, padding included; the logits take this × vocabulary × 4
+            bytes for each model (a longer text is a batch by itself).
+
+    Raises:
+        ModelNotFound: no such folder or hub id, or not a causal language model in safetensors.
+        InvalidInput: the tokenizers differ; no such device; `bos` where there is no such token.
+        MissingDependency: the extra `train` is not installed.
+
+    >>> model = LanguageModel("distilgpt2")  # doctest: +SKIP
+    >>> model.metrics(["So good, so cheap."])["lrr"].shape  # doctest: +SKIP
+    (1,)
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        reference: str | None = None,
+        device: str | None = None,
+        dtype: str = "float32",
+        max_length: int | None = None,
+        bos: bool = False,
+        batch_tokens: int = 512,
+    ) -> None:
+        self._torch = require("torch", extra="train")
+        self.name = model if reference is None else f"{model},{reference}"
+        self._tokenizer, scoring = self._load(model, device, dtype)
+        self._models = [scoring]
+        if reference is not None:
+            tokenizer, observer = self._load(reference, device, dtype)
+            if tokenizer.get_vocab() != self._tokenizer.get_vocab():
+                raise InvalidInput(
+                    f"{model} and {reference} have different vocabularies; expected two models "
+                    "with one tokenizer"
+                )
+            self._models.append(observer)
+        self._bos = self._tokenizer.bos_token_id if bos else None
+        if bos and self._bos is None:
+            raise InvalidInput(f"bos=True, but the tokenizer of {model} has no such token")
+        limits = [max_length, self._tokenizer.model_max_length]
+        limits += [getattr(m.config, "max_position_embeddings", None) for m in self._models]
+        self.max_length = min([n for n in limits if n and n < _NO_LIMIT], default=2_048)
+        if self.max_length < 2:
+            raise InvalidInput(f"max_length: expected at least 2 tokens, got {max_length}")
+        self._batch_tokens = batch_tokens
+        self._last: tuple[tuple[str, ...], dict[str, NDArray[np.float64]]] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Metrics that this model, or these two, can give."""
+        return tuple(n for n in METRICS if n != "binoculars" or len(self._models) == 2)
+
+    def metrics(self, texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+        """Score texts by every metric in one pass: name → float64, shape (n,).
+
+        Higher = more machine-like; NaN where no token counts. A text's score is the same to 1e-5
+        whatever stands beside it. The last answer is kept, so that scorers that share a model share
+        its passes.
+
+        Raises:
+            DetectorFailed: the model gave a logit that is not a number.
+        """
+        key = tuple(texts)
+        if self._last is None or self._last[0] != key:
+            each = self.statistics(key)
+            self._last = (
+                key,
+                {
+                    name: np.array(
+                        [METRICS[name](t) if t.log_p.size else np.nan for t in each],
+                        dtype=np.float64,
+                    )
+                    for name in self.names
+                },
+            )
+        return {name: scores.copy() for name, scores in self._last[1].items()}
+
+    def statistics(self, texts: Sequence[str]) -> list[TokenStatistics]:
+        """Give what the models say of each token that counts, text by text."""
+        ids = self._encode(texts)
+        found: list[TokenStatistics] = [TokenStatistics(*np.empty((5, 0)))] * len(ids)
+        long = [place for place, row in enumerate(ids) if len(row) > 1]
+        lengths = [len(ids[place]) for place in long]
+        with self._torch.inference_mode():
+            for rows, width in batches(
+                lengths, max_length=self.max_length, max_tokens=self._batch_tokens
+            ):
+                places = np.array(long, dtype=np.int64)[rows]
+                logits = self._forward(ids, places, width)
+                for line, place in enumerate(places):
+                    found[place] = self._of_text([each[line] for each in logits], ids[place])
+        return found
+
+    def _load(self, name: str, device: str | None, dtype: str) -> tuple[Any, Any]:
+        transformers = require("transformers", extra="train")
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                name,
+                dtype=getattr(self._torch, dtype),
+                trust_remote_code=False,
+                use_safetensors=True,
+            )
+        except (OSError, ValueError) as error:
+            raise ModelNotFound(
+                f"expected {name!r} to be a folder or hub id of a causal language model in "
+                f"safetensors; transformers could not load it: {type(error).__name__}"
+            ) from error
+        return tokenizer, model.eval().to(torch_device(self._torch, device))
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each text as its tokenizer gives them, cut to the model's length."""
+        if not texts:
+            return []
+        clean = [
+            text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts
+        ]
+        ids = self._tokenizer(clean, return_attention_mask=False, verbose=False)["input_ids"]
+        if self._bos is not None:
+            ids = [row if row[:1] == [self._bos] else [self._bos, *row] for row in ids]
+        return [row[: self.max_length] for row in ids]
+
+    def _forward(self, ids: list[list[int]], places: NDArray[np.int64], width: int) -> list[Any]:
+        """Logits of each model, shape (len(places), width, vocabulary).
+
+        Padding is on the right: no token can see it, so any id will do. Of two models that share a
+        tokenizer, one may have a few unused outputs more; they are left out.
+        """
+        arrays = pad(ids, places, width, pad_id=0)
+        logits = []
+        for model in self._models:
+            input_ids, mask = (self._torch.from_numpy(a).to(model.device) for a in arrays)
+            out = model(input_ids=input_ids, attention_mask=mask, use_cache=False)
+            logits.append(out.logits)
+        shared = min(each.shape[-1] for each in logits)
+        return [each[..., :shared] for each in logits]
+
+    def _of_text(self, logits: list[Any], ids: list[int]) -> TokenStatistics:
+        """Statistics of one text: logits (width, vocabulary) of each model, and its tokens."""
+        torch = self._torch
+        n = len(ids) - 1
+        targets = torch.tensor(ids[1:], device=logits[0].device)
+        step = max(1, _CHUNK // logits[0].shape[-1])
+        parts = [
+            _chunk(torch, [each[i : min(i + step, n)] for each in logits], targets[i : i + step])
+            for i in range(0, n, step)
+        ]
+        columns = np.concatenate(parts, axis=1)
+        if not np.isfinite(columns).all():
+            raise DetectorFailed(f"{self.name}: the model gave logits that are not finite")
+        return TokenStatistics(*columns)
+
+
+def _chunk(torch: Any, logits: list[Any], targets: Any) -> NDArray[np.float64]:
+    """Compute the columns of `TokenStatistics`, shape (5, t), from logits (t, vocabulary)."""
+    log_p = logits[0].float().log_softmax(-1)
+    p = log_p.exp()
+    q = logits[1].float().softmax(-1).to(p.device) if len(logits) == 2 else p
+    observed = log_p.gather(-1, targets[:, None])
+    mean = (q * log_p).sum(-1, keepdim=True)
+    columns = (
+        observed[:, 0],
+        1 + (log_p > observed).sum(-1),
+        -(p * log_p).sum(-1),
+        mean[:, 0],
+        (q * (log_p - mean).square()).sum(-1),
+    )
+    return np.stack([column.double().cpu().numpy() for column in columns])
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """One metric of a language model, as a scorer.
+
+    Args:
+        model: shared by the scorers of its other metrics.
+        metric: one of `METRICS`.
+
+    Raises:
+        InvalidInput: a metric that is not known, or needs a reference model.
+
+    >>> ZeroShot(LanguageModel("distilgpt2"), "lrr").name  # doctest: +SKIP
+    'lrr:distilgpt2'
+    """
+
+    model: LanguageModel
+    metric: str
+
+    def __post_init__(self) -> None:
+        if self.metric not in self.model.names:
+            raise InvalidInput(
+                f"metric: expected one of {list(self.model.names)}, got {self.metric!r}"
+                + (" (needs two models)" if self.metric in METRICS else "")
+            )
+
+    @property
+    def name(self) -> str:
+        """METRIC:MODEL."""
+        return f"{self.metric}:{self.model.name}"
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the metric, shape (n,), higher = more machine-like; NaN where no token counts."""
+        return self.model.metrics(texts)[self.metric]
+
+
+def _example() -> TokenStatistics:
+    """Two tokens with round numbers, for the examples above."""
+    columns = ([-1.0, -3.0], [1, 4], [1.0, 2.0], [-1.0, -2.0], [0.5, 0.5])
+    return TokenStatistics(*np.array(columns, dtype=np.float64))
