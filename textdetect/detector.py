@@ -28,7 +28,7 @@ from textdetect.checkpoint import (
 )
 from textdetect.errors import InvalidInput, NotCalibrated, TooFewCalibration
 from textdetect.judgement import judge
-from textdetect.language import UNDETERMINED, identify
+from textdetect.language import UNDETERMINED, identify, prepare
 from textdetect.runtimes.protocol import Runtime
 from textdetect.text import coerce, is_clipped, normalise
 from textdetect.types import Scores, Verdict, Verdicts
@@ -111,6 +111,7 @@ class Detector:
         if runtime not in ("auto", "onnx", "hf"):
             raise InvalidInput(f"runtime: expected 'auto', 'onnx' or 'hf', got {runtime!r}")
         checkpoint = open_checkpoint(find_folder(model, revision=revision))
+        prepare()
         engine: Runtime
         if runtime == "onnx" or (
             runtime == "auto" and checkpoint.manifest and device in (None, "cpu")

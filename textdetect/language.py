@@ -83,9 +83,26 @@ def _identifier() -> Any:
 def _loaded_identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(CANDIDATES)
-    return identifier
+    full = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    full.set_languages(CANDIDATES)
+    # A new one of the chosen columns, so that the table of all languages (28 MB) can go.
+    return LanguageIdentifier(
+        full.nb_ptc,
+        full.nb_pc,
+        full.nb_classes,
+        full.tk_nextmove,
+        full.tk_output,
+        norm_probs=True,
+        tk_row=full.tk_row,
+    )
+
+
+def prepare() -> None:
+    """Load the identifier now: unpacking it takes 30 MB for a moment, best while little is loaded.
+
+    >>> prepare()
+    """
+    _identifier()
 
 
 def identify(normalised: str, *, expected: Collection[str] = ()) -> str:
