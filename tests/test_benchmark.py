@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny import human_posts, machine_posts
 from typer.testing import CliRunner
 
-from textdetect import Detector, benchmark
+from textdetect import Detector, _optional, benchmark
 from textdetect.benchmark import KINDS, Spread, bench, made_posts
 from textdetect.cli import app
 from textdetect.language import identify
@@ -54,9 +54,10 @@ def test_bench_without_transformers_measures_textdetect_alone(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = benchmark.installed_version
-    monkeypatch.setattr(
-        benchmark, "installed_version", lambda name: None if name == "torch" else there(name)
-    )
+    for room in (benchmark, _optional):
+        monkeypatch.setattr(
+            room, "installed_version", lambda name: None if name == "torch" else there(name)
+        )
     measured = bench(tiny, seconds=1)
     assert {speed.contender for speed in measured.speeds} == {"textdetect"}
     assert {speed.ratio for speed in measured.speeds} == {None}

@@ -66,6 +66,12 @@ def test_an_index_may_be_of_numpy() -> None:
     assert verdicts(HUMAN, MACHINE)[index] == MACHINE
 
 
+def test_a_mask_or_positions_pick_verdicts_and_keep_the_rate() -> None:
+    made = verdicts(HUMAN, MACHINE, HUMAN, max_fpr=0.05)
+    assert made[made.flagged] == made[np.array([1])] == verdicts(MACHINE, max_fpr=0.05)
+    assert made[made.label == "human"] == made[::2]
+
+
 def test_a_slice_keeps_the_rate_and_the_model() -> None:
     part = verdicts(HUMAN, MACHINE, max_fpr=0.05, model="m", version="2")[1:]
     assert (part.max_fpr, part.model, part.version) == (0.05, "m", "2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
@@ -36,3 +37,12 @@ def installed_version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def installed_versions(distributions: Iterable[str]) -> dict[str, str]:
+    """Return each distribution's version, or "not installed".
+
+    >>> installed_versions(["no-such-library"])
+    {'no-such-library': 'not installed'}
+    """
+    return {name: installed_version(name) or "not installed" for name in distributions}

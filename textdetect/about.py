@@ -10,7 +10,7 @@ import platform
 from pathlib import Path
 from typing import Any, Final
 
-from textdetect._optional import installed_version
+from textdetect._optional import installed_versions
 from textdetect._version import __version__
 from textdetect.checkpoint import (
     MANIFEST,
@@ -56,7 +56,7 @@ def about(model: str | os.PathLike[str] = "default") -> dict[str, Any]:
         "textdetect": __version__,
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "os": platform.platform(),
-        "libraries": {name: installed_version(name) or "not installed" for name in LIBRARIES},
+        "libraries": installed_versions(LIBRARIES),
         "machine": machine(),
         "model": _about_model(model),
     }

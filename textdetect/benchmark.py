@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from tqdm.auto import tqdm
 
-from textdetect._optional import installed_version, require
+from textdetect._optional import installed_version, installed_versions, require
 from textdetect._version import __version__
 from textdetect.checkpoint import find_folder, open_checkpoint
 from textdetect.detector import Detector
@@ -203,8 +203,7 @@ def bench(
         fingerprint=detector.fingerprint,
         numerics=detector.runtime.numerics,
         machine=machine(),
-        libraries={"textdetect": __version__}
-        | {name: installed_version(name) or "not installed" for name in _LIBRARIES},
+        libraries={"textdetect": __version__} | installed_versions(_LIBRARIES),
         load_before=load_before,
         cold_start=cold_start,
         speeds=tuple(speeds),

@@ -160,7 +160,7 @@ def measure(
     keep = np.zeros(len(posts), dtype=np.bool_)
     keep[_capped(posts, measured & ~own, config.seed, _MOST_MEASURED)] = True
     keep |= measured & own
-    calibrated = set(posts.take(_calibration_rows(posts, parts.part, config)).column("source"))
+    calibrated = set(posts.column("source")[_calibration_rows(posts, parts.part, config)])
     return figures(
         Detector.from_pretrained(folder),
         posts.take(keep),

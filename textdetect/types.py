@@ -154,9 +154,9 @@ class Verdicts(Sequence[Verdict]):
     @overload
     def __getitem__(self, index: int) -> Verdict: ...
     @overload
-    def __getitem__(self, index: slice) -> Verdicts: ...
-    def __getitem__(self, index: int | slice) -> Verdict | Verdicts:
-        if isinstance(index, slice):
+    def __getitem__(self, index: slice | NDArray[Any]) -> Verdicts: ...
+    def __getitem__(self, index: int | slice | NDArray[Any]) -> Verdict | Verdicts:
+        if isinstance(index, (slice, np.ndarray)):  # an array: a mask of shape (n,), or positions
             columns = {name: column[index] for name, column in self.columns().items()}
             return Verdicts(columns, max_fpr=self.max_fpr, **self.origin)
         return Verdict(*(_plain(column[index]) for column in self.columns().values()))

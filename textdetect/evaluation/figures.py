@@ -60,11 +60,9 @@ def figures(
             tables[source] = _by_generator(detector, classed.take(rows), logits[rows])
     if verdicts is not None:
         human = classed.labels == 0
-        tables["humans"] = human_panels(
-            classed.take(human), _rows(verdicts, human), calibrated=calibrated
-        )
+        tables["humans"] = human_panels(classed.take(human), verdicts[human], calibrated=calibrated)
         pool = _pool_p_values(detector, verdicts)[~human]
-        tables["machines"] = _flagged_machines(classed.take(~human), _rows(verdicts, ~human), pool)
+        tables["machines"] = _flagged_machines(classed.take(~human), verdicts[~human], pool)
     return tables
 
 
@@ -133,11 +131,6 @@ def _flagged(verdicts: Verdicts, rate: float) -> NDArray[np.bool_]:
 def _barred(verdicts: Verdicts) -> NDArray[np.bool_]:
     reasons = ("empty", "too_short", "unsupported_language")
     return np.isin(verdicts.reason.astype(str), reasons)
-
-
-def _rows(verdicts: Verdicts, mask: NDArray[np.bool_]) -> Verdicts:
-    columns = {name: column[mask] for name, column in verdicts.columns().items()}
-    return Verdicts(columns, max_fpr=verdicts.max_fpr, **verdicts.origin)
 
 
 def _share(mask: NDArray[np.bool_]) -> float:
