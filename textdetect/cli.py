@@ -348,6 +348,90 @@ def info(model: Model = "default", as_json: AsJson = False) -> int:
 
 @app.command()
 @_guard
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Name, folder or hub id; a baseline; module:function; a scoring URL; METRIC:LM.",
+        ),
+    ],
+    suite: Annotated[
+        str, typer.Argument(metavar="SUITE", help="Name of a suite, YAML file, or folder of posts.")
+    ],
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the results.")
+    ],
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="Another detector on the same posts; may be repeated."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA."),
+    ] = None,
+    part: Annotated[
+        Literal["report", "select"],
+        typer.Option(help="Posts to measure: select to choose by, report to state (it is logged)."),
+    ] = "report",
+    max_fpr: Annotated[
+        float, typer.Option(metavar="A", help="False-positive rate of the frozen thresholds.")
+    ] = 0.01,
+    most: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="At most N posts of each class, source and language.", min=1
+        ),
+    ] = None,
+    gate: Annotated[
+        str | None, typer.Option(metavar="FILE", help="YAML file of bars; exit code 1 below one.")
+    ] = None,
+    machine_label: Annotated[
+        str | None,
+        typer.Option(metavar="L", help="Class of a foreign classifier: machine-written."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda ...")] = None,
+    show_texts: Annotated[
+        bool, typer.Option(help="Show the texts of the worst errors in the report.")
+    ] = False,
+) -> int:
+    """Measure a detector on a suite, beside its rivals: a table, and a report that opens offline.
+
+    Suites: attacks, cross, humans, languages, lengths, modern, tweepfake. Scores
+    are kept in the folder, so that the same call again costs no inference. Needs
+    the extras "train" and "report".
+    """
+    from textdetect.evaluation import evaluate as run
+    from textdetect.evaluation.gate import fallen, read_bars
+    from textdetect.evaluation.measures import summary
+    from textdetect.evaluation.suite import find_suite, posts_of
+    from textdetect.recipe import corpus_folder, write_report
+    from textdetect.tables import show
+
+    bars = read_bars(gate) if gate else ()
+    found = run(
+        model,
+        find_suite(suite),
+        posts_of(suite) or corpus_folder(data),
+        out,
+        compare_with=compare or (),
+        part=part,
+        max_fpr=max_fpr,
+        machine_label=machine_label,
+        device=device,
+        show_texts=show_texts,
+        n_most=most,
+    )
+    show(f"{found.facts['title'] or suite} ({part} part)", summary(found.table))
+    typer.echo(write_report(found, out))
+    below = fallen(found.table, bars)
+    for line in below:
+        _say(f"below the bar: {line}")
+    return FAILED if below else 0
+
+
+@app.command()
+@_guard
 def bench(
     model: Model = "default",
     seconds: Annotated[

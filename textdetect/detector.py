@@ -143,6 +143,11 @@ class Detector:
         """Hash of all that makes a logit: weights, tokenizer, normalisation, max_length."""
         return self.runtime.fingerprint
 
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The folder that it was loaded from and what that says of itself; None for parts."""
+        return self._checkpoint
+
     def logits(self, texts: Iterable[Any]) -> NDArray[np.float64]:
         """Score texts without a verdict: float64, shape (n,), higher = more machine-like.
 

@@ -2,6 +2,19 @@
 
 from textdetect.evaluation.baselines import BagOfWords
 from textdetect.evaluation.figures import figures, human_panels
+from textdetect.evaluation.harness import Evaluation, evaluate
 from textdetect.evaluation.scorers import Checked, Scorer, resolve
+from textdetect.evaluation.suite import Suite, find_suite
 
-__all__ = ["BagOfWords", "Checked", "Scorer", "figures", "human_panels", "resolve"]
+__all__ = [
+    "BagOfWords",
+    "Checked",
+    "Evaluation",
+    "Scorer",
+    "Suite",
+    "evaluate",
+    "figures",
+    "find_suite",
+    "human_panels",
+    "resolve",
+]

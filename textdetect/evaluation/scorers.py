@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ _FUNCTION: Final = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*):([A-Za-z_]\w*(?:\.\w+)*
 
 class Scorer(Protocol):
     """Any detector under evaluation.
+
+    It may have three attributes more: `fingerprint`, a str that changes with whatever makes its
+    scores (without one its scores are not kept), `logits`, True where its scores are the log-odds
+    of machine-written, and `decision`, the score that parts the classes (0 for logits).
 
     Attributes:
         name: what a table calls it.
@@ -69,6 +73,26 @@ class Checked:
     def name(self) -> str:
         """What a table calls it."""
         return self.scorer.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that makes a score but what it is fitted on; "" where that cannot be told."""
+        return str(getattr(self.scorer, "fingerprint", ""))
+
+    @property
+    def logits(self) -> bool:
+        """Whether the scores are log-odds of machine-written."""
+        return bool(getattr(self.scorer, "logits", False))
+
+    @property
+    def decision(self) -> float | None:
+        """The score that parts the classes; None where the detector says none."""
+        return getattr(self.scorer, "decision", 0.0 if self.logits else None)
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether it learns from labelled texts."""
+        return isinstance(self.scorer, Trainable)
 
     @property
     def needs_fit(self) -> bool:
@@ -131,7 +155,8 @@ def resolve(
 ) -> Checked:
     """Find a detector by a string.
 
-    - "bag-of-words", "stylometry", "length", "constant": a baseline, to be fitted first;
+    - "bag-of-words", "bag-of-words-svc", "stylometry", "length", "constant": a baseline, to be
+      fitted first;
     - "lrr:MODEL", "binoculars:PERFORMER,OBSERVER" …: a zero-shot metric over causal language
       models, folders or hub ids (see `zeroshot.METRICS`);
     - "http://…", "https://…": a scoring server (see `UrlScorer`);
@@ -163,14 +188,33 @@ def resolve(
         return Checked(_zero_shot(metric, models, device, {} if loaded is None else loaded))
     function = _FUNCTION.fullmatch(spec)
     if function and not Path(spec).is_dir():
-        return Checked(_Called(spec, _import(spec, function[1], function[2])))
-    runtime = Detector.from_pretrained(spec, device=device, machine_label=machine_label)
-    return Checked(_Called(spec, runtime.logits))
+        return Checked(_Function(spec, _import(spec, function[1], function[2])))
+    return Checked(
+        Classifier(spec, Detector.from_pretrained(spec, device=device, machine_label=machine_label))
+    )
 
 
 @dataclass(frozen=True)
-class _Called:
-    """A function, as a scorer."""
+class Classifier:
+    """A checkpoint of ours or any transformers classifier, as a scorer of logits."""
+
+    name: str
+    detector: Detector
+    logits: ClassVar[bool] = True
+
+    @property
+    def fingerprint(self) -> str:
+        """The model's."""
+        return f"{self.detector.fingerprint} {self.detector.runtime.numerics}"
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the model's logits; NaN for an empty text."""
+        return self.detector.logits(texts)
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A function, as a scorer; whatever it rests on may change unseen, so it has no fingerprint."""
 
     name: str
     function: Callable[[list[str]], Any]

@@ -28,10 +28,12 @@ COLUMNS: Final[dict[str, pa.DataType]] = {
     "source": pa.string(),
     "split": pa.string(),
     "account": pa.string(),
+    "timestamp": pa.string(),
     "group": pa.string(),
     "kind": pa.string(),
 }
-"""The columns of labelled posts: label 0 human, 1 machine; kind human, machine, assisted ..."""
+"""The columns of labelled posts: label 0 human, 1 machine; kind human, machine, assisted ...;
+timestamp ISO 8601."""
 
 
 @dataclass(frozen=True, slots=True)

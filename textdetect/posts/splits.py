@@ -27,7 +27,7 @@ PARTS: Final = ("train", "calibration", "select", "report")
 DROPPED: Final = "duplicate"
 _N_PERM: Final = 64
 _MAX_SHINGLES: Final = 256
-_COARSE_GROUP: Final = 200
+COARSE_GROUP: Final = 200
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|\w+")
 
 
@@ -103,11 +103,11 @@ def _units(posts: Posts, normalised: list[str], stands: NDArray[np.bool_]) -> li
         sizes[pair] += 1
     paired: dict[str, str] = {}
     for s, a, g in zip(source, account, group, strict=True):
-        if g and a and sizes[s, g] <= _COARSE_GROUP:
+        if g and a and sizes[s, g] <= COARSE_GROUP:
             paired.setdefault(g, f"account:{s}:{a}")
     units = []
     for row, (s, a, g) in enumerate(zip(source, account, group, strict=True)):
-        fine = g and sizes[s, g] <= _COARSE_GROUP
+        fine = g and sizes[s, g] <= COARSE_GROUP
         if a and not stands[row]:
             units.append(f"account:{s}:{a}")
         elif fine:

@@ -1,0 +1,414 @@
+"""How good a detector is on a suite: posts, answers and figures brought together, and written down.
+
+    suite → posts by part → answers (kept by text) → the long table, curves, facts → files
+
+What is reported was never fitted on: thresholds are frozen beforehand, and each look at the report
+part is written into a ledger. It knows nothing of pages and charts.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from textdetect._optional import installed_versions
+from textdetect._version import __version__
+from textdetect.checkpoint import encoder_folder, write_atomically
+from textdetect.contamination import SeenFilter
+from textdetect.detector import Detector
+from textdetect.errors import InvalidInput
+from textdetect.evaluation.baselines import BagOfWords
+from textdetect.evaluation.contenders import Answers, Calibrated, Contender, Frozen
+from textdetect.evaluation.matrices import Options, cross, leave_one_out
+from textdetect.evaluation.measures import (
+    SCHEMA,
+    Place,
+    Row,
+    compare,
+    curves,
+    measure,
+    with_holm,
+)
+from textdetect.evaluation.probe import Features, Probe
+from textdetect.evaluation.scorers import Checked, Classifier, resolve
+from textdetect.evaluation.suite import Material, Part, Suite, clusters, gather, slices
+from textdetect.evaluation.under_attack import measure_attacks, sample
+from textdetect.evaluation.zeroshot import LanguageModel
+
+LEDGER: Final = "ledger.jsonl"
+CACHE: Final = "cache"
+_N_ERRORS: Final = 20
+_LIBRARIES: Final = ("numpy", "onnxruntime", "tokenizers", "torch", "transformers", "scikit-learn")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a run of a suite found.
+
+    Attributes:
+        table: the long table, rows of `measures.SCHEMA`.
+        curves: points of ROC and reliability curves (see `measures.curves`).
+        errors: the worst errors of each detector, with their texts only where those were asked for.
+        matrices: cells of the matrices (see `evaluation.matrices`).
+        facts: what was run: suite, part, detectors, seed, contamination, looks, versions.
+    """
+
+    table: list[Row]
+    curves: list[Row]
+    errors: list[Row]
+    matrices: list[Row]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def evaluate(
+    model: str | Detector,
+    suite: Suite,
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    compare_with: Sequence[str] = (),
+    part: Part = "report",
+    max_fpr: float = 0.01,
+    machine_label: str | None = None,
+    device: str | None = None,
+    show_texts: bool = False,
+    n_most: int | None = None,
+) -> Evaluation:
+    """Run a suite on a detector, beside its rivals, and write what was found to a folder.
+
+    `out` gets NAME.parquet and NAME.csv (the long table), NAME.curves.parquet, NAME.json (facts),
+    NAME.matrices.csv, thresholds/ (of detectors without a calibration), the ledger of looks at
+    report parts, and a cache of scores; the same call again costs no inference.
+
+    Args:
+        model: a `Detector`, or what `scorers.resolve` takes.
+        suite: see `find_suite`.
+        data: folder or file of posts.
+        out: folder of the results; several suites may share it.
+        compare_with: more detectors, each compared with the model on the same posts; the suite's
+            rivals are measured besides.
+        part: "report", which is written into the ledger, or "select", for choosing.
+        max_fpr: false-positive rate of the frozen thresholds, in (0, 1).
+        machine_label: of someone else's classifier: the class that means machine-written.
+        device: "cpu", "cuda" … for models that run here.
+        show_texts: put the texts of the worst errors into the result.
+        n_most: measures at most so many posts of each class, source and language.
+
+    Raises:
+        ConfigError, DataError: a suite or data that cannot be used.
+        DetectorFailed: a detector raised, or answered something that is not a score.
+        TooFewCalibration: the model supports no such `max_fpr`.
+    """
+    if part not in ("select", "report"):
+        raise InvalidInput(f"part: expected 'select' or 'report', got {part!r}")
+    if not 0 < max_fpr < 1:
+        raise InvalidInput(f"max_fpr: expected a number in (0, 1), got {max_fpr}")
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    if n_most is not None:
+        suite = replace(suite, most=(n_most, n_most))
+    material = gather(suite, data, part=part, cache=folder / CACHE, progress=True)
+    loaded: dict[str, LanguageModel] = {}
+    specs = [model, *dict.fromkeys([*compare_with, *(r for r in suite.rivals if r != model)])]
+    scorers = [
+        Checked(Classifier(spec.name, spec))
+        if isinstance(spec, Detector)
+        else resolve(spec, machine_label=machine_label, device=device, loaded=loaded)
+        for spec in specs
+    ]
+    contenders = [_freeze(s, material, suite, max_fpr, folder) for s in scorers]
+    names = [contender.name for contender in contenders]
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"two detectors of one name: {', '.join(names)}")
+    measured, of = material.measured, clusters(material.measured)
+    texts = [text or "" for text in measured.texts]
+    answers = [contender.answer(texts) for contender in contenders]
+    seen = _seen(scorers[0], texts)
+    masks = [*slices(measured, suite)]
+    if (seen != "").any():
+        masks.append(("unseen in training", (seen == "") & masks[0][1]))
+    table: list[Row] = []
+    for contender, answer in zip(contenders, answers, strict=True):
+        place = _place(suite, part, contender)
+        for name, rows in masks:
+            table += _slice(replace(place, slice=name), suite, measured.labels, answer, of, rows)
+    table += _comparisons(suite, part, contenders, answers, measured.labels, of, masks)
+    if suite.attacks:
+        posts = sample(measured, suite.n_attacked, seed=suite.seed)
+        for contender, scorer in zip(contenders, scorers, strict=True):
+            table += measure_attacks(
+                replace(_place(suite, part, contender), slice="attacked"),
+                posts,
+                contender,
+                suite.attack_names,
+                seen=_augmented(scorer),
+                seed=suite.seed,
+                min_slice=suite.min_slice,
+            )
+    points = [
+        point
+        for contender, answer in zip(contenders, answers, strict=True)
+        for point in curves(
+            _place(suite, part, contender), measured.labels[masks[0][1]], answer.take(masks[0][1])
+        )
+    ]
+    errors = [
+        row
+        for contender, answer in zip(contenders, answers, strict=True)
+        for row in _errors(contender, answer, material, masks[0][1], show_texts=show_texts)
+    ]
+    looks = (
+        _log(folder / LEDGER, suite, part, contenders, max_fpr, texts) if part == "report" else 0
+    )
+    facts = {
+        "suite": suite.name,
+        "title": suite.title,
+        "description": suite.about,
+        "part": part,
+        "max_fpr": max_fpr,
+        "seed": suite.seed,
+        "posts": {
+            kind: int(np.sum(measured.column("kind") == kind))
+            for kind in sorted(set(measured.column("kind")))
+        },
+        "detectors": {
+            c.name: {"fingerprint": c.fingerprint, "thresholds": c.note} for c in contenders
+        },
+        "looks": looks,
+        "contamination": _contamination(scorers[0], seen),
+        "date": datetime.date.today().isoformat(),
+        "versions": {"textdetect": __version__, **installed_versions(_LIBRARIES)},
+    }
+    matrices = _matrices(suite, material, scorers[0], folder, device)
+    found = Evaluation(table, points, errors, matrices, facts)
+    write(found, folder)
+    return found
+
+
+def write(found: Evaluation, folder: Path) -> None:
+    """Write the tables of an evaluation; texts of errors are never written here."""
+    name = found.facts["suite"]
+    table = pa.Table.from_pylist(found.table, schema=SCHEMA)
+    for suffix, content in (
+        ("parquet", _bytes(table, pa.parquet.write_table)),
+        ("csv", _bytes(table, pa.csv.write_csv)),
+        ("curves.parquet", _bytes(pa.Table.from_pylist(found.curves), pa.parquet.write_table)),
+    ):
+        write_atomically(folder / f"{name}.{suffix}", content)
+    if found.matrices:
+        cells = pa.Table.from_pylist(found.matrices)
+        write_atomically(folder / f"{name}.matrices.csv", _bytes(cells, pa.csv.write_csv))
+    raw = json.dumps(found.facts, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(folder / f"{name}.json", raw.encode())
+
+
+def _bytes(table: pa.Table, writer: Any) -> bytes:
+    sink = pa.BufferOutputStream()
+    writer(table, sink)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _place(suite: Suite, part: Part, contender: Contender) -> Place:
+    return Place(
+        suite=suite.name, part=part, detector=contender.name, fingerprint=contender.fingerprint
+    )
+
+
+def _freeze(
+    scorer: Checked, material: Material, suite: Suite, max_fpr: float, folder: Path
+) -> Contender:
+    """Give a detector its frozen thresholds: its own calibration's, or those of select posts."""
+    inner = scorer.scorer
+    if isinstance(inner, Classifier) and inner.detector.calibration is not None:
+        return Calibrated(inner.detector, max_fpr=max_fpr, cache=folder / CACHE)
+    texts, labels = material.train_texts, material.train_labels
+    joined = "\x1f".join((*texts, *map(str, labels))).encode("utf-8", "replace")
+    digest = blake2b(joined, digest_size=16).hexdigest()
+    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in scorer.name)
+    return Frozen(
+        scorer,
+        material.select,
+        max_fpr=max_fpr,
+        train=(lambda: (texts, labels)) if len(set(labels)) == 2 else None,
+        key=digest,
+        cache=folder / CACHE,
+        thresholds=folder / "thresholds" / f"{suite.name}-{material.part}-{plain}-{max_fpr:g}.json",
+    )
+
+
+def _slice(
+    place: Place,
+    suite: Suite,
+    labels: np.ndarray[Any, Any],
+    answers: Answers,
+    of: list[str],
+    rows: np.ndarray[Any, Any],
+) -> list[Row]:
+    """Measure one slice; of texts that are neither class, only the share flagged; none if empty."""
+    if not rows.any():
+        return [place.row("auroc", None, note="no posts")]
+    chosen = [of[row] for row in np.flatnonzero(rows)]
+    settings: dict[str, Any] = {"seed": suite.seed, "min_slice": suite.min_slice}
+    if place.slice == "kind=assisted":
+        ones = np.ones(int(rows.sum()), dtype=np.int64)
+        found = measure(place, ones, answers.take(rows), chosen, shown=("tpr",), **settings)
+        return [row | {"metric": "flagged"} for row in found]
+    return measure(
+        place, labels[rows], answers.take(rows), chosen, full=place.slice == "all", **settings
+    )
+
+
+def _comparisons(
+    suite: Suite,
+    part: Part,
+    contenders: list[Contender],
+    answers: list[Answers],
+    labels: np.ndarray[Any, Any],
+    of: list[str],
+    masks: list[tuple[str, np.ndarray[Any, Any]]],
+) -> list[Row]:
+    """Compare the first detector with each other one, slice by slice; Holm over all of them."""
+    rows = []
+    for other, theirs in zip(contenders[1:], answers[1:], strict=True):
+        ours = _place(suite, part, contenders[0])
+        both = replace(
+            ours,
+            detector=f"{ours.detector} - {other.name}",
+            fingerprint=f"{ours.fingerprint} {other.fingerprint}",
+        )
+        for name, mask in masks:
+            if len(set(labels[mask])) == 2:
+                chosen = [of[row] for row in np.flatnonzero(mask)]
+                rows.append(
+                    compare(
+                        replace(both, slice=name),
+                        labels[mask],
+                        answers[0].take(mask),
+                        theirs.take(mask),
+                        chosen,
+                        seed=suite.seed,
+                    )
+                )
+    return with_holm(rows)
+
+
+def _errors(
+    contender: Contender,
+    answers: Answers,
+    material: Material,
+    classed: np.ndarray[Any, Any],
+    *,
+    show_texts: bool,
+) -> list[Row]:
+    """List the people that a detector finds most machine-like, and the machines least so."""
+    posts, scores = material.measured, answers.scores
+    columns = {name: posts.column(name) for name in ("source", "language", "generator")}
+    texts = posts.texts
+    rows = []
+    for label in (0, 1):
+        of = np.flatnonzero(classed & (posts.labels == label) & np.isfinite(scores))
+        for i in of[np.argsort(scores[of] * (1 if label else -1), kind="stable")[:_N_ERRORS]]:
+            text = texts[i] or ""
+            key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+            about = {name: str(values[i]) for name, values in columns.items()}
+            rows.append(
+                {"detector": contender.name, "label": label, "score": float(scores[i]), **about}
+                | {"key": key, "text": text if show_texts else None}
+            )
+    return rows
+
+
+def _seen(scorer: Checked, texts: list[str]) -> np.ndarray[Any, Any]:
+    """Tell which posts the model was trained on: "exact", "near" or "" for each."""
+    known = _filter(scorer)
+    if known is None:
+        return np.full(len(texts), "", dtype=object)
+    return np.asarray(known.look_up(texts), dtype=object)
+
+
+def _filter(scorer: Checked) -> SeenFilter | None:
+    inner = scorer.scorer
+    checkpoint = inner.detector.checkpoint if isinstance(inner, Classifier) else None
+    return checkpoint.seen_in_training() if checkpoint is not None else None
+
+
+def _contamination(scorer: Checked, seen: np.ndarray[Any, Any]) -> dict[str, Any]:
+    if _filter(scorer) is None:
+        return {scorer.name: "not known: it carries no fingerprints of its training posts"}
+    return {kind: int(np.sum(seen == kind)) for kind in ("exact", "near")} | {"of": len(seen)}
+
+
+def _augmented(scorer: Checked) -> tuple[str, ...]:
+    """Name the families of attacks that a checkpoint says it was trained on."""
+    return tuple(_training(scorer).get("config", {}).get("data", {}).get("augment", {}))
+
+
+def _training(scorer: Checked) -> dict[str, Any]:
+    """Give what a checkpoint of ours says of its training."""
+    inner = scorer.scorer
+    checkpoint = inner.detector.checkpoint if isinstance(inner, Classifier) else None
+    return checkpoint.manifest.training if checkpoint and checkpoint.manifest else {}
+
+
+def _matrices(
+    suite: Suite, material: Material, scorer: Checked, folder: Path, device: str | None
+) -> list[Row]:
+    """Fill a suite's matrices: the model's encoder in cheap mode (a probe), and a bag of words."""
+    if not suite.matrices:
+        return []
+    encoder = _training(scorer).get("config", {}).get("finetune", {}).get("encoder")
+    makers: list[Any] = [BagOfWords]
+    if encoder:
+        features = Features(encoder_folder(encoder), device=device, cache=folder / CACHE)
+        makers.insert(0, lambda: Probe(features))
+    part = np.full(len(material.posts), "", dtype=object)
+    part[material.split.part == material.part] = material.part
+    part[material.train] = "train"
+    options = Options(
+        evaluate=(material.part,),
+        seed=suite.seed,
+        store=folder / CACHE / f"{suite.name}.matrices.jsonl",
+        progress=True,
+    )
+    (folder / CACHE).mkdir(exist_ok=True)
+    rows: list[Row] = []
+    for matrix in suite.matrices:
+        kind, _, by = matrix.partition(":")
+        fill = cross if kind == "cross" else leave_one_out
+        rows += fill(material.posts, part, makers, by=by, options=options)
+    return rows
+
+
+def _log(
+    ledger: Path,
+    suite: Suite,
+    part: Part,
+    contenders: list[Contender],
+    max_fpr: float,
+    texts: list[str],
+) -> int:
+    """Write a look at the report part into the ledger, and count those at this suite so far."""
+    digest = blake2b("\x1f".join(sorted(texts)).encode("utf-8", "replace"), digest_size=8)
+    entry = {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "suite": suite.name,
+        "part": part,
+        "max_fpr": max_fpr,
+        "posts": digest.hexdigest(),
+        "detectors": {contender.name: contender.fingerprint for contender in contenders},
+    }
+    with ledger.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    lines = ledger.read_text(encoding="utf-8").splitlines()
+    return sum(json.loads(line)["suite"] == suite.name for line in lines)
