@@ -24,9 +24,9 @@ from textdetect.evaluation.matrices import (
 )
 from textdetect.evaluation.probe import Features, Probe
 from textdetect.evaluation.scorers import Checked
-from textdetect.evaluation.suite import column
 from textdetect.metrics import auroc
 from textdetect.posts.corpus import COLUMNS, Posts
+from textdetect.posts.dimensions import dimension
 from textdetect.text import normalise
 
 SOURCES = {"blog": "en", "chat": "en", "forum": "de", "panel": "en"}
@@ -128,7 +128,7 @@ def test_a_figure_is_the_auroc_of_the_scores_on_held_out_posts() -> None:
 
 @pytest.mark.parametrize("by", ["source", "language", "length", "generator"])
 def test_what_is_left_out_is_not_in_the_fit(by: str) -> None:
-    values = column(POSTS, by)
+    values = dimension(POSTS, by)
     table = leave_one_out(POSTS, PART, [Recorder], by=by)
     assert {row["train"] for row in table} == {"rest"}
     for row, (fit, scored) in zip(table, Recorder.seen, strict=True):

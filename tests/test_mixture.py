@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textdetect.config import DataConfig
-from textdetect.errors import DataError
+from textdetect.errors import ConfigError, DataError
 from textdetect.posts.corpus import COLUMNS, Posts
 from textdetect.posts.mixture import TrainingList, training_list
 
@@ -248,3 +248,22 @@ def test_the_order_of_the_rows_changes_neither_the_choice_nor_the_cuts(order: An
 def test_a_longer_list_holds_the_shorter_one() -> None:
     rows = [*many(60, 0), *many(60, 1)]
     assert set(chosen(rows, max_rows=10).rows) < set(chosen(rows, max_rows=20).rows)
+
+
+def test_what_is_left_out_trains_nothing() -> None:
+    rows = [
+        *many(30, 0),
+        *many(30, 1, generator="old"),
+        *many(30, 1, generator="new"),
+        *many(30, 0, source="two"),
+        *many(30, 1, source="two", generator="old"),
+    ]
+    everything = chosen(rows)
+    for name, value, n in (("generator", "new", 30), ("source", "two", 60)):
+        listed = chosen(rows, leave_out={name: (value,)})
+        assert len(listed.rows) == len(everything.rows) - n
+        assert value not in {rows[row].get(name) for row in listed.rows}
+    lengths = chosen(rows, leave_out={"length": ("over 128 words",)})
+    assert lengths.rows.tolist() == everything.rows.tolist()
+    with pytest.raises(ConfigError, match="leave_out"):
+        chosen(rows, leave_out={"colour": ("red",)})

@@ -27,6 +27,8 @@ class DataConfig:
         parts: share of the split units that goes to each of train, calibration, select, report.
         max_rows: at most so many training posts for each source, language and class.
         repeat: source → how many times its training posts are seen in an epoch.
+        leave_out: dimension → values that no training post has, to measure on what was left out;
+            of a generator the machine posts only, as it has no others.
         near_duplicate: Jaccard similarity of word 3-grams at which two posts are one, in (0, 1).
         crops: training posts are cut to one of these numbers of tokens, drawn at random.
         drop_links: share of training posts that lose their links, and of those that lose their
@@ -39,6 +41,7 @@ class DataConfig:
     parts: tuple[float, float, float, float] = (0.5, 0.2, 0.1, 0.2)
     max_rows: int = 1_500
     repeat: dict[str, int] = field(default_factory=dict)
+    leave_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
     near_duplicate: float = 0.8
     crops: tuple[int, ...] = ()
     drop_links: float = 0.0

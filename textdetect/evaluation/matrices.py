@@ -21,10 +21,11 @@ from textdetect.checkpoint import write_atomically
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.figures import Table
 from textdetect.evaluation.scorers import Checked, Scorer
-from textdetect.evaluation.suite import DIMENSIONS, clusters, column
+from textdetect.evaluation.suite import clusters
 from textdetect.intervals import cluster_bootstrap, paired_bootstrap
 from textdetect.metrics import auroc, weighted_auroc
 from textdetect.posts.corpus import Posts
+from textdetect.posts.dimensions import DIMENSIONS, dimension
 from textdetect.posts.splits import draw
 from textdetect.text import normalise
 
@@ -80,7 +81,7 @@ def cross(
             only the posts of its training list so: a one-class source teaches its genre.
         make_scorers: each gives a scorer that learns, to be fitted anew; their names differ. Others
             are compared with the first.
-        by: one of `suite.DIMENSIONS`. A post without a value there belongs to none.
+        by: one of `dimensions.DIMENSIONS`. A post without a value there belongs to none.
 
     Returns:
         A row for each cell and scorer: matrix ("cross" or "leave-one-out"), by, train, test,
@@ -202,7 +203,7 @@ class _Pool:
         self.train, self.test, self.labels = train[rows], test[rows], posts.labels
         self.texts = [normalise(text or "") for text in posts.texts]
         self.source, self.language = posts.column("source"), posts.column("language")
-        self.value = column(posts, by)
+        self.value = dimension(posts, by)
         if by == "generator":
             self.value = np.where(self.labels == 1, self.value, "")
         self.clusters = np.array(clusters(posts), dtype=object)

@@ -26,16 +26,14 @@ from textdetect.checkpoint import write_atomically
 from textdetect.config import DataConfig, check, load_config
 from textdetect.errors import ConfigError, DataError
 from textdetect.posts import Posts, load_posts
+from textdetect.posts.dimensions import DIMENSIONS, dimension
 from textdetect.posts.mixture import training_list
 from textdetect.posts.splits import COARSE_GROUP, Split, draw, split
-from textdetect.text import NORMALISATION_VERSION, n_words, normalise
+from textdetect.text import NORMALISATION_VERSION, normalise
 
 Part = Literal["select", "report"]
 FOLDER: Final = Path(__file__).parent / "suites"
 """The suites that come with the package."""
-DIMENSIONS: Final = ("source", "language", "domain", "generator", "length", "account", "year")
-LENGTHS: Final = (8, 16, 32, 64, 128)
-"""Upper ends of the length bins, in words (a Chinese character counts as one)."""
 MATRICES: Final = ("cross:source", *(f"leave-one-out:{by}" for by in DIMENSIONS[:5]))
 KINDS: Final = ("human", "machine", "assisted")
 HELD: Final = "held"
@@ -249,35 +247,20 @@ def slices(posts: Posts, suite: Suite) -> Iterator[tuple[str, NDArray[np.bool_]]
     human, source = posts.labels == 0, posts.column("source")
     classed = posts.column("kind") != "assisted"
     yield "all", classed
-    for dimension in suite.slices:
-        values = column(posts, dimension)
+    for name in suite.slices:
+        values = dimension(posts, name)
         for value in sorted({str(v) for v in values[classed]} - {""}, key=_natural):
             rows = classed & (values == value)
-            if dimension == "generator":
+            if name == "generator":
                 rows &= ~human
                 if not rows.any():
                     continue
                 rows |= human & classed & np.isin(source, list(set(source[rows])))
-            yield f"{dimension}={value}", rows
+            yield f"{name}={value}", rows
     for name, panel in suite.panels.items():
         yield f"panel={name}", classed & panel.rows(posts)
     if not classed.all():
         yield "kind=assisted", ~classed
-
-
-def column(posts: Posts, dimension: str) -> NDArray[np.object_]:
-    """Give each post's value in a dimension, "" where unknown: a column, a length bin, a year."""
-    if dimension == "year":
-        return np.array([stamp[:4] for stamp in posts.column("timestamp")], dtype=object)
-    if dimension != "length":
-        return posts.column(dimension)
-    ends = [*LENGTHS, None]
-    names = [
-        f"{low + 1}-{high} words" if high else f"over {low} words"
-        for low, high in zip((0, *LENGTHS), ends, strict=True)
-    ]
-    counts = [max(1, n_words(normalise(text or ""))) for text in posts.texts]
-    return np.array([names[int(np.searchsorted(LENGTHS, n))] for n in counts], dtype=object)
 
 
 def clusters(posts: Posts) -> list[str]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.config import DataConfig
+from textdetect.config import DataConfig, check
 from textdetect.errors import DataError
 from textdetect.posts.corpus import Posts
+from textdetect.posts.dimensions import DIMENSIONS, dimension
 from textdetect.posts.splits import draw
 from textdetect.text import without
 
@@ -56,6 +57,7 @@ def training_list(
 
     Raises:
         DataError: nothing is left, or one class only.
+        ConfigError: `leave_out` names no dimension.
     """
     source, language, domain, kind = (
         posts.column(name) for name in ("source", "language", "domain", "kind")
@@ -63,6 +65,9 @@ def training_list(
     labels, texts = posts.labels, posts.column("text").tolist()
     usable = (part == "train") & np.isin(kind, ("human", "machine"))
     usable &= ~np.isin(source, list(config.evaluation_only))
+    for name, values in config.leave_out.items():
+        check(name in DIMENSIONS, "data.leave_out", f"some of {', '.join(DIMENSIONS)}", name)
+        usable[usable] = ~np.isin(dimension(posts.take(usable), name), list(values))
     genres: Counter[tuple[str, str, int]] = Counter()
     cells: dict[tuple[str, str, int], list[int]] = defaultdict(list)
     for row in np.flatnonzero(usable):
