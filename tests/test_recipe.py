@@ -14,11 +14,11 @@ import pytest
 from synthetic import human_posts, write_corpus, write_encoder
 
 from textdetect import Detector
-from textdetect.checkpoint import calibration_file, open_checkpoint
+from textdetect.checkpoint import calibration_file, encoder_folder, open_checkpoint
 from textdetect.config import CalibrationConfig, DataConfig, FinetuneConfig, TrainConfig
 from textdetect.errors import DataError, InvalidInput
 from textdetect.export import parity
-from textdetect.finetune import encoder_folder, finetune
+from textdetect.finetune import finetune, parameter_groups
 from textdetect.posts import load_posts
 from textdetect.recipe import corpus_folder, recalibrate, remeasure, train
 from textdetect.text import normalise
@@ -257,3 +257,23 @@ def test_finetuning_twice_into_one_folder_returns_what_is_there(run: Path) -> No
 
     none = TrainingList(*(np.empty(0, np.int64) for _ in range(5)))
     assert finetune(settings, [], [], none, run, seed=0) == run / "model"
+
+
+def test_lower_layers_learn_slower_and_only_matrices_decay(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    encoder = write_encoder(tmp_path / "encoder")
+    model = AutoModelForSequenceClassification.from_pretrained(encoder, num_labels=2)
+    config = FinetuneConfig(learning_rate=1e-3, layer_decay=0.5, weight_decay=0.1)
+    groups = parameter_groups(model, config)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert len(rates) == len(list(model.parameters()))
+    bert = model.bert
+    assert rates[id(model.classifier.weight)] == 1e-3
+    assert rates[id(bert.pooler.dense.weight)] == 1e-3
+    assert rates[id(bert.encoder.layer[1].output.dense.weight)] == 5e-4
+    assert rates[id(bert.encoder.layer[0].output.dense.weight)] == 2.5e-4
+    assert rates[id(bert.embeddings.word_embeddings.weight)] == 1.25e-4
+    assert decays[id(bert.embeddings.word_embeddings.weight)] == 0.1
+    assert decays[id(model.classifier.bias)] == 0.0

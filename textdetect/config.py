@@ -67,7 +67,9 @@ class FinetuneConfig:
         batch_size: posts a step.
         learning_rate: peak of a linear schedule.
         warmup: share of the steps before the peak, in [0, 1).
-        weight_decay: AdamW's.
+        layer_decay: factor on the learning rate for each layer further from the top, in (0, 1]:
+            what pretraining put near the words changes least.
+        weight_decay: AdamW's, on matrices; biases and norms are left alone.
         label_smoothing: in [0, 1).
         save_steps: steps between resumable checkpoints.
     """
@@ -78,6 +80,7 @@ class FinetuneConfig:
     batch_size: int = 32
     learning_rate: float = 1e-4
     warmup: float = 0.06
+    layer_decay: float = 1.0
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
     save_steps: int = 500
@@ -88,6 +91,7 @@ class FinetuneConfig:
         check(self.batch_size > 0, "finetune.batch_size", "a positive number", self.batch_size)
         check(0 < self.learning_rate < 1, "finetune.learning_rate", "in (0, 1)", self.learning_rate)
         check(0 <= self.warmup < 1, "finetune.warmup", "in [0, 1)", self.warmup)
+        check(0 < self.layer_decay <= 1, "finetune.layer_decay", "in (0, 1]", self.layer_decay)
         check(self.weight_decay >= 0, "finetune.weight_decay", "at least 0", self.weight_decay)
         check(self.save_steps > 0, "finetune.save_steps", "a positive number", self.save_steps)
         smoothing = self.label_smoothing

@@ -6,6 +6,7 @@ It knows nothing of sources, calibration or ONNX.
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,6 +112,7 @@ def finetune(
         train_dataset=dataset,
         processing_class=tokenizer,
         data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
+        optimizers=(torch.optim.AdamW(parameter_groups(model, config), fused=True), None),
     )
     last = transformers.trainer_utils.get_last_checkpoint(str(Path(out) / "steps"))
     result = trainer.train(resume_from_checkpoint=last)
@@ -125,6 +127,29 @@ def finetune(
     return model_folder
 
 
+def parameter_groups(model: Any, config: FinetuneConfig) -> list[dict[str, Any]]:
+    """Give each layer its learning rate, and only matrices a weight decay.
+
+    The rate is `learning_rate` in the head and falls by `layer_decay` for each layer below it, the
+    embeddings being the lowest (Howard & Ruder, "Universal language model fine-tuning for text
+    classification", ACL 2018, section 3.2).
+    """
+    n_layers = model.config.num_hidden_layers
+    groups: dict[tuple[int, bool], list[Any]] = {}
+    for name, parameter in model.named_parameters():
+        layer = re.search(r"\.(?:layers?|h|block)\.(\d+)\.", name)
+        below = n_layers - int(layer[1]) if layer else n_layers + 1 if "embed" in name else 0
+        groups.setdefault((below, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": config.learning_rate * config.layer_decay**below,
+            "weight_decay": config.weight_decay if is_matrix else 0.0,
+        }
+        for (below, is_matrix), parameters in groups.items()
+    ]
+
+
 def _arguments(config: FinetuneConfig, folder: Path, seed: int) -> Any:
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +160,6 @@ def _arguments(config: FinetuneConfig, folder: Path, seed: int) -> Any:
         per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup,
-        weight_decay=config.weight_decay,
         label_smoothing_factor=config.label_smoothing,
         bf16=not half,
         fp16=half,
