@@ -71,6 +71,8 @@ class FinetuneConfig:
             what pretraining put near the words changes least.
         weight_decay: AdamW's, on matrices; biases and norms are left alone.
         label_smoothing: in [0, 1).
+        averaging: decay of the weights' exponential moving average, which is what is kept of a
+            run, in [0, 1); it begins after three tenths of the steps. 0: the last weights.
         save_steps: steps between resumable checkpoints.
     """
 
@@ -83,6 +85,7 @@ class FinetuneConfig:
     layer_decay: float = 1.0
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
+    averaging: float = 0.0
     save_steps: int = 500
 
     def __post_init__(self) -> None:
@@ -94,6 +97,7 @@ class FinetuneConfig:
         check(0 < self.layer_decay <= 1, "finetune.layer_decay", "in (0, 1]", self.layer_decay)
         check(self.weight_decay >= 0, "finetune.weight_decay", "at least 0", self.weight_decay)
         check(self.save_steps > 0, "finetune.save_steps", "a positive number", self.save_steps)
+        check(0 <= self.averaging < 1, "finetune.averaging", "in [0, 1)", self.averaging)
         smoothing = self.label_smoothing
         check(0 <= smoothing < 1, "finetune.label_smoothing", "in [0, 1)", smoothing)
 

@@ -106,7 +106,7 @@ def finetune(
         label2id={"human": 0, "machine": 1},
         dtype=torch.float32,
     )
-    trainer = transformers.Trainer(
+    trainer = _trainer(seed)(
         model=model,
         args=_arguments(config, Path(out) / "steps", seed),
         train_dataset=dataset,
@@ -114,12 +114,18 @@ def finetune(
         data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
         optimizers=(torch.optim.AdamW(parameter_groups(model, config), fused=True), None),
     )
+    average = None
+    if config.averaging:
+        average = _averaging(model, config.averaging)
+        trainer.add_callback(average)
     last = transformers.trainer_utils.get_last_checkpoint(str(Path(out) / "steps"))
     result = trainer.train(resume_from_checkpoint=last)
     if not np.isfinite(result.training_loss):
         raise TrainingFailed(
             f"the training loss became {result.training_loss}; lower finetune.learning_rate"
         )
+    if average is not None:
+        model.load_state_dict(average.weights.module.state_dict())
     model.float().save_pretrained(model_folder)
     tokenizer.save_pretrained(model_folder)
     (model_folder / DONE).touch()
@@ -150,6 +156,53 @@ def parameter_groups(model: Any, config: FinetuneConfig) -> list[dict[str, Any]]
     ]
 
 
+def _trainer(seed: int) -> Any:
+    """Make the Trainer whose order of posts is the epoch's own, so that a resumed run keeps it."""
+    transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
+    by_length = transformers.trainer_pt_utils.LengthGroupedSampler
+
+    class ByEpoch(by_length):  # type: ignore[misc,valid-type]
+        def set_epoch(self, epoch: int) -> None:
+            self.generator = torch.Generator().manual_seed(seed + epoch)
+
+    class Resumable(transformers.Trainer):  # type: ignore[misc,name-defined]
+        def _get_train_sampler(self, *_: Any) -> Any:
+            lengths = self.train_dataset["length"]
+            return ByEpoch(self.args.train_batch_size, lengths=lengths)
+
+    return Resumable
+
+
+def _averaging(model: Any, decay: float) -> Any:
+    """Make the callback that averages a model's weights, over resumed runs too."""
+    transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
+    swa = torch.optim.swa_utils
+    safetensors = require("safetensors.torch", extra="train")
+
+    class Averaging(transformers.TrainerCallback):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            rule = swa.get_ema_multi_avg_fn(decay)
+            self.weights = swa.AveragedModel(model, multi_avg_fn=rule)
+
+        def _file(self, folder: str, step: int) -> Path:
+            return Path(folder) / f"checkpoint-{step}" / "average.safetensors"
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step:
+                file = self._file(args.output_dir, state.global_step)
+                self.weights.load_state_dict(safetensors.load_file(file))
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step > 0.3 * state.max_steps:
+                self.weights.update_parameters(model)
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            file = self._file(args.output_dir, state.global_step)
+            safetensors.save_file(self.weights.state_dict(), file)
+
+    return Averaging()
+
+
 def _arguments(config: FinetuneConfig, folder: Path, seed: int) -> Any:
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,8 +217,6 @@ def _arguments(config: FinetuneConfig, folder: Path, seed: int) -> Any:
         bf16=not half,
         fp16=half,
         use_cpu=not torch.cuda.is_available(),
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
         save_steps=config.save_steps,
         save_total_limit=1,
         logging_steps=100,

@@ -377,6 +377,8 @@ def _matrices(
     part[material.train] = "train"
     options = Options(
         evaluate=(material.part,),
+        max_rows=300,
+        max_tested=150,
         seed=suite.seed,
         store=folder / CACHE / f"{suite.name}.matrices.jsonl",
         progress=True,
