@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from synthetic import human_posts
 
 from textdetect import Detector
-from textdetect.checkpoint import Manifest, find_folder, read_manifest
+from textdetect.checkpoint import CARD, Manifest, find_folder, read_manifest
 from textdetect.config import TrainConfig, load_config
 from textdetect.evaluation import figures
 from textdetect.posts import load_posts
+from textdetect.recipe import card
 
 ROOT = Path(__file__).parents[1]
 FOLDER = find_folder("default")
@@ -160,3 +162,39 @@ def test_a_fresh_process_gives_a_verdict_in_a_second_and_a_half_and_300_mb() -> 
     assert sorted(took_s for took_s, _, _ in runs)[2] <= 1.5
     assert max(peak_mb for _, peak_mb, _ in runs) <= 300
     assert all(rest in (["human"], ["uncertain"], ["machine"]) for _, _, rest in runs)
+
+
+def test_the_card_is_what_the_generator_writes_from_the_stored_tables(
+    manifest: Manifest, embedded: Detector
+) -> None:
+    assert card(manifest, embedded) == (FOLDER / CARD).read_text(encoding="utf-8")
+    check = [sys.executable, str(ROOT / "training" / "card.py"), "--check"]
+    assert subprocess.run(check, check=False, capture_output=True).returncode == 0
+    front = yaml.safe_load((ROOT / "model_card.md").read_text(encoding="utf-8").split("---")[1])
+    assert front["language"] == list(manifest.languages)
+    assert front["license"] == "apache-2.0"
+    assert front["pipeline_tag"] == "text-classification"
+
+
+def test_it_knows_its_training_posts_and_accuses_no_others(embedded: Detector) -> None:
+    assert embedded.checkpoint is not None
+    seen = embedded.checkpoint.seen_in_training()
+    assert seen is not None
+    assert len(seen.to_bytes()) <= 4_000_000
+    fresh = [post for seed in range(20) for post in human_posts(50, seed=seed)]
+    assert (seen.look_up(fresh) == "").all()
+
+
+@pytest.mark.corpus
+def test_posts_of_its_training_are_found_and_held_out_ones_are_not(
+    embedded: Detector, corpus: Path
+) -> None:
+    posts = load_posts(corpus, sources=["tweepfake"])
+    assert embedded.checkpoint is not None
+    seen = embedded.checkpoint.seen_in_training()
+    assert seen is not None
+    split = posts.column("split")
+    train = seen.look_up(posts.take(np.flatnonzero(split == "train")[:2_000]).texts)
+    held = seen.look_up(posts.take(split == "validation").texts)
+    assert np.mean(train != "") > 0.97
+    assert np.mean(held != "") < 0.03

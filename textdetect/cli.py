@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -423,7 +424,7 @@ def evaluate(
         n_most=most,
     )
     show(f"{found.facts['title'] or suite} ({part} part)", summary(found.table))
-    typer.echo(write_report(found, out))
+    typer.echo(write_report(found, out, command=shlex.join(["textdetect", *sys.argv[1:]])))
     below = fallen(found.table, bars)
     for line in below:
         _say(f"below the bar: {line}")

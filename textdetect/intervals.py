@@ -6,9 +6,9 @@ whatever was sampled as one. With fewer than about 50 clusters every interval he
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
@@ -21,9 +21,9 @@ Weighted = Callable[[ArrayLike, ArrayLike, NDArray[np.float64]], NDArray[np.floa
 """A figure for each row of weights, as `metrics.weighted_auroc`; see `one_by_one` for others."""
 
 _MIN_EVENTFUL: Final = 10  # clusters with an event, below which a design effect is mostly noise
-_MAX_JACKKNIFE: Final = 200  # groups of clusters left out in turn: the acceleration needs no more
+_MIN_OF_CLASS: Final = 3  # clusters that hold a class, or of one kind, to be resampled
 _CHUNK: Final = 2**20  # weights in memory at once
-_NORMAL: Final = NormalDist()
+_ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,13 @@ def cluster_bootstrap(
     """
     codes = _codes(clusters, len(np.atleast_1d(scores)))
     return _bootstrap(
-        lambda weights: metric(labels, scores, weights), codes, level, n_resamples, seed
+        lambda weights: metric(labels, scores, weights),
+        (0.0, 1.0),
+        labels,
+        codes,
+        level,
+        n_resamples,
+        seed,
     )[0]
 
 
@@ -209,6 +215,8 @@ def paired_bootstrap(
     codes = _codes(clusters, len(np.atleast_1d(scores)))
     found, p_value = _bootstrap(
         lambda weights: metric(labels, scores, weights) - metric(labels, rival, weights),
+        (-1.0, 1.0),
+        labels,
         codes,
         level,
         n_resamples,
@@ -272,60 +280,71 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 def _bootstrap(
     statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    bounds: tuple[float, float],
+    labels: ArrayLike,
     codes: NDArray[np.int64],
     level: float,
     n_resamples: int,
     seed: int,
 ) -> tuple[Interval, float]:
-    """Give the BCa interval of a statistic of weights, and the p-value of its being 0."""
+    """Give the interval of a statistic of weights, and the p-value of the middle of its range."""
     if n_resamples < 100:
         raise InvalidInput(f"at least 100 resamples are needed, got {n_resamples}")
     tail, n, n_clusters = _tail(level), len(codes), int(codes.max()) + 1
     value = float(statistic(np.ones((1, n)))[0])
+    strata, n_fewest = _strata(np.asarray(labels), codes)
     rng = np.random.default_rng(seed)
-    even = np.full(n_clusters, 1 / n_clusters)
-    group = rng.permutation(n_clusters) % _MAX_JACKKNIFE
-    step = max(1, _CHUNK // n)
-
-    def figures(counts: Callable[[int, int], NDArray[Any]], n_rows: int) -> NDArray[np.float64]:
-        steps = [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
-        weights = (counts(*rows)[:, codes].astype(np.float64) for rows in steps)
-        found = np.concatenate([statistic(rows) for rows in weights])
-        return np.asarray(found[np.isfinite(found)])
-
-    replicates = figures(
-        lambda start, stop: rng.multinomial(n_clusters, even, size=stop - start), n_resamples
-    )
-    jackknife = figures(
-        lambda start, stop: np.arange(start, stop)[:, None] != group, int(group.max()) + 1
-    )
+    steps, step = [], max(1, _CHUNK // n)
+    for start in range(0, n_resamples, step):
+        counts = np.zeros((min(step, n_resamples - start), n_clusters))
+        for members in strata:
+            even = np.full(len(members), 1 / len(members))
+            counts[:, members] = rng.multinomial(len(members), even, size=len(counts))
+        steps.append(statistic(counts[:, codes]))
+    replicates = np.concatenate(steps)
+    replicates = replicates[np.isfinite(replicates)]
     if len(replicates) < 0.95 * n_resamples:
         raise InvalidInput("too few clusters of a class: more than 5 % of resamples lack it")
-    if np.ptp(replicates) == 0:
+    lowest, width = bounds[0], bounds[1] - bounds[0]
+    logits = _logits((np.append(replicates, value) - lowest) / width)
+    centre = float(logits[-1])
+    error = float(np.std(logits[:-1], ddof=1)) * (n_fewest / (n_fewest - 1)) ** 0.5
+    if np.ptp(logits[:-1]) == 0:
         return Interval(value, np.nan, np.nan, n, n_clusters), np.nan if value else 1.0
-    influence = jackknife.mean() - jackknife
-    scale = float(np.sum(influence**2)) ** 1.5
-    acceleration = float(np.sum(influence**3)) / (6 * scale) if scale else 0.0
-    bias = _NORMAL.inv_cdf(_share_below(replicates, value))
-    t = require("scipy.stats", extra="train").t(n_clusters - 1)
-    widen = (n_clusters / (n_clusters - 1)) ** 0.5
-
-    def end(z: float) -> float:
-        shifted = bias + z
-        return _NORMAL.cdf(bias + shifted / max(1 - acceleration * shifted, 1e-9))
-
-    z = float(t.ppf(1 - tail)) * widen
-    low, high = np.quantile(replicates, [end(-z), end(z)])
-    shifted = _NORMAL.inv_cdf(_share_below(replicates, 0.0)) - bias
-    at_zero = shifted / max(1 + acceleration * shifted, 1e-9) - bias
-    p_value = min(1.0, 2 * float(t.sf(abs(at_zero) / widen)))
-    return Interval(value, float(low), float(high), n, n_clusters), p_value
+    t = require("scipy.stats", extra="train").t
+    reach = float(t.ppf(1 - tail, n_fewest - 1)) * error
+    low, high = (lowest + width * _expit(z) for z in (centre - reach, centre + reach))
+    p_value = 2 * float(t.sf(abs(centre) / error, n_fewest - 1))
+    return Interval(value, min(low, value), max(high, value), n, n_clusters), p_value
 
 
-def _share_below(replicates: NDArray[np.float64], value: float) -> float:
-    """Share of replicates below a value, ties by half; never quite 0 or 1."""
-    below = np.sum(replicates < value) + np.sum(replicates == value) / 2
-    return float((below + 0.5) / (len(replicates) + 1))
+def _strata(labels: NDArray[Any], codes: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], int]:
+    """Part clusters by the classes they hold; and count those of the class that fewest hold."""
+    held = np.array(
+        [np.bincount(codes[labels == c], minlength=codes.max() + 1) > 0 for c in (0, 1)]
+    )
+    fewest = int(min((n for n in held.sum(axis=1) if n), default=0))
+    if fewest < _MIN_OF_CLASS:
+        raise InvalidInput(f"too few clusters of a class: {fewest}, and {_MIN_OF_CLASS} are needed")
+    kinds = held[0] + 2 * held[1]
+    strata = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
+    if min(map(len, strata)) < _MIN_OF_CLASS:
+        strata = [np.arange(len(kinds))]
+    return strata, fewest
+
+
+def _logits(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the logits of shares; one of 0 or 1 counts as half the nearest to it of the others."""
+    if shares.min() < -_ROUNDING or shares.max() > 1 + _ROUNDING:
+        raise InvalidInput("a metric in [0, 1] is needed, on every resample")
+    room = np.minimum(shares, 1 - shares)
+    edge = float(np.min(room, where=room > _ROUNDING, initial=0.5)) / 2
+    inside = np.clip(shares, edge, 1 - edge)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
+def _expit(z: float) -> float:
+    return (1 + math.tanh(z / 2)) / 2
 
 
 def _codes(clusters: Iterable[Any], n: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
@@ -239,13 +240,23 @@ def recalibrate(
     return folder
 
 
-def write_report(found: Evaluation, out: str | os.PathLike[str]) -> Path:
-    """Write what an evaluation found as a page that opens offline: `out`/SUITE.html."""
+def write_report(
+    found: Evaluation, out: str | os.PathLike[str], *, command: str | None = None
+) -> Path:
+    """Write what an evaluation found as a page that opens offline: `out`/SUITE.html.
+
+    Args:
+        command: what makes it again, for the reader.
+    """
     from textdetect import report
 
     file = Path(out) / f"{found.facts['suite']}.html"
     results = report.Results(
-        found.table, found.curves, found.errors, found.facts, CAUTION.replace("\n", " ").split(". ")
+        found.table,
+        found.curves,
+        found.errors,
+        found.facts | ({"command": command} if command else {}),
+        re.split(r"(?<=\.)\s", CAUTION),
     )
     return report.write(results, file)
 

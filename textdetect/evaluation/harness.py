@@ -48,7 +48,7 @@ from textdetect.evaluation.zeroshot import LanguageModel
 
 LEDGER: Final = "ledger.jsonl"
 CACHE: Final = "cache"
-_N_ERRORS: Final = 20
+_N_ERRORS: Final = 10
 _LIBRARIES: Final = ("numpy", "onnxruntime", "tokenizers", "torch", "transformers", "scikit-learn")
 
 
@@ -59,7 +59,7 @@ class Evaluation:
     Attributes:
         table: the long table, rows of `measures.SCHEMA`.
         curves: points of ROC and reliability curves (see `measures.curves`).
-        errors: the worst errors of each detector, with their texts only where those were asked for.
+        errors: the detector's worst errors, with their texts only where those were asked for.
         matrices: cells of the matrices (see `evaluation.matrices`).
         facts: what was run: suite, part, detectors, seed, contamination, looks, versions.
     """
@@ -163,11 +163,7 @@ def evaluate(
             _place(suite, part, contender), measured.labels[masks[0][1]], answer.take(masks[0][1])
         )
     ]
-    errors = [
-        row
-        for contender, answer in zip(contenders, answers, strict=True)
-        for row in _errors(contender, answer, material, masks[0][1], show_texts=show_texts)
-    ]
+    errors = _errors(contenders[0], answers[0], material, masks[0][1], show_texts=show_texts)
     looks = (
         _log(folder / LEDGER, suite, part, contenders, max_fpr, texts) if part == "report" else 0
     )
