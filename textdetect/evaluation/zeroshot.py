@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textdetect._optional import require
+from textdetect.checkpoint import sha256
 from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
 from textdetect.runtimes.batching import batches, pad
 from textdetect.runtimes.hf import torch_device
@@ -213,7 +216,10 @@ class LanguageModel:
         if self.max_length < 2:
             raise InvalidInput(f"max_length: expected at least 2 tokens, got {max_length}")
         self._batch_tokens = batch_tokens
-        self._last: tuple[tuple[str, ...], dict[str, NDArray[np.float64]]] | None = None
+        self._known: dict[bytes, list[float]] = {}
+        names = self.name.split(",")
+        origins = [_origin(name, m) for name, m in zip(names, self._models, strict=True)]
+        self.fingerprint = f"{' '.join(origins)} {dtype} {self.max_length} {self._bos}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -224,26 +230,22 @@ class LanguageModel:
         """Score texts by every metric in one pass: name → float64, shape (n,).
 
         Higher = more machine-like; NaN where no token counts. A text's score is the same to 1e-5
-        whatever stands beside it. The last answer is kept, so that scorers that share a model share
-        its passes.
+        whatever stands beside it. What a text got is remembered (a few numbers), so that scorers
+        that share a model share its passes.
 
         Raises:
             DetectorFailed: the model gave a logit that is not a number.
         """
-        key = tuple(texts)
-        if self._last is None or self._last[0] != key:
-            each = self.statistics(key)
-            self._last = (
-                key,
-                {
-                    name: np.array(
-                        [METRICS[name](t) if t.log_p.size else np.nan for t in each],
-                        dtype=np.float64,
-                    )
-                    for name in self.names
-                },
-            )
-        return {name: scores.copy() for name, scores in self._last[1].items()}
+        raw = [text.encode("utf-8", "surrogatepass") for text in texts]
+        keys = [blake2b(text, digest_size=16).digest() for text in raw]
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
+        for key, found in zip(new, self.statistics([*new.values()]), strict=True):
+            self._known[key] = [
+                METRICS[name](found) if found.log_p.size else np.nan for name in self.names
+            ]
+        rows = np.array([self._known[key] for key in keys], dtype=np.float64)
+        rows = rows.reshape(len(keys), len(self.names))
+        return {name: rows[:, place] for place, name in enumerate(self.names)}
 
     def statistics(self, texts: Sequence[str]) -> list[TokenStatistics]:
         """Give what the models say of each token that counts, text by text."""
@@ -321,6 +323,12 @@ class LanguageModel:
         return TokenStatistics(*columns)
 
 
+def _origin(name: str, model: Any) -> str:
+    """Say which weights a model has: their checksums in a folder, else the hub's commit."""
+    files = sorted(Path(name).glob("*.safetensors"))
+    return " ".join(map(sha256, files)) or f"{name} {model.config._commit_hash}"
+
+
 def _chunk(torch: Any, logits: list[Any], targets: Any) -> NDArray[np.float64]:
     """Compute the columns of `TokenStatistics`, shape (5, t), from logits (t, vocabulary)."""
     log_p = logits[0].float().log_softmax(-1)
@@ -362,6 +370,11 @@ class ZeroShot:
                 f"metric: expected one of {list(self.model.names)}, got {self.metric!r}"
                 + (" (needs two models)" if self.metric in METRICS else "")
             )
+
+    @property
+    def fingerprint(self) -> str:
+        """The metric's and the models'."""
+        return f"{self.metric} {self.model.fingerprint}"
 
     @property
     def name(self) -> str:
