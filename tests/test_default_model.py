@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from synthetic import human_posts
 
 from textdetect import Detector
 from textdetect.checkpoint import CARD, Manifest, find_folder, read_manifest
-from textdetect.config import TrainConfig, load_config
+from textdetect.config import TrainConfig, build, load_config
 from textdetect.evaluation import figures
 from textdetect.posts import load_posts
 from textdetect.recipe import card
@@ -54,7 +53,7 @@ def test_it_is_small_and_of_a_standard_architecture() -> None:
 
 def test_it_was_made_by_the_config_that_is_here(manifest: Manifest) -> None:
     config, _ = load_config(ROOT / "configs" / "default.yaml", TrainConfig)
-    assert manifest.training["config"] == json.loads(json.dumps(dataclasses.asdict(config)))
+    assert build(TrainConfig, manifest.training["config"]) == config
     assert (manifest.name, manifest.version) == (config.name, config.version)
 
 

@@ -315,7 +315,16 @@ def test_data_that_cannot_be_used_says_why(data: Path, tiny: Path, tmp_path: Pat
 
 def test_every_suite_of_the_package_reads() -> None:
     assert suite_names() == sorted(
-        ("attacks", "cross", "humans", "languages", "lengths", "modern", "tweepfake")
+        (
+            "attacks",
+            "cross",
+            "humans",
+            "languages",
+            "lengths",
+            "modern",
+            "tweepfake",
+            "tweepfake-people",
+        )
     )
     for name in suite_names():
         suite = find_suite(name)

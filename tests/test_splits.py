@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections import defaultdict
 from typing import Any
@@ -281,3 +282,26 @@ def test_a_draw_is_a_share_that_depends_on_its_names_alone(seed: int, what: list
 def test_draws_are_spread_evenly() -> None:
     drawn = np.array([draw(0, str(i)) for i in range(4_000)])
     assert np.histogram(drawn, 10, (0, 1))[0] == pytest.approx(np.full(10, 400), abs=80)
+
+
+def test_a_source_may_be_split_by_a_column_whatever_its_size() -> None:
+    people = [f"person{i % 12}" for i in range(3_600)]
+    rows = [row(i, i % 2, account=f"a{i % 24}", group=person) for i, person in enumerate(people)]
+    given = parts(rows, dataclasses.replace(CONFIG, split_by={"one": "group"}))
+    homes = defaultdict(set)
+    for person, part in zip(people, given, strict=True):
+        homes[person].add(part)
+    assert all(len(home) == 1 for home in homes.values())
+    assert len(set(given)) > 1
+    elsewhere = [row(i, source="two", group="person0") for i in range(300)]
+    assert len(set(parts(elsewhere, dataclasses.replace(CONFIG, split_by={"one": "group"})))) == 4
+
+
+def test_a_source_may_be_split_by_time() -> None:
+    days = [f"2024-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(1_000)]
+    rows = [row(i, i % 2, account=f"a{i % 40}", timestamp=day) for i, day in enumerate(days)]
+    given = parts(rows, dataclasses.replace(CONFIG, split_by={"one": "timestamp"}))
+    of = {part: sorted(d for d, p in zip(days, given, strict=True) if p == part) for part in PARTS}
+    for earlier, later in itertools.pairwise(PARTS):
+        assert of[earlier][-1] <= of[later][0]
+    assert [len(of[part]) / 1_000 for part in PARTS] == pytest.approx(CONFIG.parts, abs=0.01)

@@ -24,6 +24,8 @@ class DataConfig:
         sources: names of the sources to use; empty: every Parquet file of the corpus folder.
         evaluation_only: sources that neither train nor calibrate (their licence, or their use).
         own_split: sources whose own train / validation split stands, for comparable figures.
+        split_by: source → the column whose values are not torn, however many posts they have (as
+            "group", the imitated person), or "timestamp": earlier posts train, later are reported.
         parts: share of the split units that goes to each of train, calibration, select, report.
         max_rows: at most so many training posts for each source, language and class.
         repeat: source → how many times its training posts are seen in an epoch.
@@ -38,6 +40,7 @@ class DataConfig:
     sources: tuple[str, ...] = ()
     evaluation_only: tuple[str, ...] = ()
     own_split: tuple[str, ...] = ()
+    split_by: dict[str, str] = field(default_factory=dict)
     parts: tuple[float, float, float, float] = (0.5, 0.2, 0.1, 0.2)
     max_rows: int = 1_500
     repeat: dict[str, int] = field(default_factory=dict)
@@ -47,6 +50,9 @@ class DataConfig:
     drop_links: float = 0.0
 
     def __post_init__(self) -> None:
+        for by in self.split_by.values():
+            known = ("account", "group", "generator", "domain", "language", "timestamp")
+            check(by in known, "data.split_by", f"one of {', '.join(known)}", by)
         check(abs(sum(self.parts) - 1) < 1e-9, "data.parts", "shares that sum to 1", self.parts)
         check(min(self.parts) >= 0, "data.parts", "shares of at least 0", self.parts)
         check(self.max_rows > 0, "data.max_rows", "a positive number", self.max_rows)

@@ -321,7 +321,7 @@ def _parts(posts: Posts, suite: Suite, data: Path, cache: Path | None, progress:
     files = sorted(data.glob("*.parquet")) if data.is_dir() else [data]
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     settings: dict[str, Any] = dataclasses.asdict(suite.data)
-    of_parts = ("sources", "evaluation_only", "own_split", "parts", "near_duplicate")
+    of_parts = ("sources", "evaluation_only", "own_split", "split_by", "parts", "near_duplicate")
     key = json.dumps([NORMALISATION_VERSION, suite.seed, stats, [settings[k] for k in of_parts]])
     file = cache / f"parts-{blake2b(key.encode(), digest_size=8).hexdigest()}.parquet"
     if file.is_file():

@@ -61,7 +61,8 @@ def split(posts: Posts, config: DataConfig, *, seed: int, progress: bool = False
     whose own split stands and that is not for training, else a human one, else the first by hash.
     What stays is split by account where there is one, else by group (groups of more than 200
     posts are scenarios, not ties, and are ignored). Half of the human accounts with at least three
-    posts go to calibration whole. Evaluation-only sources go to select and report only.
+    posts go to calibration whole. Evaluation-only sources go to select and report only. A source in
+    `split_by` is split by that column's values or by time instead.
     """
     normalised = [
         normalise(text or "") for text in tqdm(posts.texts, "normalise", disable=not progress)
@@ -76,23 +77,44 @@ def split(posts: Posts, config: DataConfig, *, seed: int, progress: bool = False
     keep = _keep(normalised, order, config.near_duplicate, progress=progress)
     units = _units(posts, normalised, stands)
     part = np.empty(len(posts), dtype=object)
-    reserved = _reserved_accounts(posts, keep & ~stands, seed)
+    chosen = np.isin(source, list(config.split_by))
+    reserved = _reserved_accounts(posts, keep & ~stands & ~chosen, seed)
+    places: dict[int, float] = {}
+    for name, by in config.split_by.items():
+        places |= _places(posts, np.flatnonzero((source == name) & ~stands), by, seed)
     bounds = np.cumsum(config.parts)
     for row, unit in enumerate(units):
         if not keep[row]:
             part[row] = DROPPED
         elif stands[row]:
             part[row] = "train" if own[row] == "train" else "report"
-        elif unit in reserved:
+        elif unit in reserved and row not in places:
             part[row] = reserved[unit]
         else:
-            place = draw(seed, "part", unit) * bounds[-1]
+            place = places.get(row, draw(seed, "part", unit)) * bounds[-1]
             part[row] = PARTS[min(int(np.searchsorted(bounds, place, side="right")), 3)]
     only = np.isin(source, list(config.evaluation_only)) & keep
     part[only] = [
         "select" if draw(seed, "only", units[i]) < 0.3 else "report" for i in np.flatnonzero(only)
     ]
     return Split(part, normalised)
+
+
+def _places(posts: Posts, rows: NDArray[np.int64], by: str, seed: int) -> dict[int, float]:
+    """Give each row a place in [0, 1) on the way from train to report: by a column, or by time.
+
+    A post without a value, or without a time, has a place by its text.
+    """
+    values, texts = posts.column(by), posts.column("text")
+    if by == "timestamp":
+        known = sorted((values[row], texts[row], int(row)) for row in rows if values[row])
+        places = {row: place / len(known) for place, (_, _, row) in enumerate(known)}
+    else:
+        name = posts.column("source")
+        places = {
+            int(row): draw(seed, "by", by, name[row], values[row]) for row in rows if values[row]
+        }
+    return {int(row): draw(seed, "by", texts[row]) for row in rows} | places
 
 
 def _units(posts: Posts, normalised: list[str], stands: NDArray[np.bool_]) -> list[str]:
