@@ -148,6 +148,11 @@ class Detector:
         """The folder that it was loaded from and what that says of itself; None for parts."""
         return self._checkpoint
 
+    @property
+    def normalises(self) -> bool:
+        """Whether texts are normalised first, so that what it says depends on that form alone."""
+        return self._normalised
+
     def logits(self, texts: Iterable[Any]) -> NDArray[np.float64]:
         """Score texts without a verdict: float64, shape (n,), higher = more machine-like.
 

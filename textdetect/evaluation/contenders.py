@@ -107,7 +107,8 @@ class Calibrated:
 
     def answer(self, texts: Sequence[str]) -> Answers:
         """Answer as `predict` does: "uncertain" is no answer."""
-        found = self._memory.recall(texts, self._compute, self.name)
+        seen_as = normalise if self.detector.normalises else None
+        found = self._memory.recall(texts, self._compute, self.name, seen_as=seen_as)
         return Answers(
             found["score"],
             found["flagged"] == 1,
@@ -188,7 +189,8 @@ class Frozen:
         )
 
     def _scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        return self._memory.recall(texts, self._compute, self.name)["score"]
+        seen_as = normalise if self._scorer.is_trainable else None
+        return self._memory.recall(texts, self._compute, self.name, seen_as=seen_as)["score"]
 
     def _compute(self, texts: list[str]) -> dict[str, NDArray[np.float64]]:
         if self._scorer.needs_fit:
@@ -282,9 +284,15 @@ class _Memory:
         texts: Sequence[str],
         compute: Callable[[list[str]], dict[str, NDArray[np.float64]]],
         name: str,
+        *,
+        seen_as: Callable[[str], str] | None = None,
     ) -> dict[str, NDArray[np.float64]]:
-        """Give each text's columns, those that are not known computed and kept."""
-        keys = [blake2b(t.encode("utf-8", "surrogatepass"), digest_size=16).digest() for t in texts]
+        """Give each text's columns, those that are not known computed and kept.
+
+        Texts that are `seen_as` one are scored once.
+        """
+        seen = texts if seen_as is None else [seen_as(text) for text in texts]
+        keys = [blake2b(t.encode("utf-8", "surrogatepass"), digest_size=16).digest() for t in seen]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         wanted = list(new)
         with tqdm(total=len(wanted), desc=name, unit="post", delay=2, disable=None) as bar:
