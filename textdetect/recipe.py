@@ -68,8 +68,8 @@ def corpus_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     name = folder or os.environ.get("TEXTDETECT_DATA")
     if not name or not Path(name).is_dir():
         raise DataError(
-            f"no corpus folder ({name!r}): name a folder of Parquet files, one a source, with "
-            "--data FOLDER or in the variable TEXTDETECT_DATA"
+            f"no corpus folder{f' at {name}' if name else ''}: name a folder of Parquet files, one "
+            "a source, with --data FOLDER or in the variable TEXTDETECT_DATA"
         )
     return Path(name)
 

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from textdetect._optional import installed_versions
 from textdetect._version import __version__
@@ -114,82 +115,168 @@ def evaluate(
         raise InvalidInput(f"part: expected 'select' or 'report', got {part!r}")
     if not 0 < max_fpr < 1:
         raise InvalidInput(f"max_fpr: expected a number in (0, 1), got {max_fpr}")
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    scorers = _resolve(model, compare_with, suite, machine_label=machine_label, device=device)
     if n_most is not None:
         suite = replace(suite, most=(n_most, n_most))
+    folder = Path(out)
     material = gather(suite, data, part=part, cache=folder / CACHE, progress=True)
-    loaded: dict[str, LanguageModel] = {}
-    specs = [model, *dict.fromkeys([*compare_with, *(r for r in suite.rivals if r != model)])]
-    scorers = [
-        Checked(Classifier(spec.name, spec))
-        if isinstance(spec, Detector)
-        else resolve(spec, machine_label=machine_label, device=device, loaded=loaded)
-        for spec in specs
-    ]
     contenders = [_freeze(s, material, suite, max_fpr, folder) for s in scorers]
-    names = [contender.name for contender in contenders]
-    if len(set(names)) < len(names):
-        raise InvalidInput(f"two detectors of one name: {', '.join(names)}")
-    measured, of = material.measured, clusters(material.measured)
-    texts = [text or "" for text in measured.texts]
-    answers = [contender.answer(texts) for contender in contenders]
-    seen = _seen(scorers[0], texts)
-    masks = [*slices(measured, suite)]
-    if (seen != "").any():
-        masks.append(("unseen in training", (seen == "") & masks[0][1]))
-    table: list[Row] = []
-    for contender, answer in zip(contenders, answers, strict=True):
-        place = _place(suite, part, contender)
-        for name, rows in masks:
-            table += _slice(replace(place, slice=name), suite, measured.labels, answer, of, rows)
-    table += _comparisons(suite, part, contenders, answers, measured.labels, of, masks)
-    if suite.attacks:
-        posts = sample(measured, suite.n_attacked, seed=suite.seed)
-        for contender, scorer in zip(contenders, scorers, strict=True):
-            table += measure_attacks(
-                replace(_place(suite, part, contender), slice="attacked"),
-                posts,
-                contender,
-                suite.attack_names,
-                seen=_augmented(scorer),
-                seed=suite.seed,
-                min_slice=suite.min_slice,
-            )
-    points = [
-        point
-        for contender, answer in zip(contenders, answers, strict=True)
-        for point in curves(
-            _place(suite, part, contender), measured.labels[masks[0][1]], answer.take(masks[0][1])
-        )
-    ]
-    errors = _errors(contenders[0], answers[0], material, masks[0][1], show_texts=show_texts)
-    looks = (
-        _log(folder / LEDGER, suite, part, contenders, max_fpr, texts) if part == "report" else 0
-    )
-    facts = {
-        "suite": suite.name,
-        "title": suite.title,
-        "description": suite.about,
-        "part": part,
-        "max_fpr": max_fpr,
-        "seed": suite.seed,
-        "posts": {
-            kind: int(np.sum(measured.column("kind") == kind))
-            for kind in sorted(set(measured.column("kind")))
-        },
-        "detectors": {
-            c.name: {"fingerprint": c.fingerprint, "thresholds": c.note} for c in contenders
-        },
-        "looks": looks,
-        "contamination": _contamination(scorers[0], seen),
-        "date": datetime.date.today().isoformat(),
-        "versions": {"textdetect": __version__, **installed_versions(_LIBRARIES)},
-    }
+    run = _Run(suite, material, scorers, contenders)
+    table, points = run.table(), run.curves()
+    errors = run.errors(show_texts=show_texts)
     matrices = _matrices(suite, material, scorers[0], folder, device)
+    looks = run.log(folder / LEDGER, max_fpr) if part == "report" else 0
+    facts = run.facts() | {"max_fpr": max_fpr, "looks": looks}
     found = Evaluation(table, points, errors, matrices, facts)
     write(found, folder)
     return found
+
+
+class _Run:
+    """Detectors and a suite's posts, each post answered once by each detector."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        material: Material,
+        scorers: list[Checked],
+        contenders: list[Contender],
+    ) -> None:
+        self.suite, self.scorers, self.contenders = suite, scorers, contenders
+        self.part, self.posts = material.part, material.measured
+        self.texts = [text or "" for text in self.posts.texts]
+        self.clusters = clusters(self.posts)
+        self.answers = [contender.answer(self.texts) for contender in contenders]
+        self.slices = [*slices(self.posts, suite)]
+        self.classed = self.slices[0][1]
+        self.seen = _seen(scorers[0], self.texts)
+        if (self.seen != "").any():
+            self.slices.append(("unseen in training", (self.seen == "") & self.classed))
+
+    def table(self) -> list[Row]:
+        """Measure each detector on each slice, compare, and attack."""
+        rows: list[Row] = []
+        for contender, answers in zip(self.contenders, self.answers, strict=True):
+            for name, mask in self.slices:
+                rows += self._slice(replace(self._place(contender), slice=name), answers, mask)
+        rows += self._comparisons()
+        if self.suite.attacks:
+            posts = sample(self.posts, self.suite.n_attacked, seed=self.suite.seed)
+            for contender, scorer in zip(self.contenders, self.scorers, strict=True):
+                rows += measure_attacks(
+                    replace(self._place(contender), slice="attacked"),
+                    posts,
+                    contender,
+                    self.suite.attack_names,
+                    seen=_augmented(scorer),
+                    seed=self.suite.seed,
+                    min_slice=self.suite.min_slice,
+                )
+        return rows
+
+    def curves(self) -> list[Row]:
+        """Give the points of each detector's curves over the whole suite."""
+        labels = self.posts.labels[self.classed]
+        return [
+            point
+            for contender, answers in zip(self.contenders, self.answers, strict=True)
+            for point in curves(self._place(contender), labels, answers.take(self.classed))
+        ]
+
+    def errors(self, *, show_texts: bool) -> list[Row]:
+        """List the people that the detector finds most machine-like, and the machines least so."""
+        scores = self.answers[0].scores
+        columns = {name: self.posts.column(name) for name in ("source", "language", "generator")}
+        rows = []
+        for label in (0, 1):
+            of = np.flatnonzero(self.classed & (self.posts.labels == label) & np.isfinite(scores))
+            order = np.argsort(scores[of] * (1 if label else -1), kind="stable")
+            for i in of[order[:_N_ERRORS]]:
+                raw = self.texts[i].encode("utf-8", "surrogatepass")
+                about = {name: str(values[i]) for name, values in columns.items()}
+                rows.append(
+                    {"detector": self.contenders[0].name, "label": label, "score": float(scores[i])}
+                    | about
+                    | {"key": blake2b(raw, digest_size=6).hexdigest()}
+                    | {"text": self.texts[i] if show_texts else None}
+                )
+        return rows
+
+    def facts(self) -> dict[str, Any]:
+        """Say what was run."""
+        kinds = self.posts.column("kind")
+        return {
+            "suite": self.suite.name,
+            "title": self.suite.title,
+            "description": self.suite.about,
+            "part": self.part,
+            "seed": self.suite.seed,
+            "posts": {kind: int(np.sum(kinds == kind)) for kind in sorted(set(kinds))},
+            "detectors": {
+                c.name: {"fingerprint": c.fingerprint, "thresholds": c.note}
+                for c in self.contenders
+            },
+            "contamination": _contamination(self.scorers[0], self.seen),
+            "date": datetime.date.today().isoformat(),
+            "versions": {"textdetect": __version__, **installed_versions(_LIBRARIES)},
+        }
+
+    def log(self, ledger: Path, max_fpr: float) -> int:
+        """Write a look at the report part into the ledger, and count those at this suite so far."""
+        joined = "\x1f".join(sorted(self.texts)).encode("utf-8", "replace")
+        entry = {
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "suite": self.suite.name,
+            "part": self.part,
+            "max_fpr": max_fpr,
+            "posts": blake2b(joined, digest_size=8).hexdigest(),
+            "detectors": {contender.name: contender.fingerprint for contender in self.contenders},
+        }
+        with ledger.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        lines = ledger.read_text(encoding="utf-8").splitlines()
+        return sum(json.loads(line)["suite"] == self.suite.name for line in lines)
+
+    def _place(self, contender: Contender) -> Place:
+        return Place(
+            suite=self.suite.name,
+            part=self.part,
+            detector=contender.name,
+            fingerprint=contender.fingerprint,
+        )
+
+    def _slice(self, place: Place, answers: Answers, rows: NDArray[np.bool_]) -> list[Row]:
+        """Measure a slice; of texts that are neither class, only the share that is flagged."""
+        if not rows.any():
+            return [place.row("auroc", None, note="no posts")]
+        of = [self.clusters[row] for row in np.flatnonzero(rows)]
+        settings: dict[str, Any] = {"seed": self.suite.seed, "min_slice": self.suite.min_slice}
+        if place.slice == "kind=assisted":
+            ones = np.ones(len(of), dtype=np.int64)
+            found = measure(place, ones, answers.take(rows), of, shown=("tpr",), **settings)
+            return [row | {"metric": "flagged"} for row in found]
+        full = place.slice == "all"
+        return measure(
+            place, self.posts.labels[rows], answers.take(rows), of, full=full, **settings
+        )
+
+    def _comparisons(self) -> list[Row]:
+        """Compare the first detector with each other, slice by slice; Holm over all of them."""
+        ours, rows = self._place(self.contenders[0]), []
+        for other, theirs in zip(self.contenders[1:], self.answers[1:], strict=True):
+            both = replace(
+                ours,
+                detector=f"{ours.detector} - {other.name}",
+                fingerprint=f"{ours.fingerprint} {other.fingerprint}",
+            )
+            for name, mask in self.slices:
+                labels = self.posts.labels[mask]
+                if len(set(labels)) == 2:
+                    pair = self.answers[0].take(mask), theirs.take(mask)
+                    of = [self.clusters[row] for row in np.flatnonzero(mask)]
+                    place = replace(both, slice=name)
+                    rows.append(compare(place, labels, *pair, of, seed=self.suite.seed))
+        return with_holm(rows)
 
 
 def write(found: Evaluation, folder: Path) -> None:
@@ -215,10 +302,27 @@ def _bytes(table: pa.Table, writer: Any) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def _place(suite: Suite, part: Part, contender: Contender) -> Place:
-    return Place(
-        suite=suite.name, part=part, detector=contender.name, fingerprint=contender.fingerprint
-    )
+def _resolve(
+    model: str | Detector,
+    compare_with: Sequence[str],
+    suite: Suite,
+    *,
+    machine_label: str | None,
+    device: str | None,
+) -> list[Checked]:
+    """Find the detector and its rivals, so that a wrong name ends a run before it begins."""
+    loaded: dict[str, LanguageModel] = {}
+    specs = [model, *dict.fromkeys([*compare_with, *(r for r in suite.rivals if r != model)])]
+    scorers = [
+        Checked(Classifier(spec.name, spec))
+        if isinstance(spec, Detector)
+        else resolve(spec, machine_label=machine_label, device=device, loaded=loaded)
+        for spec in specs
+    ]
+    names = [scorer.name for scorer in scorers]
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"two detectors of one name: {', '.join(names)}")
+    return scorers
 
 
 def _freeze(
@@ -243,89 +347,7 @@ def _freeze(
     )
 
 
-def _slice(
-    place: Place,
-    suite: Suite,
-    labels: np.ndarray[Any, Any],
-    answers: Answers,
-    of: list[str],
-    rows: np.ndarray[Any, Any],
-) -> list[Row]:
-    """Measure one slice; of texts that are neither class, only the share flagged; none if empty."""
-    if not rows.any():
-        return [place.row("auroc", None, note="no posts")]
-    chosen = [of[row] for row in np.flatnonzero(rows)]
-    settings: dict[str, Any] = {"seed": suite.seed, "min_slice": suite.min_slice}
-    if place.slice == "kind=assisted":
-        ones = np.ones(int(rows.sum()), dtype=np.int64)
-        found = measure(place, ones, answers.take(rows), chosen, shown=("tpr",), **settings)
-        return [row | {"metric": "flagged"} for row in found]
-    return measure(
-        place, labels[rows], answers.take(rows), chosen, full=place.slice == "all", **settings
-    )
-
-
-def _comparisons(
-    suite: Suite,
-    part: Part,
-    contenders: list[Contender],
-    answers: list[Answers],
-    labels: np.ndarray[Any, Any],
-    of: list[str],
-    masks: list[tuple[str, np.ndarray[Any, Any]]],
-) -> list[Row]:
-    """Compare the first detector with each other one, slice by slice; Holm over all of them."""
-    rows = []
-    for other, theirs in zip(contenders[1:], answers[1:], strict=True):
-        ours = _place(suite, part, contenders[0])
-        both = replace(
-            ours,
-            detector=f"{ours.detector} - {other.name}",
-            fingerprint=f"{ours.fingerprint} {other.fingerprint}",
-        )
-        for name, mask in masks:
-            if len(set(labels[mask])) == 2:
-                chosen = [of[row] for row in np.flatnonzero(mask)]
-                rows.append(
-                    compare(
-                        replace(both, slice=name),
-                        labels[mask],
-                        answers[0].take(mask),
-                        theirs.take(mask),
-                        chosen,
-                        seed=suite.seed,
-                    )
-                )
-    return with_holm(rows)
-
-
-def _errors(
-    contender: Contender,
-    answers: Answers,
-    material: Material,
-    classed: np.ndarray[Any, Any],
-    *,
-    show_texts: bool,
-) -> list[Row]:
-    """List the people that a detector finds most machine-like, and the machines least so."""
-    posts, scores = material.measured, answers.scores
-    columns = {name: posts.column(name) for name in ("source", "language", "generator")}
-    texts = posts.texts
-    rows = []
-    for label in (0, 1):
-        of = np.flatnonzero(classed & (posts.labels == label) & np.isfinite(scores))
-        for i in of[np.argsort(scores[of] * (1 if label else -1), kind="stable")[:_N_ERRORS]]:
-            text = texts[i] or ""
-            key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-            about = {name: str(values[i]) for name, values in columns.items()}
-            rows.append(
-                {"detector": contender.name, "label": label, "score": float(scores[i]), **about}
-                | {"key": key, "text": text if show_texts else None}
-            )
-    return rows
-
-
-def _seen(scorer: Checked, texts: list[str]) -> np.ndarray[Any, Any]:
+def _seen(scorer: Checked, texts: list[str]) -> NDArray[np.object_]:
     """Tell which posts the model was trained on: "exact", "near" or "" for each."""
     known = _filter(scorer)
     if known is None:
@@ -339,7 +361,7 @@ def _filter(scorer: Checked) -> SeenFilter | None:
     return checkpoint.seen_in_training() if checkpoint is not None else None
 
 
-def _contamination(scorer: Checked, seen: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _contamination(scorer: Checked, seen: NDArray[np.object_]) -> dict[str, Any]:
     if _filter(scorer) is None:
         return {scorer.name: "not known: it carries no fingerprints of its training posts"}
     return {kind: int(np.sum(seen == kind)) for kind in ("exact", "near")} | {"of": len(seen)}
@@ -386,27 +408,3 @@ def _matrices(
         fill = cross if kind == "cross" else leave_one_out
         rows += fill(material.posts, part, makers, by=by, options=options)
     return rows
-
-
-def _log(
-    ledger: Path,
-    suite: Suite,
-    part: Part,
-    contenders: list[Contender],
-    max_fpr: float,
-    texts: list[str],
-) -> int:
-    """Write a look at the report part into the ledger, and count those at this suite so far."""
-    digest = blake2b("\x1f".join(sorted(texts)).encode("utf-8", "replace"), digest_size=8)
-    entry = {
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "suite": suite.name,
-        "part": part,
-        "max_fpr": max_fpr,
-        "posts": digest.hexdigest(),
-        "detectors": {contender.name: contender.fingerprint for contender in contenders},
-    }
-    with ledger.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-    lines = ledger.read_text(encoding="utf-8").splitlines()
-    return sum(json.loads(line)["suite"] == suite.name for line in lines)
