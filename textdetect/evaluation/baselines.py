@@ -79,6 +79,7 @@ class BagOfWords(Fitted):
     Args:
         seed: of the solver.
         n_features: hashed features of each of the two kinds.
+        grams: what counts the n-grams, to be shared by several (see `RememberedGrams`).
 
     >>> rival = BagOfWords(n_features=2**10).fit(["so good", "as an AI"], [0, 1])
     >>> bool(rival.score(["an AI"])[0] > rival.score(["good"])[0])
@@ -87,20 +88,13 @@ class BagOfWords(Fitted):
 
     name = "bag-of-words"
 
-    def __init__(self, *, seed: int = 0, n_features: int = 2**19) -> None:
+    def __init__(
+        self, *, seed: int = 0, n_features: int = 2**19, grams: RememberedGrams | None = None
+    ) -> None:
         pipeline = require("sklearn.pipeline", extra="train")
         text = require("sklearn.feature_extraction.text", extra="train")
         linear = require("sklearn.linear_model", extra="train")
-        hashed = {
-            "n_features": n_features,
-            "alternate_sign": False,
-            "norm": None,
-            "dtype": np.float32,
-        }
-        grams = pipeline.make_union(
-            text.HashingVectorizer(analyzer="char", ngram_range=(2, 4), **hashed),
-            text.HashingVectorizer(ngram_range=(1, 2), token_pattern=r"\w+", **hashed),
-        )
+        tf_idf = text.TfidfTransformer(sublinear_tf=True)
         classifier = linear.SGDClassifier(
             loss="log_loss",
             alpha=2e-6,
@@ -109,11 +103,57 @@ class BagOfWords(Fitted):
             average=True,
             random_state=seed,
         )
-        tf_idf = text.TfidfTransformer(sublinear_tf=True)
-        super().__init__(pipeline.make_pipeline(grams, tf_idf, classifier))
+        counts = _grams(n_features)
+        super().__init__(pipeline.make_pipeline(counts, tf_idf, classifier))
+        if grams is not None:
+            self._model.steps[0] = ("remembered", grams)
 
     def _inputs(self, texts: Sequence[str]) -> list[str]:
         return [text[:_MAX_CHARS] for text in texts]
+
+
+class RememberedGrams:
+    """N-gram counts of a `BagOfWords`, each text counted once however many fits it takes part in.
+
+    >>> grams = RememberedGrams(n_features=2**10)
+    >>> rival = BagOfWords(grams=grams).fit(["so good", "as an AI"], [0, 1])
+    >>> len(grams)
+    2
+    """
+
+    def __init__(self, *, n_features: int = 2**19) -> None:
+        self._count = _grams(n_features)
+        self._known: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def fit(self, texts: Sequence[str], labels: Any = None) -> Self:
+        """Do nothing: hashing learns nothing."""
+        return self
+
+    def transform(self, texts: Sequence[str]) -> Any:
+        """Return counts, a sparse matrix of shape (n, 2 × n_features)."""
+        sparse = require("scipy.sparse", extra="train")
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known |= zip(new, self._count.transform(new).tocsr(), strict=True)
+        return sparse.vstack([self._known[text] for text in texts], format="csr")
+
+    def fit_transform(self, texts: Sequence[str], labels: Any = None) -> Any:
+        """Return `transform`."""
+        return self.transform(texts)
+
+
+def _grams(n_features: int) -> Any:
+    """Make the union of the two kinds of n-grams."""
+    pipeline = require("sklearn.pipeline", extra="train")
+    text = require("sklearn.feature_extraction.text", extra="train")
+    hashed = {"n_features": n_features, "alternate_sign": False, "norm": None, "dtype": np.float32}
+    return pipeline.make_union(
+        text.HashingVectorizer(analyzer="char", ngram_range=(2, 4), **hashed),
+        text.HashingVectorizer(ngram_range=(1, 2), token_pattern=r"\w+", **hashed),
+    )
 
 
 class BagOfWordsSvc(Fitted):

@@ -29,7 +29,7 @@ from textdetect.checkpoint import encoder_folder, write_atomically
 from textdetect.contamination import SeenFilter
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput
-from textdetect.evaluation.baselines import BagOfWords
+from textdetect.evaluation.baselines import BagOfWords, RememberedGrams
 from textdetect.evaluation.contenders import Answers, Calibrated, Contender, Frozen
 from textdetect.evaluation.matrices import Options, cross, leave_one_out
 from textdetect.evaluation.measures import (
@@ -386,7 +386,8 @@ def _matrices(
     if not suite.matrices:
         return []
     encoder = _training(scorer).get("config", {}).get("finetune", {}).get("encoder")
-    makers: list[Any] = [BagOfWords]
+    grams = RememberedGrams()
+    makers: list[Any] = [lambda: BagOfWords(grams=grams)]
     if encoder:
         features = Features(encoder_folder(encoder), device=device, cache=folder / CACHE)
         makers.insert(0, lambda: Probe(features))
