@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
@@ -171,10 +171,10 @@ def test_pairs_of_accounts_give_the_auroc_of_posts() -> None:
 
 def test_a_high_auroc_of_few_accounts_is_covered_as_often_as_promised() -> None:
     truth, rng = stats.norm.cdf(3.0 / 2**0.5), np.random.default_rng(0)
-    drawn = [accounts(rng, n_accounts=50, n_posts=5, distance=3.0, alike=0.6) for _ in range(1000)]
+    drawn = [accounts(rng, n_accounts=50, n_posts=10, distance=3.0, alike=0.6) for _ in range(1000)]
     assert 0.93 <= coverage(weighted_auroc, truth, drawn) <= 0.97
-    posts = [(labels, scores, np.arange(len(labels))) for labels, scores, _ in drawn[:100]]
-    assert coverage(weighted_auroc, truth, posts) < 0.9
+    posts = [(labels, scores, np.arange(len(labels))) for labels, scores, _ in drawn[:50]]
+    assert coverage(weighted_auroc, truth, posts) < 0.85
 
 
 @pytest.mark.slow
@@ -184,9 +184,9 @@ def test_a_high_auroc_of_few_accounts_is_covered_as_often_as_promised() -> None:
 def test_an_auroc_is_covered_as_often_as_promised(
     distance: float, n_accounts: int, alike: float
 ) -> None:
-    rng = np.random.default_rng(0)
+    rng, n_posts = np.random.default_rng(1), 500 // n_accounts
     drawn = (
-        accounts(rng, n_accounts=n_accounts, n_posts=10, distance=distance, alike=alike)
+        accounts(rng, n_accounts=n_accounts, n_posts=n_posts, distance=distance, alike=alike)
         for _ in range(2000)  # a standard error of 0.5 %
     )
     truth = stats.norm.cdf(distance / 2**0.5)
@@ -194,14 +194,13 @@ def test_an_auroc_is_covered_as_often_as_promised(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("alike", [0.0, 0.6])
-@pytest.mark.parametrize("distance", [1.0, 2.0])
+@pytest.mark.parametrize(("distance", "alike"), [(1.0, 0.6), (2.0, 0.0), (3.0, 0.6)])
 def test_an_average_precision_is_covered_as_often_as_promised(
     distance: float, alike: float
 ) -> None:
-    rng, scale = np.random.default_rng(0), np.linspace(-8, 12, 20_001)
-    found, flagged = stats.norm.sf(scale - distance), stats.norm.sf(scale)
-    truth = -np.trapezoid(found / (found + flagged), found)
+    rng, at = np.random.default_rng(1), np.linspace(-8, 12, 20_001)
+    found, flagged = stats.norm.sf(at - distance), stats.norm.sf(at)
+    truth = -integrate.trapezoid(found / (found + flagged), found)
     drawn = (
         accounts(rng, n_accounts=50, n_posts=10, distance=distance, alike=alike)
         for _ in range(1000)  # a standard error of 0.7 %
@@ -210,16 +209,14 @@ def test_an_average_precision_is_covered_as_often_as_promised(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("alike", "n_posts", "least"), [(0.0, 10, 0.92), (0.6, 10, 0.88)])
-def test_a_tpr_at_a_low_fpr_is_covered_as_often_as_its_docstring_says(
-    alike: float, n_posts: int, least: float
+@pytest.mark.parametrize(("alike", "least"), [(0.0, 0.93), (0.6, 0.89)])
+def test_a_tpr_at_a_low_fpr_is_covered_as_often_as_the_docstring_says(
+    alike: float, least: float
 ) -> None:
-    rng = np.random.default_rng(0)
+    rng, truth = np.random.default_rng(1), stats.norm.sf(stats.norm.isf(0.01) - 3.0)
     drawn = (
-        accounts(rng, n_accounts=100, n_posts=n_posts, distance=2.0, alike=alike)
-        for _ in range(1000)
-    )
-    truth = stats.norm.sf(stats.norm.isf(0.01) - 2.0)
+        accounts(rng, n_accounts=100, n_posts=30, distance=3.0, alike=alike) for _ in range(400)
+    )  # a standard error of 1 to 1.5 %
     metric = partial(weighted_tpr_at_fpr, max_fpr=0.01)
     assert least <= coverage(metric, truth, drawn) <= 0.97
 
