@@ -40,6 +40,8 @@ def test_the_wheel_holds_the_package_and_the_model_and_nothing_else(wheel: Path)
     names = zipfile.ZipFile(wheel).namelist()
     assert "textdetect/models/default/model.safetensors" in names
     assert "textdetect/attacks/tables.toml" in names
+    assert "textdetect/report/page.html" in names
+    assert "textdetect/evaluation/suites/shared/corpus.yaml" in names
     assert "textdetect/py.typed" in names
     folders = {name.split("/")[0] for name in names}
     assert {name for name in folders if not name.endswith(".dist-info")} == {"textdetect"}
