@@ -288,6 +288,34 @@ def test_a_perfect_ranking_says_nothing_of_its_spread() -> None:
     assert math.isnan(difference.p_value)
 
 
+def test_the_ends_stay_in_range_and_hold_a_figure_at_its_end() -> None:
+    labels, clusters = np.arange(60) % 2, np.arange(60) // 4
+    scores = labels + np.where(np.arange(60) % 10 == 0, 0.95, 0.0)
+    scores[:2] = [3.0, 2.0]  # one person above every machine
+    for max_fpr, value in ((0.04, 1.0), (0.0, 0.0)):
+        metric = partial(weighted_tpr_at_fpr, max_fpr=max_fpr)
+        found = cluster_bootstrap(metric, labels, scores, clusters=clusters)
+        assert found.value == value
+        assert 0.0 <= found.low <= value <= found.high <= 1.0
+        assert found.low < found.high
+
+
+def test_a_class_that_few_accounts_have_is_bounded_with_their_degrees_of_freedom() -> None:
+    labels, scores, account = accounts(
+        np.random.default_rng(0), n_accounts=60, n_posts=4, distance=1.0, alike=0.5
+    )
+    few = (labels == 0) | (account < 6)  # three accounts of machines, thirty of people
+    found = cluster_bootstrap(weighted_auroc, labels[few], scores[few], clusters=account[few])
+    assert found.high - found.low > 0.4
+
+
+def test_a_figure_outside_its_range_is_refused() -> None:
+    labels, scores = [0, 1] * 20, np.arange(40.0)
+    metric: Weighted = lambda labels, scores, weights: np.asarray(weights)[:, 0] - 1.0  # noqa: E731
+    with pytest.raises(InvalidInput, match=r"metric in \[0, 1\]"):
+        cluster_bootstrap(metric, labels, scores, clusters=range(40))
+
+
 def test_the_same_seed_gives_the_same_interval_and_names_of_accounts_do_not_matter() -> None:
     labels, scores, account = accounts(
         np.random.default_rng(0), n_accounts=30, n_posts=4, distance=1.0, alike=0.5

@@ -49,8 +49,8 @@ class Difference(Interval):
     """An interval for a difference, with the p-value of there being none.
 
     Attributes:
-        p_value: two-sided, in (0, 1]; it agrees with the interval, to a resample: below 1 − level
-            where that leaves out 0. NaN where every resample gives one difference that is not 0.
+        p_value: two-sided, in [0, 1]; it agrees with the interval: below 1 − level where that
+            leaves out 0. NaN where every resample gives one difference that is not 0.
     """
 
     p_value: float
@@ -97,7 +97,10 @@ def proportion(
     expected number of positive counts estimated from survey data", Survey Methodology 24, 1998).
     Where fewer than 10 clusters have an event, or lack one, V̂ says little (in simulations
     coverage fell to 87 %), so a cluster counts as one post there, at most: n* = (Σm)² / Σm², with
-    Kish's design effect for clusters of m posts that all agree ("Survey sampling", 1965).
+    Kish's design effect for clusters of m posts that all agree ("Survey sampling", 1965). In
+    simulations 95 % intervals for a share of 0.05 to 0.8 covered it in 95 to 97 %; few events are
+    bounded with care, a share of 0.01 among 500 independent posts in 98 %, and among 1,000 posts
+    of 100 much alike accounts in almost all.
 
     Args:
         events: bool, or 0 and 1; shape (n,), n ≥ 1.
@@ -146,26 +149,38 @@ def cluster_bootstrap(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """Bound any figure by resampling whole clusters, with all their posts.
+    """Bound a figure in [0, 1] by resampling whole clusters, with all their posts.
 
-    BCa (Efron & Tibshirani, "An introduction to the bootstrap", 1993, section 14.3), with the
-    quantiles of t for the number of clusters in place of the normal ones (Hesterberg, "What
-    teachers should know about the bootstrap", The American Statistician 69, 2015). In simulations
-    with strong correlation in 50 to 100 clusters its 95 % intervals covered an AUROC of 0.76 or
-    0.92 in 93 to 97 % and one of 0.983 in 92 to 94 %; plain percentiles covered the last in 87 to
-    89 %. Where no resample differs, as with an AUROC of 1, the ends are NaN.
+    logit θ ± t √(m / (m − 1)) s*, turned back, with s* the standard deviation of the resamples'
+    logits: near 1 a figure is skewed, and its logit less so (Pepe, "The statistical evaluation of
+    medical tests", 2003, chapter 5, for the AUROC; Efron & Tibshirani, "An introduction to the
+    bootstrap", 1993, section 12.6). The quantile t for m − 1 degrees of freedom and the root are
+    Hesterberg's ("What teachers should know about the bootstrap", The American Statistician 69,
+    2015); m counts the clusters of the class that fewest have. Clusters of people, of machines and
+    of both are each resampled among themselves, as in a sample of so many of each. Where no
+    resample differs, as with an AUROC of 1, the ends are NaN.
+
+    In simulations of 500 to 3,000 posts in 50 to 100 clusters, half of people, 95 % intervals
+    covered an AUROC of 0.76, 0.92 or 0.983 in 94 to 97 %, and in 93 % where clusters were of very
+    unequal size; an average precision of 0.75 to 0.98 in 94 to 95 %; with strong correlation
+    (0.6) in a cluster and without. A TPR at an FPR of 1 % rests on the few people who score
+    highest: its intervals covered it in 93 to 97 % with 250 to 1,500 people's posts that were
+    independent, but with strong correlation, where each account says little more than one post, in
+    86 to 95 % with 25 to 100 accounts of people, in 92 % with 300 and in 95 % with 750; when they
+    miss, they are mostly too high.
 
     Args:
-        metric: as `metrics.weighted_auroc`; see `one_by_one` for one without weights.
-        labels, scores: as the metric takes them; shape (n,).
-        clusters: the account of each post, hashable; n of them; at least two.
+        metric: in [0, 1], as `metrics.weighted_auroc`; see `one_by_one` for one without weights.
+        labels: 0 human, 1 machine; shape (n,).
+        scores: as the metric takes them; shape (n,).
+        clusters: the account of each post, hashable; n of them; at least three with each class.
         level: in (0, 1).
         n_resamples: at least 100.
         seed: of the resampling; the same seed gives the same interval.
 
     Raises:
-        InvalidInput: as the metric; a missing or a single cluster, different lengths; or more than
-            5 % of the resamples hold one class only, for want of clusters of the other.
+        InvalidInput: as the metric, or it leaves [0, 1]; a missing cluster, too few of a class;
+            different lengths.
         MissingDependency: scipy is not installed.
 
     >>> from textdetect.metrics import weighted_auroc
@@ -200,8 +215,11 @@ def paired_bootstrap(
 ) -> Difference:
     """Bound the difference of two detectors on the same posts: ours minus the rival's.
 
-    As `cluster_bootstrap`, with both scored on the same resamples. The p-value turns the interval
-    around: it is the level at which an end would touch 0 (Efron & Tibshirani, chapter 15).
+    As `cluster_bootstrap`, with both scored on the same resamples, and the difference taken from
+    [−1, 1] to [0, 1] first. The p-value turns the interval around: it is one minus the level at
+    which an end would touch 0. In simulations with strong correlation in 60 clusters 95 % intervals
+    covered the difference of AUROCs of 0.86 or less in 96 to 97 %. Near 1 they are rougher: two of
+    0.983 were told apart in 2 % instead of 5 %, and the gap of 0.983 to 0.958 covered in 91 %.
 
     Args:
         scores, rival: of the two detectors; shape (n,), in the order of `labels`.
