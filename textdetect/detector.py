@@ -52,6 +52,10 @@ class Detector:
         name, version: the model's.
         normalised: whether the model was trained on normalised text.
 
+    Attributes:
+        checkpoint: the folder that it was loaded from, and its manifest; None for parts.
+        normalises: whether texts are normalised before they are scored.
+
     >>> from textdetect.runtimes import StubRuntime
     >>> humans = [f"a human post number {i}" for i in range(99)]
     >>> detector = Detector(StubRuntime(len)).calibrate(humans, languages=["en"] * 99)
@@ -76,8 +80,8 @@ class Detector:
         self.languages = tuple(languages)
         self.name = name
         self.version = version
-        self._normalised = normalised
-        self._checkpoint: Checkpoint | None = None
+        self.normalises = normalised
+        self.checkpoint: Checkpoint | None = None
         self._options: dict[str, Any] = {}
 
     @classmethod
@@ -134,7 +138,7 @@ class Detector:
             version=manifest.version if manifest else "",
             normalised=manifest is not None,
         )
-        detector._checkpoint = checkpoint
+        detector.checkpoint = checkpoint
         detector._options = {"runtime": runtime, "device": device, "machine_label": machine_label}
         return detector
 
@@ -142,16 +146,6 @@ class Detector:
     def fingerprint(self) -> str:
         """Hash of all that makes a logit: weights, tokenizer, normalisation, max_length."""
         return self.runtime.fingerprint
-
-    @property
-    def checkpoint(self) -> Checkpoint | None:
-        """The folder that it was loaded from and what that says of itself; None for parts."""
-        return self._checkpoint
-
-    @property
-    def normalises(self) -> bool:
-        """Whether texts are normalised first, so that what it says depends on that form alone."""
-        return self._normalised
 
     def logits(self, texts: Iterable[Any]) -> NDArray[np.float64]:
         """Score texts without a verdict: float64, shape (n,), higher = more machine-like.
@@ -337,15 +331,15 @@ class Detector:
         Raises:
             InvalidInput: the detector was not loaded from a checkpoint of ours.
         """
-        if self._checkpoint is None or self._checkpoint.manifest is None:
+        if self.checkpoint is None or self.checkpoint.manifest is None:
             raise InvalidInput(
                 "only a detector that was loaded from a textdetect folder can be saved"
             )
-        source, out = self._checkpoint.folder, Path(folder)
+        source, out = self.checkpoint.folder, Path(folder)
         if out.resolve() != source.resolve():
             shutil.copytree(source, out, dirs_exist_ok=True)
-        manifest, own = self._checkpoint.manifest, self.calibration
-        shipped = _calibration(self._checkpoint, self.runtime.numerics)
+        manifest, own = self.checkpoint.manifest, self.calibration
+        shipped = _calibration(self.checkpoint, self.runtime.numerics)
         if own is not None and (shipped is None or own.to_dict() != shipped.to_dict()):
             for old in (*out.glob(calibration_file("*")), out / CARD):
                 old.unlink(missing_ok=True)
@@ -369,14 +363,14 @@ class Detector:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        if self._checkpoint is not None:
+        if self.checkpoint is not None:
             del state["runtime"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if "runtime" not in state:
-            loaded = type(self).from_pretrained(state["_checkpoint"].folder, **state["_options"])
+            loaded = type(self).from_pretrained(state["checkpoint"].folder, **state["_options"])
             self.runtime = loaded.runtime
 
     def _with(self, calibration: Calibration) -> Detector:
@@ -416,7 +410,7 @@ class Detector:
 
     def _prepare(self, text: str | None) -> tuple[str, bool]:
         text = text or ""
-        if self._normalised:
+        if self.normalises:
             return normalise(text), is_clipped(text)
         return text[:100_000].encode("utf-16", "surrogatepass").decode("utf-16", "replace"), False
 
