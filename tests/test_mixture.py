@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from textdetect.config import DataConfig
 from textdetect.errors import ConfigError, DataError
 from textdetect.posts.corpus import COLUMNS, Posts
-from textdetect.posts.mixture import TrainingList, training_list
+from textdetect.posts.mixture import TrainingList, training_list, unlabelled
 
 
 def many(n: int, label: int, **columns: str) -> list[dict[str, Any]]:
@@ -41,9 +41,12 @@ def chosen(
     return training_list(posts(rows), part, DataConfig(**config), seed=seed)
 
 
-def counts(rows: list[dict[str, Any]], made: TrainingList, *names: str) -> Counter[Any]:
+def counts(
+    rows: list[dict[str, Any]], made: TrainingList | np.ndarray[Any, Any], *names: str
+) -> Counter[Any]:
     """Count the chosen posts by one column, or by several."""
-    keys = (tuple(rows[place][name] for name in names) for place in made.rows)
+    places = made.rows if isinstance(made, TrainingList) else made
+    keys = (tuple(rows[place][name] for name in names) for place in places)
     return Counter(key[0] if len(names) == 1 else key for key in keys)
 
 
@@ -267,3 +270,54 @@ def test_what_is_left_out_trains_nothing() -> None:
     assert lengths.rows.tolist() == everything.rows.tolist()
     with pytest.raises(ConfigError, match="leave_out"):
         chosen(rows, leave_out={"colour": ("red",)})
+
+
+def test_a_share_of_the_posts_of_people_and_machines_alike_is_attacked() -> None:
+    rows = [*many(2_000, 0), *many(2_000, 1)]
+    made = chosen(rows, max_rows=2_000, augment={"leet": 0.1, "insertion": 0.2})
+    by_class = Counter(
+        (attack.family, rows[row]["label"])
+        for row, attack in zip(made.rows, made.attacks, strict=True)
+        if attack is not None
+    )
+    assert set(by_class) == {(f, y) for f in ("leet", "insertion") for y in (0, 1)}
+    for (family, _), n in by_class.items():
+        assert n == pytest.approx({"leet": 200, "insertion": 400}[family], rel=0.2)
+    assert all(0 < attack.budget <= 1 for attack in made.attacks if attack)
+    normalised = [row["text"] for row in rows]
+    changed = [
+        (attack is not None, text != normalised[row])
+        for row, attack, text in zip(made.rows, made.attacks, made.texts(normalised), strict=True)
+    ]
+    assert not any(new for attacked, new in changed if not attacked)
+    assert sum(new for attacked, new in changed if attacked) > 0.9 * sum(a for a, _ in changed)
+    again = chosen(rows, max_rows=2_000, augment={"leet": 0.1, "insertion": 0.2})
+    assert again.texts(normalised) == made.texts(normalised)
+
+
+@pytest.mark.parametrize(
+    "augment", [{"zero_width": 0.1}, {"nothing": 0.1}, {"leet": 0.6, "space": 0.5}, {"leet": -0.1}]
+)
+def test_attacks_that_cannot_train_are_refused(augment: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"data\.augment"):
+        chosen([*many(5, 0), *many(5, 1)], augment=augment)
+
+
+def test_an_encoder_reads_what_people_wrote_in_the_train_part() -> None:
+    rows = [*many(30, 0), *many(30, 1), *many(30, 0, source="two"), *many(9, 0, source="gone")]
+    part = np.array([*["train"] * 75, *["report"] * 24], dtype=object)
+    config = DataConfig(evaluation_only=("gone",))
+    read = unlabelled(posts(rows), part, config, 12, seed=0)
+    assert counts(rows, read, "source", "label") == {("one", 0): 12, ("two", 0): 12}
+    assert read.tolist() == sorted(read)
+    assert read.max() < 75
+
+
+def test_some_of_a_list_are_a_list() -> None:
+    rows = [*many(20, 0), *many(20, 1)]
+    made = chosen(rows, crops=(8, 16), augment={"leet": 0.5})
+    some = made.take(np.array([3, 11, 30]))
+    assert some.rows.tolist() == made.rows[[3, 11, 30]].tolist()
+    assert some.attacks == tuple(made.attacks[i] for i in (3, 11, 30))
+    normalised = [row["text"] for row in rows]
+    assert some.texts(normalised) == [made.texts(normalised)[i] for i in (3, 11, 30)]

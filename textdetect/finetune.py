@@ -16,7 +16,7 @@ import numpy as np
 
 from textdetect._optional import require
 from textdetect.checkpoint import encoder_folder
-from textdetect.config import FinetuneConfig
+from textdetect.config import AdaptConfig, FinetuneConfig
 from textdetect.errors import TrainingFailed
 from textdetect.posts.mixture import TrainingList
 
@@ -29,6 +29,8 @@ def load_tokenizer(folder: str, max_length: int) -> Any:
     """Load a fast tokenizer that truncates at `max_length` and never pads by itself."""
     transformers = require("transformers", extra="train")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, model_max_length=max_length)
+    if tokenizer.pad_token is None:  # as in some causal language models
+        tokenizer.pad_token = tokenizer.eos_token
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.enable_truncation(max_length)
     return tokenizer
@@ -106,9 +108,11 @@ def finetune(
         label2id={"human": 0, "machine": 1},
         dtype=torch.float32,
     )
-    trainer = _trainer(seed)(
+    if config.lora_rank:
+        model = _with_lora(model, config.lora_rank)
+    trainer = resumable_trainer(seed)(
         model=model,
-        args=_arguments(config, Path(out) / "steps", seed),
+        args=arguments(config, Path(out) / "steps", seed),
         train_dataset=dataset,
         processing_class=tokenizer,
         data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
@@ -126,11 +130,25 @@ def finetune(
         )
     if average is not None:
         model.load_state_dict(average.weights.module.state_dict())
+    if config.lora_rank:
+        model = model.merge_and_unload()
     model.float().save_pretrained(model_folder)
     tokenizer.save_pretrained(model_folder)
     (model_folder / DONE).touch()
     shutil.rmtree(Path(out) / "steps")
     return model_folder
+
+
+def _with_lora(model: Any, rank: int) -> Any:
+    """Freeze all but the head, and give each linear layer a low-rank change to learn.
+
+    Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022, section 4.1.
+    """
+    peft = require("peft", extra="train")
+    settings = peft.LoraConfig(
+        task_type=peft.TaskType.SEQ_CLS, r=rank, lora_alpha=2 * rank, target_modules="all-linear"
+    )
+    return peft.get_peft_model(model, settings)
 
 
 def parameter_groups(model: Any, config: FinetuneConfig) -> list[dict[str, Any]]:
@@ -156,7 +174,7 @@ def parameter_groups(model: Any, config: FinetuneConfig) -> list[dict[str, Any]]
     ]
 
 
-def _trainer(seed: int) -> Any:
+def resumable_trainer(seed: int) -> Any:
     """Make the Trainer whose order of posts is the epoch's own, so that a resumed run keeps it."""
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
     by_length = transformers.trainer_pt_utils.LengthGroupedSampler
@@ -203,7 +221,8 @@ def _averaging(model: Any, decay: float) -> Any:
     return Averaging()
 
 
-def _arguments(config: FinetuneConfig, folder: Path, seed: int) -> Any:
+def arguments(config: FinetuneConfig | AdaptConfig, folder: Path, seed: int) -> Any:
+    """Say to the Trainer what a config says, and how this machine trains."""
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
     folder.mkdir(parents=True, exist_ok=True)
     half = torch.cuda.is_available() and not torch.cuda.is_bf16_supported()
@@ -213,7 +232,8 @@ def _arguments(config: FinetuneConfig, folder: Path, seed: int) -> Any:
         per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup,
-        label_smoothing_factor=config.label_smoothing,
+        label_smoothing_factor=getattr(config, "label_smoothing", 0.0),
+        weight_decay=config.weight_decay,
         bf16=not half,
         fp16=half,
         use_cpu=not torch.cuda.is_available(),

@@ -1,4 +1,4 @@
-"""The whole training run: parts → fine-tune → export → calibrate → measure → checkpoint and card.
+"""A training run: parts → adapt → fine-tune → export → calibrate → measure → checkpoint and card.
 
 Every step leaves its result in the run's folder and is skipped when it is there, so that a run that
 was cut off goes on with the same command. It knows nothing of how a step does its work.
@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import time
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from textdetect.adaptation import adapt
 from textdetect.calibration import Calibration, fit_temperature
 from textdetect.checkpoint import (
     CARD,
@@ -44,7 +46,7 @@ from textdetect.finetune import finetune
 from textdetect.metrics import auroc
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.files import format_of_input, open_posts
-from textdetect.posts.mixture import TrainingList, training_list
+from textdetect.posts.mixture import TrainingList, training_list, unlabelled
 from textdetect.posts.splits import Split, draw, split
 
 logger = logging.getLogger(__name__)
@@ -94,10 +96,9 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
     posts = load_posts(corpus, sources=config.data.sources)
     parts = _parts(posts, config, run / "parts.parquet")
     listed = training_list(posts, parts.part, config.data, seed=config.seed)
-    texts = listed.texts(parts.normalised)
-    model = finetune(
-        config.finetune, texts, posts.labels[listed.rows].tolist(), listed, run, seed=config.seed
-    )
+    settings = dataclasses.replace(config.finetune, encoder=_adapted(config, posts, parts, run))
+    texts, labels = listed.texts(parts.normalised), posts.labels[listed.rows].tolist()
+    model = finetune(settings, texts, labels, listed, run, seed=config.seed)
     folder = run / "checkpoint"
     if not (folder / CARD).is_file():
         export(
@@ -106,7 +107,7 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
             name=config.name,
             version=config.version,
             max_length=config.finetune.max_length,
-            training=_provenance(config, posts, listed),
+            training=_provenance(config, posts, listed, run),
         )
         calibrate(folder, posts, parts.part, config)
         tables = measure(folder, posts, parts, listed, config)
@@ -314,10 +315,22 @@ def _parts(posts: Posts, config: TrainConfig, file: Path) -> Split:
     return parts
 
 
+def _adapted(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> str:
+    """Adapt the encoder as the config asks; returns what is to be fine-tuned."""
+    if not (config.adapt.max_tokens or config.adapt.epochs):
+        return config.finetune.encoder
+    rows = unlabelled(posts, parts.part, config.data, config.adapt.max_rows, seed=config.seed)
+    texts = [parts.normalised[row] for row in rows]
+    sources = posts.column("source")[rows].tolist()
+    encoder = config.finetune.encoder
+    return str(adapt(encoder, config.adapt, texts, sources, run, seed=config.seed))
+
+
 def _settle(file: Path, content: str) -> None:
     if file.is_file() and file.read_text(encoding="utf-8") != content:
         raise DataError(f"{file} is of another config; use a fresh folder for --out")
-    file.write_text(content, encoding="utf-8")
+    if not file.is_file():
+        file.write_text(content, encoding="utf-8")
 
 
 def _classed(posts: Posts) -> np.ndarray[Any, Any]:
@@ -378,8 +391,10 @@ def _manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _provenance(config: TrainConfig, posts: Posts, listed: TrainingList) -> dict[str, Any]:
-    """Say where a model comes from: encoder and checksum, sources and counts, config."""
+def _provenance(
+    config: TrainConfig, posts: Posts, listed: TrainingList, run: Path
+) -> dict[str, Any]:
+    """Say where a model comes from: command, encoder and checksum, sources, config, duration."""
     encoder = encoder_folder(config.finetune.encoder)
     weights = Path(encoder) / "model.safetensors"
     rows = np.unique(listed.rows)
@@ -389,6 +404,8 @@ def _provenance(config: TrainConfig, posts: Posts, listed: TrainingList) -> dict
     except metadata.PackageNotFoundError:
         release = ""
     return {
+        "command": f"textdetect train configs/{config.name}.yaml",
+        "minutes": round((time.time() - (run / "config.yaml").stat().st_mtime) / 60),
         "encoder": f"{config.finetune.encoder} {release}".strip(),
         "encoder_sha256": sha256(weights) if weights.is_file() else "",
         "n_posts": len(rows),

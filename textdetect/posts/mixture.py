@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textdetect.attacks import ATTACKS, Attack
 from textdetect.config import DataConfig, check
 from textdetect.errors import DataError
 from textdetect.posts.corpus import Posts
 from textdetect.posts.dimensions import DIMENSIONS, dimension
 from textdetect.posts.splits import draw
-from textdetect.text import without
+from textdetect.text import normalise, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class TrainingList:
         crops: tokens to cut each to, 0 for the whole post; shape of `rows`.
         offsets: where the cut begins, as a share of what could be skipped; shape of `rows`.
         no_links, no_names: bool, which lose their links and their @names; shape of `rows`.
+        attacks: what is done to each, None for nothing; as long as `rows`.
     """
 
     rows: NDArray[np.int64]
@@ -33,14 +35,29 @@ class TrainingList:
     offsets: NDArray[np.float64]
     no_links: NDArray[np.bool_]
     no_names: NDArray[np.bool_]
+    attacks: tuple[Attack | None, ...]
+
+    def take(self, places: NDArray[np.int64]) -> TrainingList:
+        """Return the list of some of its posts, by their places in it."""
+        return TrainingList(
+            self.rows[places],
+            self.crops[places],
+            self.offsets[places],
+            self.no_links[places],
+            self.no_names[places],
+            tuple(self.attacks[place] for place in places),
+        )
 
     def texts(self, normalised: Sequence[str]) -> list[str]:
         """Return the texts of the list; `normalised` are those of all posts, in their order."""
-        flags = zip(self.rows, self.no_links, self.no_names, strict=True)
-        return [
-            without(normalised[row], links=bool(links), names=bool(names)) or normalised[row]
-            for row, links, names in flags
-        ]
+        texts = []
+        for row, links, names, attack in zip(
+            self.rows, self.no_links, self.no_names, self.attacks, strict=True
+        ):
+            text = without(normalised[row], links=bool(links), names=bool(names))
+            text = text or normalised[row]
+            texts.append((attack and normalise(attack(text, seed=0))) or text)
+        return texts
 
 
 def training_list(
@@ -59,18 +76,11 @@ def training_list(
         DataError: nothing is left, or one class only.
         ConfigError: `leave_out` names no dimension.
     """
-    source, language, domain, kind = (
-        posts.column(name) for name in ("source", "language", "domain", "kind")
-    )
+    source, language, domain = (posts.column(name) for name in ("source", "language", "domain"))
     labels, texts = posts.labels, posts.column("text").tolist()
-    usable = (part == "train") & np.isin(kind, ("human", "machine"))
-    usable &= ~np.isin(source, list(config.evaluation_only))
-    for name, values in config.leave_out.items():
-        check(name in DIMENSIONS, "data.leave_out", f"some of {', '.join(DIMENSIONS)}", name)
-        usable[usable] = ~np.isin(dimension(posts.take(usable), name), list(values))
     genres: Counter[tuple[str, str, int]] = Counter()
     cells: dict[tuple[str, str, int], list[int]] = defaultdict(list)
-    for row in np.flatnonzero(usable):
+    for row in np.flatnonzero(_usable(posts, part, config)):
         genres[language[row], domain[row], int(labels[row])] += 1
         cells[source[row], language[row], int(labels[row])].append(int(row))
     rows = []
@@ -95,7 +105,53 @@ def training_list(
         np.array([draw(seed, what, *copy) < config.drop_links for copy in copies], dtype=np.bool_)
         for what in ("links", "names")
     )
-    return TrainingList(chosen, crops, offsets, no_links, no_names)
+    attacks = tuple(_attack(config.augment, seed, copy) for copy in copies)
+    return TrainingList(chosen, crops, offsets, no_links, no_names, attacks)
+
+
+def _attack(shares: dict[str, float], seed: int, copy: tuple[str, str]) -> Attack | None:
+    """Draw the attack of one copy of a post, with a fifth to twice its usual budget."""
+    place = draw(seed, "attack", *copy)
+    for family, share in sorted(shares.items()):
+        known = [a for a in ATTACKS.values() if a.family == family and not a.undone]
+        check(bool(known), "data.augment", "families of attacks that last", family)
+        if place < share:
+            chosen = known[int(len(known) * draw(seed, "which", *copy))]
+            strength = 0.2 * 10.0 ** draw(seed, "strength", *copy)
+            return replace(chosen, budget=min(1.0, chosen.budget * strength))
+        place -= share
+    return None
+
+
+def unlabelled(
+    posts: Posts, part: NDArray[np.object_], config: DataConfig, max_rows: int, *, seed: int
+) -> NDArray[np.int64]:
+    """Choose posts for an encoder to read: what people wrote in the train part.
+
+    No machine's, so that an encoder that has read a source knows nothing of its machines; at most
+    `max_rows` of each source and language.
+    """
+    source, language = posts.column("source"), posts.column("language")
+    texts, taken = posts.column("text").tolist(), Counter[tuple[str, str]]()
+    rows = np.flatnonzero(_usable(posts, part, config) & (posts.labels == 0))
+    kept = []
+    for row in sorted(rows, key=lambda row: draw(seed, "cap", texts[row])):
+        taken[source[row], language[row]] += 1
+        if taken[source[row], language[row]] <= max_rows:
+            kept.append(row)
+    return np.sort(np.array(kept, dtype=np.int64))
+
+
+def _usable(posts: Posts, part: NDArray[np.object_], config: DataConfig) -> NDArray[np.bool_]:
+    """Mark the human and machine posts of the train part that a config lets train."""
+    usable: NDArray[np.bool_] = (part == "train") & np.isin(
+        posts.column("kind"), ("human", "machine")
+    )
+    usable &= ~np.isin(posts.column("source"), list(config.evaluation_only))
+    for name, values in config.leave_out.items():
+        check(name in DIMENSIONS, "data.leave_out", f"some of {', '.join(DIMENSIONS)}", name)
+        usable[usable] = ~np.isin(dimension(posts.take(usable), name), list(values))
+    return usable
 
 
 def _copy_numbers(rows: list[int]) -> list[int]:

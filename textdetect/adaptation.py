@@ -1,0 +1,198 @@
+"""A pretrained encoder → the same one with more words, trained further on unlabelled posts.
+
+It knows nothing of labels, classifiers or sources beyond a name to count by.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from textdetect._optional import require
+from textdetect.checkpoint import encoder_folder
+from textdetect.config import AdaptConfig
+from textdetect.errors import TrainingFailed
+from textdetect.finetune import DONE, arguments, load_tokenizer, resumable_trainer
+
+logger = logging.getLogger(__name__)
+
+_CANDIDATES: Final = 40_000
+_BATCH: Final = 4_096
+
+
+def adapt(
+    encoder: str,
+    config: AdaptConfig,
+    texts: Sequence[str],
+    sources: Sequence[str],
+    out: str | Path,
+    *,
+    seed: int,
+) -> Path:
+    """Extend an encoder's vocabulary and continue its masked-language-model training.
+
+    Devlin et al., "BERT", NAACL 2019, section 3.1 (the objective); Gururangan et al., "Don't stop
+    pretraining", ACL 2020 (going on with the texts of a domain). A run that was cut off goes on.
+
+    Args:
+        encoder: package, folder or hub id of a BERT with a WordPiece vocabulary.
+        texts: normalised posts, of which no label is known.
+        sources: where each is from.
+        out: folder of the run; the encoder is written to `out`/encoder.
+
+    Returns:
+        The encoder's folder, as `FinetuneConfig.encoder` takes it.
+
+    Raises:
+        TrainingFailed: the encoder is not a BERT, or the loss is not a number.
+    """
+    folder = Path(out) / "encoder"
+    if (folder / DONE).is_file():
+        return folder
+    transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
+    datasets = require("datasets", extra="train")
+    transformers.set_seed(seed)
+    found = encoder_folder(encoder)
+    tokenizer = load_tokenizer(found, config.max_length)
+    base = transformers.AutoModel.from_pretrained(found, dtype=torch.float32)
+    if base.config.model_type != "bert":
+        raise TrainingFailed(f"only a BERT can be adapted; {encoder} is {base.config.model_type}")
+    if config.max_tokens:
+        old = tokenizer
+        words = new_words(old, texts, sources, config)
+        tokenizer = with_words(old, words, found, folder)
+        base.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        _spell(base.get_input_embeddings().weight, words, old, seed)
+        logger.info("%d words more, %d in all", len(words), len(tokenizer))
+    if config.epochs:
+        model = transformers.BertForMaskedLM(base.config)
+        model.bert = base
+        model.tie_weights()
+        ids = tokenizer.backend_tokenizer.encode_batch(list(texts))
+        dataset = datasets.Dataset.from_dict(
+            {"input_ids": [e.ids for e in ids], "length": [len(e.ids) for e in ids]}
+        )
+        trainer = _masked(resumable_trainer(seed))(
+            model=model,
+            args=arguments(config, Path(out) / "adapting", seed),
+            train_dataset=dataset,
+            processing_class=tokenizer,
+            data_collator=transformers.DataCollatorForLanguageModeling(
+                tokenizer, mlm_probability=config.masked, pad_to_multiple_of=8, seed=seed
+            ),
+        )
+        last = transformers.trainer_utils.get_last_checkpoint(str(Path(out) / "adapting"))
+        result = trainer.train(resume_from_checkpoint=last)
+        if not np.isfinite(result.training_loss):
+            raise TrainingFailed(
+                f"the loss became {result.training_loss}; lower adapt.learning_rate"
+            )
+        base = model.bert
+    base.float().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / DONE).touch()
+    shutil.rmtree(Path(out) / "adapting", ignore_errors=True)
+    return folder
+
+
+def new_words(
+    tokenizer: Any, texts: Sequence[str], sources: Sequence[str], config: AdaptConfig
+) -> list[str]:
+    """Choose characters and subwords that an encoder lacks and that posts of several sources use.
+
+    Candidates are those of a WordPiece vocabulary trained on `texts`; what stays is used, in the
+    texts as they would be read with all of them, in at least `min_posts` posts and `min_sources`
+    sources; the most used first, at most `max_tokens`.
+    """
+    tokenizers = require("tokenizers", extra="train")
+    backend = tokenizer.backend_tokenizer
+    learner = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token=tokenizer.unk_token))
+    learner.normalizer, learner.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    trainer = tokenizers.trainers.WordPieceTrainer(
+        vocab_size=_CANDIDATES, min_frequency=config.min_posts, show_progress=False
+    )
+    learner.train_from_iterator(texts, trainer)
+    known = backend.get_vocab(with_added_tokens=True)
+    words = sorted(set(learner.get_vocab()) - set(known))
+    for _ in range(2):  # a second look: words that lost their longer rivals are used more
+        counts = _usage(_extended(tokenizer, words), len(known), texts, sources)
+        words = [
+            word
+            for word in words
+            if counts[word][0] >= config.min_posts and counts[word][1] >= config.min_sources
+        ]
+    return sorted(words, key=lambda word: (-counts[word][0], word))[: config.max_tokens]
+
+
+def with_words(tokenizer: Any, words: Sequence[str], found: str, folder: Path) -> Any:
+    """Write the tokenizer with `words` after its own to `folder`, and load it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(folder)
+    _extended(tokenizer, words).save(str(folder / "tokenizer.json"))
+    (folder / "vocab.txt").unlink(missing_ok=True)
+    return load_tokenizer(str(folder), tokenizer.model_max_length)
+
+
+def _extended(tokenizer: Any, words: Sequence[str]) -> Any:
+    tokenizers = require("tokenizers", extra="train")
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary = content["model"]["vocab"]
+    vocabulary |= {word: len(vocabulary) + i for i, word in enumerate(words)}
+    return tokenizers.Tokenizer.from_str(json.dumps(content))
+
+
+def _usage(
+    backend: Any, n_known: int, texts: Sequence[str], sources: Sequence[str]
+) -> dict[str, tuple[int, int]]:
+    """Count the posts and the sources that use each word past the first `n_known`."""
+    posts: dict[int, int] = defaultdict(int)
+    places: dict[int, set[str]] = defaultdict(set)
+    for first in range(0, len(texts), _BATCH):
+        part = backend.encode_batch_fast(list(texts[first : first + _BATCH]))
+        for encoding, source in zip(part, sources[first : first + _BATCH], strict=True):
+            for number in {number for number in encoding.ids if number >= n_known}:
+                posts[number] += 1
+                places[number].add(source)
+    return {
+        word: (posts[number], len(places[number]))
+        for word, number in backend.get_vocab().items()
+        if number >= n_known
+    }
+
+
+def _spell(weight: Any, words: Sequence[str], old: Any, seed: int) -> None:
+    """Start each new vector as the mean of the old vectors that spelled its word."""
+    torch = require("torch", extra="train")
+    chance = torch.Generator().manual_seed(seed)
+    first = weight.shape[0] - len(words)
+    with torch.no_grad():
+        mean, spread = weight[:first].mean(0), weight[:first].std(0)
+        for number, word in enumerate(words, start=first):
+            pieces = old.backend_tokenizer.encode(word.removeprefix("##"), add_special_tokens=False)
+            ids = [i for i in pieces.ids if i != old.unk_token_id]
+            near = weight[ids].mean(0) if ids else mean
+            noise = torch.randn(weight.shape[1], generator=chance) * spread
+            weight[number] = near + (0.1 if ids else 0.5) * noise
+
+
+def _masked(trainer: type[Any]) -> type[Any]:
+    """Make the Trainer whose loss reads the vocabulary at masked places only: most of it."""
+    torch = require("torch", extra="train")
+
+    class Masked(trainer):  # type: ignore[misc]
+        def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
+            asked = inputs["labels"] != -100
+            read = model.bert(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+            )
+            scores = model.cls(read.last_hidden_state[asked])
+            return torch.nn.functional.cross_entropy(scores.float(), inputs["labels"][asked])
+
+    return Masked
