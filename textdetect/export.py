@@ -77,7 +77,9 @@ def export(
         source, dtype=torch.float32, attn_implementation="eager", trust_remote_code=False
     ).eval()
     folder.mkdir(parents=True, exist_ok=True)
-    classifier.half().float()  # both runtimes must see the rounded weights
+    for tensor in classifier.state_dict().values():  # both runtimes must see the rounded weights
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())
     _write_weights(classifier, folder / WEIGHTS)
     _write_graph(classifier, folder)
     values = json.loads((source / "config.json").read_text(encoding="utf-8"))
