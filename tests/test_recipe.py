@@ -20,7 +20,7 @@ from textdetect.errors import DataError, InvalidInput
 from textdetect.export import parity
 from textdetect.finetune import finetune, parameter_groups
 from textdetect.posts import load_posts
-from textdetect.recipe import corpus_folder, recalibrate, remeasure, train
+from textdetect.recipe import auroc_within, corpus_folder, recalibrate, remeasure, train
 from textdetect.text import normalise
 
 pytestmark = pytest.mark.slow
@@ -278,3 +278,44 @@ def test_lower_layers_learn_slower_and_only_matrices_decay(tmp_path: Path) -> No
     assert rates[id(bert.embeddings.word_embeddings.weight)] == 1.25e-4
     assert decays[id(bert.embeddings.word_embeddings.weight)] == 0.1
     assert decays[id(model.classifier.bias)] == 0.0
+
+
+def test_several_runs_are_averaged_and_the_first_is_a_run_by_itself(
+    tmp_path: Path, encoder: Path
+) -> None:
+    from safetensors.numpy import load_file
+
+    from textdetect.posts.mixture import TrainingList
+
+    texts = [*human_posts(60), *(f"buy the best {i} now, as an AI" for i in range(60))]
+    labels = [0] * 60 + [1] * 60
+    rows = np.arange(120)
+    listed = TrainingList(
+        rows, np.zeros(120, np.int64), np.zeros(120), rows < 0, rows < 0, (None,) * 120
+    )
+    settings = FinetuneConfig(encoder=str(encoder), max_length=32, batch_size=16)
+    several = dataclasses.replace(settings, runs=2)
+    weights = [
+        load_file(folder / "model.safetensors")
+        for folder in (
+            finetune(several, texts, labels, listed, tmp_path / "two", seed=3),
+            tmp_path / "two" / "run-0" / "model",
+            tmp_path / "two" / "run-1" / "model",
+            finetune(settings, texts, labels, listed, tmp_path / "one", seed=3),
+        )
+    ]
+    mean, first, second, alone = weights
+    assert all(np.array_equal(first[name], alone[name]) for name in alone)
+    assert any(not np.array_equal(first[name], second[name]) for name in first)
+    for name, tensor in mean.items():
+        assert np.allclose(tensor, (first[name] + second[name]) / 2, atol=1e-7)
+
+
+def test_a_language_counts_by_posts_of_one_genre() -> None:
+    labels, genre = np.tile([0, 1], 100), np.repeat(["tweet", "review"], 100)
+    scores = np.where(genre == "tweet", labels * 1.0, 5.0)
+    assert auroc_within(labels, scores, genre) == pytest.approx((1.0 + 0.5) / 2)
+    apart = np.where(labels == 1, "tweet", "review")
+    assert np.isnan(auroc_within(labels, labels * 1.0, apart))
+    few = np.where(np.arange(200) < 30, "rare", genre)
+    assert auroc_within(labels, scores, few) == pytest.approx((1.0 * 35 + 0.5 * 50) / 85, abs=0.01)

@@ -86,6 +86,7 @@ class FinetuneConfig:
         averaging: decay of the weights' exponential moving average, which is what is kept of a
             run, in [0, 1); it begins after three tenths of the steps. 0: the last weights.
         save_steps: steps between resumable checkpoints.
+        runs: fine-tuned so many times, of which the weights are averaged.
         lora_rank: rank of the changes that are trained in place of the weights, and added to them
             in the end (LoRA); 0: the weights themselves are trained.
     """
@@ -101,6 +102,7 @@ class FinetuneConfig:
     label_smoothing: float = 0.0
     averaging: float = 0.0
     save_steps: int = 500
+    runs: int = 1
     lora_rank: int = 0
 
     def __post_init__(self) -> None:
@@ -113,6 +115,7 @@ class FinetuneConfig:
         check(self.weight_decay >= 0, "finetune.weight_decay", "at least 0", self.weight_decay)
         check(self.save_steps > 0, "finetune.save_steps", "a positive number", self.save_steps)
         check(0 <= self.averaging < 1, "finetune.averaging", "in [0, 1)", self.averaging)
+        check(self.runs > 0, "finetune.runs", "a positive number", self.runs)
         check(self.lora_rank >= 0, "finetune.lora_rank", "at least 0", self.lora_rank)
         smoothing = self.label_smoothing
         check(0 <= smoothing < 1, "finetune.label_smoothing", "in [0, 1)", smoothing)
@@ -161,7 +164,7 @@ class CalibrationConfig:
         delta: chance that the promise fails for this calibration set, in (0, 1).
         min_panel: humans of one source that make a panel of their own.
         min_stratum: humans that a token-count bin needs, or it is merged with its neighbour.
-        min_auroc: a language is listed only if its AUROC on *select* reaches this ...
+        min_auroc: a language is listed only if its AUROC within genres on *select* reaches this ...
         min_humans: ... and it has so many calibration humans.
     """
 

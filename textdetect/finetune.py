@@ -6,9 +6,12 @@ It knows nothing of sources, calibration or ONNX.
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
 import re
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +77,10 @@ def finetune(
 ) -> Path:
     """Fine-tune the encoder on a training list; a run that was cut off goes on where it was.
 
+    With `config.runs` of several, the runs start alike and differ in the order of the posts and in
+    dropout, and their weights are averaged (Wortsman et al., "Model soups", ICML 2022). Without a
+    GPU they run side by side, as far as there are cores.
+
     Args:
         texts: normalised texts of the list's rows, in its order.
         labels: 0 human, 1 machine, in the list's order.
@@ -86,6 +93,52 @@ def finetune(
         TrainingFailed: the loss is not a number.
     """
     model_folder = Path(out) / "model"
+    if (model_folder / DONE).is_file():
+        return model_folder
+    if config.runs == 1:
+        return _finetune(config, texts, labels, listed, Path(out), seed, seed)
+    torch = require("torch", extra="train")
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = 1 if torch.cuda.is_available() else min(config.runs, n_cores or 1)
+    with ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(max(1, (n_cores or 1) // workers),),
+    ) as pool:
+        runs = [
+            pool.submit(
+                _finetune, config, texts, labels, listed, Path(out) / f"run-{i}", seed, seed + i
+            )
+            for i in range(config.runs)
+        ]
+        folders = [run.result() for run in runs]
+    _average(folders, model_folder)
+    (model_folder / DONE).touch()
+    return model_folder
+
+
+def _average(folders: Sequence[Path], out: Path) -> None:
+    """Write the mean of several classifiers' weights, beside the first one's tokenizer."""
+    safetensors = require("safetensors.torch", extra="train")
+    shutil.copytree(folders[0], out, dirs_exist_ok=True)
+    (out / DONE).unlink()
+    weights = [safetensors.load_file(folder / "model.safetensors") for folder in folders]
+    mean = {name: sum(w[name] for w in weights) / len(weights) for name in weights[0]}
+    safetensors.save_file(mean, out / "model.safetensors", metadata={"format": "pt"})
+
+
+def _finetune(
+    config: FinetuneConfig,
+    texts: Sequence[str],
+    labels: Sequence[int],
+    listed: TrainingList,
+    out: Path,
+    seed: int,
+    order: int,
+) -> Path:
+    """Fine-tune once: `seed` draws what is new in the model, `order` the order and the dropout."""
+    model_folder = out / "model"
     if (model_folder / DONE).is_file():
         return model_folder
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
@@ -110,9 +163,9 @@ def finetune(
     )
     if config.lora_rank:
         model = _with_lora(model, config.lora_rank)
-    trainer = resumable_trainer(seed)(
+    trainer = resumable_trainer(order)(
         model=model,
-        args=arguments(config, Path(out) / "steps", seed),
+        args=arguments(config, out / "steps", order),
         train_dataset=dataset,
         processing_class=tokenizer,
         data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
@@ -122,7 +175,7 @@ def finetune(
     if config.averaging:
         average = _averaging(model, config.averaging)
         trainer.add_callback(average)
-    last = transformers.trainer_utils.get_last_checkpoint(str(Path(out) / "steps"))
+    last = transformers.trainer_utils.get_last_checkpoint(str(out / "steps"))
     result = trainer.train(resume_from_checkpoint=last)
     if not np.isfinite(result.training_loss):
         raise TrainingFailed(
@@ -135,7 +188,7 @@ def finetune(
     model.float().save_pretrained(model_folder)
     tokenizer.save_pretrained(model_folder)
     (model_folder / DONE).touch()
-    shutil.rmtree(Path(out) / "steps")
+    shutil.rmtree(out / "steps")
     return model_folder
 
 

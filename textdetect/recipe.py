@@ -56,6 +56,8 @@ _MOST_CALIBRATED: Final = (2_000, 200)
 _MOST_SELECTED: Final = (150, 150)
 _MOST_MEASURED: Final = (800, 300)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
+_FEWEST: Final = 20
+"""Posts of each class with which a genre has an AUROC worth averaging."""
 
 CAUTION: Final = """A flag is a statistical statement about a text, not about a person. It is never
 the sole ground for a sanction or a legal claim, and not for grading essays, hiring or asylum."""
@@ -366,15 +368,13 @@ def _supported(
 ) -> tuple[str, ...]:
     """Languages with the AUROC on *select* and the calibration humans that the config asks for."""
     logits, language = detector.logits(select.texts), select.column("language")
-    humans = sample.take(sample.labels == 0).column("language")
+    domain, humans = select.column("domain"), sample.take(sample.labels == 0).column("language")
     supported = []
     for code in sorted(set(language)):
         rows = (language == code) & np.isfinite(logits)
-        labels = select.labels[rows]
-        if min(np.sum(labels == 0), np.sum(labels == 1)) < 50:
-            continue
         enough = int(np.sum(humans == code)) >= config.calibration.min_humans
-        if enough and auroc(labels, logits[rows]) >= config.calibration.min_auroc:
+        within = auroc_within(select.labels[rows], logits[rows], domain[rows])
+        if enough and within >= config.calibration.min_auroc:
             supported.append(code)
     if not supported:
         raise InvalidInput(
@@ -382,6 +382,32 @@ def _supported(
             "or lower them and say so"
         )
     return tuple(sorted(supported, key=lambda code: (code != "en", code)))
+
+
+def auroc_within(
+    labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], genres: np.ndarray[Any, Any]
+) -> float:
+    """Give the AUROC of posts ranked against posts of their own genre; NaN where none has both.
+
+    A mean over the genres with at least `_FEWEST` of each class, each weighing as many as its
+    smaller class has: where people and machines come from different genres, telling these apart
+    counts for nothing.
+
+    >>> import numpy as np
+    >>> y, genre = np.tile([0, 1], 50), np.repeat(["tweet", "review"], 50)
+    >>> float(auroc_within(y, y + (genre == "review"), genre))
+    1.0
+    >>> float(auroc_within(y, y * 1.0, np.where(y, "tweet", "review")))
+    nan
+    """
+    found, weights = [], []
+    for genre in sorted(set(genres)):
+        rows = genres == genre
+        smaller = int(min(np.sum(labels[rows] == 0), np.sum(labels[rows] == 1)))
+        if smaller >= _FEWEST:
+            found.append(auroc(labels[rows], scores[rows]))
+            weights.append(smaller)
+    return float(np.average(found, weights=weights)) if found else float("nan")
 
 
 def _manifest(folder: Path) -> Manifest:
