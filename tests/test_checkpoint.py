@@ -103,6 +103,12 @@ def write_manifest_unchecked(folder: Path) -> None:
     write_manifest(folder, manifest)
 
 
+def test_an_adapter_that_the_manifest_lacks_is_refused(copy: Path) -> None:
+    (copy / "adapter_config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ChecksumMismatch, match="adapter_config"):
+        open_checkpoint(copy)
+
+
 def test_remote_code_is_refused(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     config["auto_map"] = {"AutoModel": "modeling_evil.Evil"}

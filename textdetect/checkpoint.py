@@ -320,6 +320,9 @@ def _refuse_code(folder: Path) -> None:
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:
+    adapter = folder / "adapter_config.json"  # transformers would apply it, listed or not
+    if adapter.is_file() and adapter.name not in manifest.files:
+        raise ChecksumMismatch(f"{folder.name} holds {adapter.name}, which its manifest lacks")
     for name, digest in manifest.files.items():
         if not (folder / name).is_file():
             raise MissingFile(
