@@ -22,6 +22,7 @@ from textdetect.evaluation.contenders import Frozen, conformal_threshold
 from textdetect.evaluation.measures import SCHEMA
 from textdetect.evaluation.scorers import resolve
 from textdetect.evaluation.suite import Panel, clusters, gather, slices, suite_names
+from textdetect.posts import load_posts
 
 SUITE = Suite(
     name="small",
@@ -360,3 +361,11 @@ def test_a_loaded_detector_will_do(tiny: Path, data: Path, tmp_path: Path) -> No
     found = evaluate(Detector.from_pretrained(tiny), suite, data, tmp_path, n_most=50)
     assert row(found.table, "fpr", "tiny 1.2.3")["n"] < 200
     assert TIC not in json.dumps(found.facts)
+
+
+def test_a_panel_may_ask_for_a_length(tmp_path: Path) -> None:
+    texts = ["so good", " ".join(["word"] * 20), " ".join(["word"] * 40), " ".join(["word"] * 70)]
+    rows = [json.dumps({"text": text, "label": 0}) for text in texts]
+    (tmp_path / "posts.jsonl").write_text("\n".join(rows))
+    panel = Panel(where={"length": ("17-32 words", "33-64 words")})
+    assert panel.rows(load_posts(tmp_path / "posts.jsonl")).tolist() == [False, True, True, False]

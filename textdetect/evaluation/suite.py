@@ -44,7 +44,7 @@ class Panel:
     """People (or posts) of one sort, measured as a slice of their own.
 
     Attributes:
-        where: column → values; a post must have one of the values of each column.
+        where: column, or one of `DIMENSIONS`, → values; a post must have one of each's values.
         pattern: regular expression that must be found in the text, case ignored; "" for any.
         max_year: the last year of the timestamp; 0 for any.
     """
@@ -80,7 +80,7 @@ class Suite:
         name: of its tables and files.
         title, about: what it asks, for a reader.
         data: sources and parts, as of a training run: rivals are trained on its train part.
-        where: column → values: which of those posts are measured; empty: all.
+        where: as a panel's: which of those posts are measured; empty: all.
         most: at most so many posts of people and of machines for each source and language.
         slices: of `DIMENSIONS`.
         panels: name → posts of one sort, measured besides.
@@ -291,9 +291,11 @@ def _natural(value: str) -> tuple[int, str]:
 def _where(posts: Posts, where: dict[str, tuple[str, ...]]) -> NDArray[np.bool_]:
     rows = np.ones(len(posts), dtype=np.bool_)
     for name, values in where.items():
-        if name not in posts.table.column_names or name == "text":
-            raise ConfigError(f"where: no column {name!r}; known: source, language, domain …")
-        rows &= np.isin(posts.column(name).astype(str), list(values))
+        if (name not in posts.table.column_names and name not in DIMENSIONS) or name == "text":
+            raise ConfigError(f"where: no column {name!r}; known: source, language, length …")
+        some = posts.take(rows)
+        found = dimension(some, name) if name in DIMENSIONS else some.column(name)
+        rows[rows] = np.isin(found.astype(str), list(values))
     return rows
 
 
