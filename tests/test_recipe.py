@@ -14,6 +14,7 @@ import pytest
 from synthetic import human_posts, write_corpus, write_encoder
 
 from textdetect import Detector
+from textdetect.attacks import ATTACKS
 from textdetect.checkpoint import calibration_file, encoder_folder, open_checkpoint
 from textdetect.config import CalibrationConfig, DataConfig, FinetuneConfig, TrainConfig
 from textdetect.errors import DataError, InvalidInput
@@ -290,8 +291,9 @@ def test_several_runs_are_averaged_and_the_first_is_a_run_by_itself(
     texts = [*human_posts(60), *(f"buy the best {i} now, as an AI" for i in range(60))]
     labels = [0] * 60 + [1] * 60
     rows = np.arange(120)
+    attacked = (ATTACKS["leet"],) * 120
     listed = TrainingList(
-        rows, np.zeros(120, np.int64), np.zeros(120), rows < 0, rows < 0, (None,) * 120
+        rows, np.zeros(120, np.int64), np.zeros(120), rows < 0, rows < 0, attacked
     )
     settings = FinetuneConfig(encoder=str(encoder), max_length=32, batch_size=16)
     several = dataclasses.replace(settings, runs=2)

@@ -5,6 +5,7 @@ It knows nothing of sources, calibration or ONNX.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import multiprocessing
 import os
@@ -98,6 +99,7 @@ def finetune(
     if config.runs == 1:
         return _finetune(config, texts, labels, listed, Path(out), seed, seed)
     torch = require("torch", extra="train")
+    listed = dataclasses.replace(listed, attacks=())  # the texts hold them; functions don't travel
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = 1 if torch.cuda.is_available() else min(config.runs, n_cores or 1)
     with ProcessPoolExecutor(
