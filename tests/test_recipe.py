@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from synthetic import human_posts, write_corpus, write_encoder
+from synthetic import human_posts, template_post, write_corpus, write_encoder
 
-from textdetect import Detector
+from textdetect import Detector, score_accounts
 from textdetect.attacks import ATTACKS
 from textdetect.checkpoint import calibration_file, encoder_folder, open_checkpoint
 from textdetect.config import CalibrationConfig, DataConfig, FinetuneConfig, TrainConfig
@@ -321,3 +322,19 @@ def test_a_language_counts_by_posts_of_one_genre() -> None:
     assert np.isnan(auroc_within(labels, labels * 1.0, apart))
     few = np.where(np.arange(200) < 30, "rare", genre)
     assert auroc_within(labels, scores, few) == pytest.approx((1.0 * 35 + 0.5 * 50) / 85, abs=0.01)
+
+
+def test_the_checkpoint_carries_human_accounts_for_each_engine(run: Path) -> None:
+    folder = run / "checkpoint"
+    for runtime in ("onnx", "hf"):
+        detector = Detector.from_pretrained(folder, runtime=runtime)  # type: ignore[arg-type]
+        assert detector.checkpoint is not None
+        null = detector.checkpoint.account_null(detector.runtime.numerics)
+        assert null is not None
+        assert {len(logits) >= 3 for each in null.humans.values() for logits in each} == {True}
+    found = score_accounts(
+        {"account": ["ann"] * 8, "text": [template_post(random.Random(i)) for i in range(8)]},
+        detector=detector,
+    )
+    assert found.n_posts.tolist() == [8]
+    assert found.reason[0] in (None, "too_few_calibration")

@@ -16,12 +16,14 @@ from textdetect import errors
 from textdetect._version import __version__
 
 if TYPE_CHECKING:
+    from textdetect.accounts import AccountVerdicts, score_accounts
     from textdetect.bulk import score_files
     from textdetect.detector import Detector
     from textdetect.posts import Posts, load_posts
     from textdetect.types import Verdict, Verdicts
 
 __all__ = [
+    "AccountVerdicts",
     "Detector",
     "Posts",
     "Verdict",
@@ -29,15 +31,18 @@ __all__ = [
     "__version__",
     "errors",
     "load_posts",
+    "score_accounts",
     "score_files",
 ]
 
 _HOMES = {
+    "AccountVerdicts": "textdetect.accounts",
     "Detector": "textdetect.detector",
     "Posts": "textdetect.posts",
     "Verdict": "textdetect.types",
     "Verdicts": "textdetect.types",
     "load_posts": "textdetect.posts",
+    "score_accounts": "textdetect.accounts",
     "score_files": "textdetect.bulk",
 }
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from textdetect._optional import require
+from textdetect.account_null import AccountNull
 from textdetect.calibration import Calibration
 from textdetect.contamination import SeenFilter
 from textdetect.errors import (
@@ -135,6 +136,24 @@ class Checkpoint:
         calibration = Calibration.from_dict(_read_json(file))
         calibration.check(fingerprint=self.fingerprint, numerics=numerics)
         return calibration
+
+    def account_null(self, numerics: str) -> AccountNull | None:
+        """Load the human accounts of a numerics class; None where the folder has none.
+
+        Raises:
+            NotCalibrated, CalibrationMismatch: the file is damaged, or of another model.
+        """
+        name = account_file(numerics)
+        if self.manifest is None or name not in self.manifest.files:
+            return None
+        null = AccountNull.from_dict(_read_json(self.folder / name))
+        null.check(fingerprint=self.fingerprint, numerics=numerics)
+        return null
+
+
+def account_file(numerics: str) -> str:
+    """Name the file of a numerics class's human accounts."""
+    return f"accounts.{numerics}.json"
 
 
 def calibration_file(numerics: str) -> str:
@@ -282,10 +301,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     return read_manifest(folder)
 
 
-def write_calibration(folder: Path, calibration: Calibration) -> None:
+def write_calibration(folder: Path, fitted: Calibration | AccountNull) -> None:
     """Write a calibration beside the weights; the manifest must be written after it."""
-    raw = json.dumps(calibration.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n"
-    write_atomically(folder / calibration_file(calibration.numerics), raw.encode())
+    raw = json.dumps(fitted.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n"
+    name = account_file if isinstance(fitted, AccountNull) else calibration_file
+    write_atomically(folder / name(fitted.numerics), raw.encode())
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -21,6 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from textdetect.account_null import SIZES, AccountNull
+from textdetect.accounts import gather
 from textdetect.adaptation import adapt
 from textdetect.calibration import Calibration, fit_temperature
 from textdetect.checkpoint import (
@@ -152,7 +154,30 @@ def calibrate(folder: Path, posts: Posts, part: np.ndarray[Any, Any], config: Tr
             min_stratum=settings.min_stratum,
         )
         write_calibration(folder, calibration)
+        null = _account_null(detector, posts, part)
+        if null is not None:
+            write_calibration(folder, null)
     write_manifest(folder, _manifest(folder))
+
+
+def _account_null(
+    detector: Detector, posts: Posts, part: np.ndarray[Any, Any]
+) -> AccountNull | None:
+    """Score the posts of the accounts of people that calibration reserves; None without any."""
+    account, source = posts.column("account"), posts.column("source")
+    humans = (part == "calibration") & (posts.column("kind") == "human") & (account != "")
+    rows = np.flatnonzero(humans)
+    owners = [f"{source[row]} {account[row]}" for row in rows]
+    evidence = gather(owners, posts.take(rows).texts, detector, listed=detector.languages)
+    pairs = [(each[code], code) for each in evidence.values() for code in each]
+    if not any(len(logits) >= SIZES[0] for logits, _ in pairs):
+        return None
+    return AccountNull.fit(
+        [logits for logits, _ in pairs],
+        [code for _, code in pairs],
+        fingerprint=detector.fingerprint,
+        numerics=detector.runtime.numerics,
+    )
 
 
 def measure(

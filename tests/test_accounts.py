@@ -1,0 +1,255 @@
+"""Accounts: p-values that keep their promise, and one honest row for each account."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from textdetect import Detector, score_accounts
+from textdetect.account_null import MIN_ACCOUNTS, SIZES, STATISTICS, AccountNull
+from textdetect.accounts import benjamini_hochberg
+from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
+from textdetect.runtimes.stub import StubRuntime
+
+WORDS = (
+    "so",
+    "good",
+    "to",
+    "be",
+    "back",
+    "here",
+    "with",
+    "all",
+    "of",
+    "you",
+    "again",
+    "today",
+    "and",
+    "it",
+    "was",
+    "fun",
+    "to",
+    "see",
+    "that",
+)
+
+
+def people(n: int, rng: np.random.Generator, *, shift: float = 0.0) -> list[NDArray[np.float64]]:
+    """Make the logits of n accounts: each has its own level, and 3 to 40 posts around it."""
+    sizes = np.exp(rng.uniform(np.log(3), np.log(40), n)).astype(int)
+    levels = rng.normal(shift, 1, n)
+    return [rng.normal(level, 1.5, size) for level, size in zip(levels, sizes, strict=True)]
+
+
+def null_of(accounts: list[NDArray[np.float64]], *, statistic: str = "mean") -> AccountNull:
+    return AccountNull.fit(
+        accounts, ["en"] * len(accounts), fingerprint="f", numerics="n", statistic=statistic
+    )
+
+
+@pytest.mark.parametrize("statistic", sorted(STATISTICS))
+def test_fresh_human_accounts_are_rarely_called_machines_whatever_their_size(
+    statistic: str,
+) -> None:
+    rng = np.random.default_rng(0)
+    small, p = [], []
+    for _ in range(60):
+        null = null_of(people(150, rng), statistic=statistic)
+        fresh = people(100, rng)
+        p.append(null.p_values(fresh, ["en"] * 100).p_value)
+        small.append(np.array([len(account) < 8 for account in fresh]))
+    for group in (np.concatenate(small), ~np.concatenate(small)):
+        values = np.concatenate(p)[group]
+        for rate in (0.02, 0.05, 0.1, 0.25):
+            assert np.mean(values <= rate) <= rate + 3 * np.sqrt(rate / len(values))
+
+
+def test_the_conditional_p_value_holds_for_nineteen_calibration_sets_of_twenty() -> None:
+    rng = np.random.default_rng(1)
+    fresh = people(4_000, rng)
+    broken = 0
+    for _ in range(200):
+        null = null_of(people(400, rng))
+        found = null.p_values(fresh, ["en"] * len(fresh))
+        rates = np.array([0.02, 0.05, 0.1, 0.2])
+        broken += bool(np.any((found.conditional[:, None] <= rates).mean(0) > rates + 0.008))
+        assert np.all(found.conditional >= found.p_value - 1e-9)
+    assert broken <= 0.05 * 200 + 3 * np.sqrt(0.05 * 200)
+
+
+def test_the_false_discovery_rate_is_kept_in_mixes_of_people_and_machines() -> None:
+    rng = np.random.default_rng(2)
+    share, found = [], []
+    for _ in range(300):
+        null = null_of(people(300, rng))
+        mixed = [*people(160, rng), *people(40, rng, shift=4.0)]
+        q = benjamini_hochberg(null.p_values(mixed, ["en"] * 200).p_value)
+        flagged = np.nan_to_num(q, nan=1.0) <= 0.1
+        share.append(flagged[:160].sum() / max(1, flagged.sum()))
+        found.append(flagged[160:].mean())
+    assert np.mean(share) <= 0.1
+    assert np.mean(found) > 0.5
+
+
+def test_q_values_are_those_of_scipy() -> None:
+    p = np.random.default_rng(0).uniform(size=200) ** 3
+    assert np.allclose(benjamini_hochberg(p), stats.false_discovery_control(p))
+    with_gaps = np.insert(p, 7, np.nan)
+    assert np.allclose(np.delete(benjamini_hochberg(with_gaps), 7), benjamini_hochberg(p))
+    assert benjamini_hochberg([]).shape == (0,)
+
+
+def test_accounts_are_compared_over_as_many_posts_as_enough_people_have() -> None:
+    few = [np.zeros(4)] * MIN_ACCOUNTS + [np.zeros(30)] * (MIN_ACCOUNTS - 1)
+    found = null_of(few).p_values([np.ones(50), np.ones(5), np.ones(2)], ["en"] * 3)
+    assert found.n_compared.tolist() == [4, 4, 0]
+    assert np.isnan(found.p_value[2])
+    assert np.isnan(null_of(few).p_values([np.ones(9)], ["fr"]).p_value[0])
+    assert found.p_value[0] == 1 / (len(few) + 1)
+    assert {row["posts"] for row in null_of(few).describe()} <= set(SIZES)
+
+
+def test_human_accounts_come_back_from_json_and_belong_to_one_model() -> None:
+    null = null_of(people(50, np.random.default_rng(0)), statistic="upper_half")
+    again = AccountNull.from_dict(json.loads(json.dumps(null.to_dict())))
+    account = [np.ones(12)]
+    assert again.p_values(account, ["en"]).score == null.p_values(account, ["en"]).score
+    with pytest.raises(CalibrationMismatch):
+        null.check(fingerprint="other", numerics="n")
+    for damaged in ({}, {**null.to_dict(), "statistic": "luck"}, {**null.to_dict(), "humans": 3}):
+        with pytest.raises(NotCalibrated):
+            AccountNull.from_dict(damaged)
+    with pytest.raises(InvalidInput, match="statistic"):
+        null_of([np.ones(3)], statistic="luck")
+    with pytest.raises(InvalidInput, match="3 posts"):
+        null_of([np.ones(2)])
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    """A detector whose logit is the share of exclamation marks, in tens."""
+    return Detector(StubRuntime(lambda text: 10 * text.count("!") / len(text)))
+
+
+def post(rng: np.random.Generator, *, loud: bool = False) -> str:
+    words = rng.choice(WORDS, rng.integers(6, 12))
+    return " ".join(f"{w}!" if loud or rng.random() < 0.1 else w for w in words)
+
+
+@pytest.fixture(scope="module")
+def null(detector: Detector) -> AccountNull:
+    rng = np.random.default_rng(5)
+    logits = [detector.logits([post(rng) for _ in range(12)]) for _ in range(120)]
+    return AccountNull.fit(
+        logits,
+        ["en"] * 120,
+        fingerprint=detector.fingerprint,
+        numerics=detector.runtime.numerics,
+    )
+
+
+@pytest.fixture(scope="module")
+def dump() -> list[dict[str, Any]]:
+    """Ten people and five machines with 15 posts each, shuffled."""
+    rng = np.random.default_rng(6)
+    rows = [
+        {"account": f"{kind}{i}", "text": post(rng, loud=kind == "bot"), "id": n}
+        for kind, n_accounts in (("person", 10), ("bot", 5))
+        for i in range(n_accounts)
+        for n in range(15)
+    ]
+    return [rows[i] for i in rng.permutation(len(rows))]
+
+
+def test_machines_are_flagged_people_are_not_and_every_account_has_one_row(
+    detector: Detector, null: AccountNull, dump: list[dict[str, Any]]
+) -> None:
+    found = score_accounts(dump, detector=detector, null=null, fdr=0.1)
+    assert found.account.tolist() == list(dict.fromkeys(row["account"] for row in dump))
+    assert set(found.account[found.flagged]) == {f"bot{i}" for i in range(5)}
+    assert found.n_posts.tolist() == [15] * 15
+    assert found.fewest == 2  # 15 accounts, 120 people: 15 / (0.1 * 121)
+    table = found.to_table()
+    assert table.column_names[:3] == ["account", "n_posts", "n_scored"]
+    assert table.num_rows == len(found) == 15
+
+
+def test_neither_the_order_of_the_rows_nor_the_kind_of_table_matters(
+    detector: Detector, null: AccountNull, dump: list[dict[str, Any]]
+) -> None:
+    first = score_accounts(dump, detector=detector, null=null)
+    expected = dict(zip(first.account, first.p_value, strict=True))
+    columns = {name: [row[name] for row in reversed(dump)] for name in ("account", "text")}
+    for posts in (columns, pa.table(columns), pd.DataFrame(columns)):
+        again = score_accounts(posts, detector=detector, null=null)
+        assert dict(zip(again.account, again.p_value, strict=True)) == expected
+
+
+def test_only_what_an_account_words_itself_counts(detector: Detector, null: AccountNull) -> None:
+    rng = np.random.default_rng(7)
+    own = [post(rng) for _ in range(5)]
+    rows = [
+        *[("ann", text) for text in own],
+        *[
+            ("ann", own[0]),
+            ("ann", "RT @someone: so good to be back here"),
+            ("ann", "yes"),
+            ("ann", ""),
+        ],
+        *[("ben", text) for text in own],
+        (None, own[1]),
+        (float("nan"), "so good to be back here"),
+    ]
+    posts = {"account": [name for name, _ in rows], "text": [text for _, text in rows]}
+    found = score_accounts(posts, detector=detector, null=null)
+    assert found.account.tolist() == ["ann", "ben", None]
+    assert found.n_posts.tolist() == [9, 5, 2]
+    assert found.n_scored.tolist() == [5, 0, 0]
+    assert found.reason.tolist() == [None, "too_few_posts", "no_account"]
+    assert not found.flagged[1:].any()
+
+
+def test_a_language_without_human_accounts_says_so(detector: Detector, null: AccountNull) -> None:
+    chinese = ["今天天气真好我们去公园吧", "这家店的菜很好吃下次还来", "昨天晚上看了一部电影不错"]
+    posts = {"account": ["li"] * 3, "text": chinese}
+    found = score_accounts(posts, detector=detector, null=null)
+    assert found.reason.tolist() in (["too_few_posts"], ["unsupported_language"])
+    assert np.isnan(found.p_value[0])
+
+
+@pytest.mark.parametrize(
+    ("posts", "options", "says"),
+    [
+        ({"text": ["a"]}, {}, "no column 'account' among text"),
+        ([{"account": "a"}], {}, "no column 'text'"),
+        (pa.table({"account": ["a"]}), {}, "no column 'text'"),
+        ("posts", {}, "expected a table"),
+        (3, {}, "expected a table"),
+        ({"account": ["a"], "text": ["b", "c"]}, {}, "1 accounts and 2 texts"),
+        ({"account": ["a"], "text": ["b"]}, {"fdr": 0}, "fdr"),
+        ({"account": ["a"], "text": [5]}, {}, "expected str"),
+    ],
+)
+def test_what_cannot_be_used_says_why(
+    posts: Any, options: dict[str, Any], says: str, detector: Detector, null: AccountNull
+) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        score_accounts(posts, detector=detector, null=null, **options)
+
+
+def test_no_posts_are_no_accounts(detector: Detector, null: AccountNull) -> None:
+    found = score_accounts([], detector=detector, null=null)
+    assert (len(found), found.fewest) == (0, 0)
+
+
+def test_without_human_accounts_there_is_no_verdict(detector: Detector, tiny: Any) -> None:
+    for one in (detector, Detector.from_pretrained(tiny)):
+        with pytest.raises(NotCalibrated, match="no human accounts"):
+            score_accounts({"account": ["a"], "text": ["b"]}, detector=one)

@@ -1,0 +1,201 @@
+"""Accounts of people, against which an account is measured: its posts taken together → a p-value.
+
+Posts of one account depend on each other, so what is exchangeable is the account: an account's
+statistic over k of its posts is compared with that of human accounts over k of theirs. It knows
+nothing of texts, of how posts were scored, or of many tests at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from textdetect.calibration import TIE, adjusted_p_values
+from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
+
+SIZES: Final = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+"""Numbers of posts at which accounts are compared; an account counts at the largest that it has."""
+MIN_ACCOUNTS: Final = 40
+"""Human accounts that a comparison needs: below, the smallest p-value would be above 0.024."""
+
+_Matrix = NDArray[np.float64]
+STATISTICS: Final[dict[str, Callable[[_Matrix], _Matrix]]] = {
+    "mean": lambda x: np.mean(x, axis=-1),
+    "trimmed_mean": lambda x: _middle(x).mean(axis=-1),
+    "upper_half": lambda x: np.sort(x, axis=-1)[..., x.shape[-1] // 2 :].mean(axis=-1),
+    "share_above": lambda x: np.mean(x > 0, axis=-1),
+}
+"""Logits, shape (..., k) → one number an account, shape (...); higher = more machine-like."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPValues:
+    """What is said of m accounts, in their order; each of shape (m,).
+
+    Attributes:
+        score: the statistic over the posts that were compared; NaN where none could be.
+        p_value: (1 + human accounts that score at least as high) / (1 + human accounts), which
+            holds on average over calibration sets and is what a false-discovery rate needs (Bates
+            et al. 2023, "Testing for outliers with conformal p-values", section 2); NaN as above.
+        conditional: the p-value whose promise holds for this calibration set with 95% confidence
+            (ibid., section 3).
+        n_compared: posts of the account that were compared.
+        n_humans: human accounts that they were compared with.
+    """
+
+    score: NDArray[np.float64]
+    p_value: NDArray[np.float64]
+    conditional: NDArray[np.float64]
+    n_compared: NDArray[np.int64]
+    n_humans: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountNull:
+    """Logits of human accounts' posts, by language, as one model and engine give them.
+
+    Attributes:
+        fingerprint, numerics: the model and the engine that it belongs to.
+        humans: language → one float64 array an account, shape (number of its posts,), in an order
+            that has nothing to do with their scores.
+        statistic: of `STATISTICS`.
+    """
+
+    fingerprint: str
+    numerics: str
+    humans: Mapping[str, tuple[NDArray[np.float64], ...]]
+    statistic: str = "mean"
+
+    @classmethod
+    def fit(
+        cls,
+        logits: Sequence[ArrayLike],
+        languages: Sequence[str],
+        *,
+        fingerprint: str,
+        numerics: str,
+        statistic: str = "mean",
+    ) -> AccountNull:
+        """Fit on accounts of people, none of whose posts the model was trained on.
+
+        Args:
+            logits: of each account's posts, in an order that is independent of them; at most 64
+                are kept, and an account with fewer than 3 is left out.
+            languages: of each account.
+
+        Raises:
+            InvalidInput: columns of different lengths, an unknown statistic, or no account of at
+                least 3 posts.
+        """
+        if statistic not in STATISTICS:
+            raise InvalidInput(f"statistic: expected one of {', '.join(STATISTICS)}")
+        if len(logits) != len(languages):
+            raise InvalidInput("logits and languages must have one length")
+        humans: dict[str, list[NDArray[np.float64]]] = {}
+        for posts, language in zip(logits, languages, strict=True):
+            known = np.asarray(posts, dtype=np.float64)
+            known = known[np.isfinite(known)][: SIZES[-1]]
+            if len(known) >= SIZES[0]:
+                humans.setdefault(language, []).append(np.round(known, 6))
+        if not humans:
+            raise InvalidInput(f"no human account has {SIZES[0]} posts with a score")
+        kept = {language: tuple(accounts) for language, accounts in sorted(humans.items())}
+        return cls(fingerprint, numerics, kept, statistic)
+
+    def check(self, *, fingerprint: str, numerics: str) -> None:
+        """Raise `CalibrationMismatch` unless it belongs to this model and numerics class."""
+        if (self.fingerprint, self.numerics) != (fingerprint, numerics):
+            raise CalibrationMismatch(
+                "these human accounts were scored by another model or engine; fit them again"
+            )
+
+    def p_values(
+        self, logits: Sequence[ArrayLike], languages: Sequence[str], *, delta: float = 0.05
+    ) -> AccountPValues:
+        """Compare accounts with human accounts of their language, over as many posts.
+
+        Args:
+            logits: of each account's posts, all finite, in an order that is independent of them.
+            languages: of each account.
+            delta: chance that the conditional p-values' promise fails for this set.
+        """
+        n = len(logits)
+        found = AccountPValues(*np.full((3, n), np.nan), *np.zeros((2, n), np.int64))
+        places: dict[tuple[str, int], list[int]] = {}
+        for i, (posts, language) in enumerate(zip(logits, languages, strict=True)):
+            size = self._size(language, np.size(posts))
+            if size:
+                places.setdefault((language, size), []).append(i)
+        statistic = STATISTICS[self.statistic]
+        for (language, size), rows in places.items():
+            null = np.sort(statistic(self._matrix(language, size)))
+            own = statistic(np.array([np.asarray(logits[i], np.float64)[:size] for i in rows]))
+            reached = len(null) - np.searchsorted(null, own - TIE, side="left")
+            found.score[rows] = own
+            found.p_value[rows] = (1 + reached) / (1 + len(null))
+            found.conditional[rows] = adjusted_p_values(len(null), delta)[reached]
+            found.n_compared[rows], found.n_humans[rows] = size, len(null)
+        return found
+
+    def describe(self) -> list[dict[str, Any]]:
+        """List the comparisons: language, posts, human accounts and the smallest p-value."""
+        return [
+            {
+                "language": language,
+                "posts": size,
+                "n_humans": n,
+                "smallest_p_value": 1 / (n + 1),
+            }
+            for language in self.humans
+            for size in SIZES
+            if (n := len(self._matrix(language, size))) >= MIN_ACCOUNTS
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return {
+            "fingerprint": self.fingerprint,
+            "numerics": self.numerics,
+            "statistic": self.statistic,
+            "humans": {code: [a.tolist() for a in each] for code, each in self.humans.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> AccountNull:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            NotCalibrated: the values are not those of human accounts.
+        """
+        try:
+            humans = {
+                str(code): tuple(np.array(account, dtype=np.float64) for account in accounts)
+                for code, accounts in values["humans"].items()
+            }
+            if values["statistic"] not in STATISTICS:
+                raise ValueError(values["statistic"])
+            return cls(values["fingerprint"], values["numerics"], humans, values["statistic"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise NotCalibrated(f"these are no human accounts: {error!r} is wrong") from error
+
+    def _size(self, language: str, n_posts: int) -> int:
+        """Give the number of posts at which an account is compared, 0 where none will do."""
+        lengths = [len(account) for account in self.humans.get(language, ())]
+        for size in reversed(SIZES):
+            if size <= n_posts and sum(n >= size for n in lengths) >= MIN_ACCOUNTS:
+                return size
+        return 0
+
+    def _matrix(self, language: str, size: int) -> NDArray[np.float64]:
+        rows = [a[:size] for a in self.humans.get(language, ()) if len(a) >= size]
+        return np.array(rows, dtype=np.float64).reshape(-1, size)
+
+
+def _middle(x: _Matrix) -> _Matrix:
+    """Leave out the lowest and the highest fifth along the last axis."""
+    cut = x.shape[-1] // 5
+    return np.sort(x, axis=-1)[..., cut : x.shape[-1] - cut]
