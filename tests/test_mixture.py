@@ -143,6 +143,15 @@ def test_a_source_may_be_seen_several_times() -> None:
     assert {rows[place]["source"]: n for place, n in times.items()} == {"one": 1, "two": 3}
 
 
+def test_what_machines_repeat_people_may_match_with_posts_of_their_own() -> None:
+    rows = [*many(60, 0, source="humans"), *many(12, 1, source="machines")]
+    made = chosen(rows, repeat={"machines": 3})
+    assert counts(rows, made, "source") == {"humans": 36, "machines": 36}
+    assert len({place for place in made.rows if rows[place]["source"] == "humans"}) == 36
+    made = chosen(rows, repeat={"machines": 3, "humans": 2})
+    assert counts(rows, made, "source") == {"humans": 36, "machines": 36}
+
+
 def test_a_source_whose_own_split_stands_is_not_capped() -> None:
     rows = [*many(30, 0, source="own"), *many(40, 1, source="own"), *many(30, 0), *many(30, 1)]
     made = chosen(rows, own_split=("own",), max_rows=10)

@@ -69,8 +69,8 @@ def training_list(
     a source, and the sources among each other.
 
     A source that has one class only in a language trains only where other sources have the other
-    class in that language and domain, and with no more posts than they have; otherwise a model
-    would learn the genre.
+    class in that language and domain, and is seen no more often than they are; otherwise a model
+    would learn the genre. What they repeat, it may match with posts of its own.
 
     Raises:
         DataError: nothing is left, or one class only.
@@ -81,18 +81,19 @@ def training_list(
     genres: Counter[tuple[str, str, int]] = Counter()
     cells: dict[tuple[str, str, int], list[int]] = defaultdict(list)
     for row in np.flatnonzero(_usable(posts, part, config)):
-        genres[language[row], domain[row], int(labels[row])] += 1
+        times = config.repeat.get(source[row], 1)
+        genres[language[row], domain[row], int(labels[row])] += times
         cells[source[row], language[row], int(labels[row])].append(int(row))
     rows = []
     for (name, code, label), members in sorted(cells.items()):
-        most = config.max_rows
+        most, times = config.max_rows, config.repeat.get(name, 1)
         if (name, code, 1 - label) not in cells:
             members = [row for row in members if genres[code, domain[row], 1 - label]]
             others = {domain[row]: genres[code, domain[row], 1 - label] for row in members}
-            most = min(most, sum(others.values()))
+            most = min(most, sum(others.values()) // times)
         if name not in config.own_split:
             members = sorted(members, key=lambda row: draw(seed, "cap", texts[row]))[:most]
-        rows += members * config.repeat.get(name, 1)
+        rows += members * times
     if len({int(labels[row]) for row in rows}) < 2:
         raise DataError("training needs posts of both classes; check the sources and parts")
     chosen = np.array(rows, dtype=np.int64)
