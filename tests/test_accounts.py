@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,14 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
+from tiny import human_posts, machine_posts
+from typer.testing import CliRunner
 
 from textdetect import Detector, score_accounts
 from textdetect.account_null import MIN_ACCOUNTS, SIZES, STATISTICS, AccountNull
 from textdetect.accounts import benjamini_hochberg
+from textdetect.checkpoint import read_manifest, write_calibration, write_manifest
+from textdetect.cli import app
 from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
 from textdetect.runtimes.stub import StubRuntime
 
@@ -230,7 +236,6 @@ def test_a_language_without_human_accounts_says_so(detector: Detector, null: Acc
         ({"text": ["a"]}, {}, "no column 'account' among text"),
         ([{"account": "a"}], {}, "no column 'text'"),
         (pa.table({"account": ["a"]}), {}, "no column 'text'"),
-        ("posts", {}, "expected a table"),
         (3, {}, "expected a table"),
         ({"account": ["a"], "text": ["b", "c"]}, {}, "1 accounts and 2 texts"),
         ({"account": ["a"], "text": ["b"]}, {"fdr": 0}, "fdr"),
@@ -253,3 +258,73 @@ def test_without_human_accounts_there_is_no_verdict(detector: Detector, tiny: An
     for one in (detector, Detector.from_pretrained(tiny)):
         with pytest.raises(NotCalibrated, match="no human accounts"):
             score_accounts({"account": ["a"], "text": ["b"]}, detector=one)
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]], *, broken: str = "") -> Path:
+    lines = [",".join(rows[0]), *(",".join(f'"{v}"' for v in row.values()) for row in rows)]
+    path.write_text("\n".join(lines) + "\n" + broken)
+    return path
+
+
+def test_a_file_says_what_the_same_posts_in_memory_say(
+    detector: Detector, null: AccountNull, dump: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    expected = score_accounts(dump, detector=detector, null=null)
+    csv = write_csv(tmp_path / "dump.csv", dump, broken="a,b\n")
+    jsonl = tmp_path / "dump.jsonl"
+    jsonl.write_text("".join(json.dumps(row) + "\n" for row in dump) + "{broken\n")
+    for file in (csv, jsonl):
+        found = score_accounts(file, detector=detector, null=null)
+        assert found.to_table().equals(expected.to_table())
+        assert (found.n_unreadable, expected.n_unreadable) == (1, 0)
+    parquet = tmp_path / "dump.parquet"
+    renamed = [{"Screen_Name": row["account"], "tweet": row["text"]} for row in dump]
+    pa.parquet.write_table(pa.Table.from_pylist(renamed), parquet)
+    assert score_accounts(parquet, detector=detector, null=null).to_table() == expected.to_table()
+    with pytest.raises(InvalidInput, match="--account-column"):
+        score_accounts(csv, detector=detector, null=null, account="nobody")
+
+
+@pytest.fixture(scope="module")
+def with_accounts(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a tiny checkpoint that knows 60 human accounts."""
+    folder = tmp_path_factory.mktemp("accounts") / "model"
+    shutil.copytree(tiny, folder)
+    detector = Detector.from_pretrained(folder)
+    posts = human_posts(360, seed=11)
+    logits = [detector.logits(posts[i::60]) for i in range(60)]
+    fitted = AccountNull.fit(
+        logits,
+        ["en"] * 60,
+        fingerprint=detector.fingerprint,
+        numerics=detector.runtime.numerics,
+    )
+    write_calibration(folder, fitted)
+    write_manifest(folder, read_manifest(folder))
+    return folder
+
+
+def test_the_command_writes_a_row_an_account_and_says_what_it_could_not_compare(
+    with_accounts: Path, tmp_path: Path
+) -> None:
+    rows = [
+        {"user": f"{name}{i % 6}", "text": text}
+        for name, posts in (("ann", human_posts(36, seed=3)), ("bot", machine_posts(36, seed=4)))
+        for i, text in enumerate(posts)
+    ]
+    rows.append({"user": "once", "text": "so good to be back here again"})
+    dump = write_csv(tmp_path / "dump.csv", rows, broken="x,y,z\n")
+    for out in (tmp_path / "accounts.parquet", tmp_path / "accounts.csv"):
+        arguments = ["accounts", dump, "-o", out, "--fdr", "0.05", "--model", with_accounts]
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 3, result.stderr
+        assert "13 accounts: 6 flagged at a false-discovery rate of 0.05" in result.stderr
+        assert "not compared: 1: too few posts of its own that can be scored" in result.stderr
+        assert "unreadable: 1 rows" in result.stderr
+        table = pd.read_parquet(out) if out.suffix == ".parquet" else pd.read_csv(out)
+        assert len(table) == 13
+        assert set(table.account[table.flagged]) == {f"bot{i}" for i in range(6)}
+    bad = CliRunner().invoke(
+        app, ["accounts", str(dump), "--fdr", "2", "--model", str(with_accounts)]
+    )
+    assert (bad.exit_code, bad.stderr.count("\n")) == (2, 1)

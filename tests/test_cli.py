@@ -15,7 +15,7 @@ from textdetect import Detector
 from textdetect.cli import app
 from textdetect.errors import ParityError
 
-COMMANDS = ("score", "train", "calibrate", "export", "info", "bench")
+COMMANDS = ("score", "accounts", "train", "calibrate", "export", "info", "bench")
 
 
 def run(*arguments: str | Path) -> Result:

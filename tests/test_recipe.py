@@ -308,8 +308,9 @@ def test_several_runs_are_averaged_and_the_first_is_a_run_by_itself(
         )
     ]
     mean, first, second, alone = weights
-    assert all(np.array_equal(first[name], alone[name]) for name in alone)
-    assert any(not np.array_equal(first[name], second[name]) for name in first)
+    # Close, not equal: a run alone has more threads, which add up in another order.
+    assert all(np.allclose(first[name], alone[name], atol=1e-4) for name in alone)
+    assert any(not np.allclose(first[name], second[name], atol=1e-4) for name in first)
     for name, tensor in mean.items():
         assert np.allclose(tensor, (first[name] + second[name]) / 2, atol=1e-7)
 

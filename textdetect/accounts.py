@@ -6,23 +6,32 @@ It knows nothing of who moves together, and nothing of how an account's p-value 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
+from tqdm.auto import tqdm
 
 from textdetect.account_null import SIZES, AccountNull
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, NotCalibrated
 from textdetect.judgement import MIN_WORDS
-from textdetect.text import n_words, normalise
+from textdetect.posts.files import format_of_input, open_posts
+from textdetect.posts.rows import find_column
+from textdetect.text import is_missing, n_words, normalise
 
+ACCOUNT_COLUMNS: Final = (
+    *("account", "account_id", "user", "user_id", "username", "user_name", "screen_name"),
+    *("author", "author_id", "handle", "账号", "用户", "用户名", "用户昵称", "作者"),
+)
+"""Names that a file's column of accounts usually has, the likeliest first."""
 REASONS: Final = {
     "no_account": "these posts name no account",
     "too_few_posts": "too few posts of its own that can be scored",
@@ -50,6 +59,7 @@ class AccountVerdicts:
         fdr: share of the flagged accounts that may be people's, on average, in (0, 1).
         fewest: the smallest number of accounts that can be flagged at this rate, as there are only
             so many human accounts to compare with; 0 where none was compared.
+        n_unreadable: rows of a file that could not be read, which belong to no account.
         model, version, fingerprint, numerics: which model, and which engine, scored the posts.
     """
 
@@ -65,6 +75,7 @@ class AccountVerdicts:
     reason: NDArray[np.object_]
     fdr: float
     fewest: int
+    n_unreadable: int
     model: str
     version: str
     fingerprint: str
@@ -74,9 +85,19 @@ class AccountVerdicts:
         return len(self.account)
 
     def to_table(self) -> pa.Table:
-        """Give the columns as a table, one row an account."""
+        """Give the columns as a table, one row an account; null where there is no value."""
         names = list(self.__slots__)[: list(self.__slots__).index("fdr")]
-        return pa.table({name: pa.array(getattr(self, name).tolist()) for name in names})
+        text = {"account", "language", "reason"}
+        return pa.table(
+            {
+                name: pa.array(
+                    getattr(self, name).tolist(),
+                    type=pa.string() if name in text else None,
+                    from_pandas=True,
+                )
+                for name in names
+            }
+        )
 
 
 def score_accounts(
@@ -85,8 +106,10 @@ def score_accounts(
     detector: Detector | None = None,
     null: AccountNull | None = None,
     fdr: float = 0.05,
-    account: str = "account",
-    text: str = "text",
+    account: str | None = None,
+    text: str | None = None,
+    input_format: str | None = None,
+    progress: bool | None = None,
 ) -> AccountVerdicts:
     """Tell for which accounts a machine writes.
 
@@ -96,32 +119,37 @@ def score_accounts(
     repetitions of its own are counted and do not enter: they say nothing of who words its posts.
 
     Args:
-        posts: pyarrow Table, pandas DataFrame, mapping of columns, or sequence of mappings.
+        posts: pyarrow Table, pandas DataFrame, mapping of columns, sequence of mappings; or the
+            path of a file (csv, tsv, jsonl, Parquet), which is streamed: what is held are 8 bytes
+            and a few numbers a post.
         detector: the embedded one where None.
         null: human accounts; those of the detector's checkpoint where None.
         fdr: false-discovery rate, in (0, 1).
-        account, text: names of the columns.
+        account, text: names of the columns; "account" and "text", in a file the usual names.
+        input_format: of a file; told by the suffix otherwise.
+        progress: show a bar for a file; None: if stderr is a terminal.
 
     Raises:
         InvalidInput: a column is missing, columns differ in length, `fdr` out of range.
         NotCalibrated: no human accounts for this model and engine.
+        OSError: a file that can't be read.
     """
     if not isinstance(fdr, (int, float)) or not 0 < fdr < 1:
         raise InvalidInput(f"fdr: expected a share between 0 and 1, got {fdr!r}")
-    names, texts = (_column(posts, name) for name in (account, text))
-    if len(names) != len(texts):
-        raise InvalidInput(f"{len(names)} accounts and {len(texts)} texts: expected as many")
     detector = detector or Detector.from_pretrained()
     if null is None and detector.checkpoint is not None:
         null = detector.checkpoint.account_null(detector.runtime.numerics)
     if null is None:
         raise NotCalibrated(f"{detector.name} has no human accounts to compare with: pass null=")
     null.check(fingerprint=detector.fingerprint, numerics=detector.runtime.numerics)
-    owners = [None if _is_missing(name) else str(name) for name in names]
     listed = detector.languages or tuple(null.humans)
-    evidence = gather(owners, texts, detector, listed=listed)
-    order = list(dict.fromkeys(owners))
-    tested = [evidence.get(name, {}) for name in order]
+    if isinstance(posts, (str, os.PathLike)):
+        parts = _read(posts, input_format, account, text, progress)
+    else:
+        parts = iter([_in_memory(posts, account or "account", text or "text")])
+    evidence = gather(parts, detector, listed=listed)
+    order = list(evidence.n_posts)
+    tested = [evidence.logits.get(name, {}) for name in order]
     main = [max(sorted(each), key=lambda code: len(each[code]), default="und") for each in tested]
     logits = [each.get(code, []) for each, code in zip(tested, main, strict=True)]
     found = null.p_values(logits, main)
@@ -133,12 +161,11 @@ def score_accounts(
         dtype=object,
     )
     q_value = benjamini_hochberg(found.p_value)
-    sizes = Counter(owners)
     n_tested = int(np.isfinite(found.p_value).sum())
     most = int(found.n_humans.max(initial=0))
     return AccountVerdicts(
         account=np.array(order, dtype=object),
-        n_posts=np.array([sizes[name] for name in order], dtype=np.int64),
+        n_posts=np.array([evidence.n_posts[name] for name in order], dtype=np.int64),
         n_scored=np.array([len(own) for own in logits], dtype=np.int64),
         language=np.array(main, dtype=object),
         score=found.score,
@@ -149,6 +176,7 @@ def score_accounts(
         reason=reason,
         fdr=float(fdr),
         fewest=max(1, math.ceil(n_tested / (fdr * (most + 1)) - 1e-9)) if n_tested else 0,
+        n_unreadable=evidence.n_unreadable,
         model=detector.name,
         version=detector.version,
         fingerprint=detector.fingerprint,
@@ -156,36 +184,52 @@ def score_accounts(
     )
 
 
-def gather(
-    owners: Sequence[str | None],
-    texts: Sequence[Any],
-    detector: Detector,
-    *,
-    listed: Collection[str],
-) -> dict[str | None, dict[str, list[float]]]:
-    """Score posts and give each account's logits by language, in an order drawn from the texts.
+@dataclass(slots=True)
+class Evidence:
+    """What posts say of their accounts.
+
+    Attributes:
+        n_posts: account → posts, in order of first appearance; None for those that name none.
+        logits: account → language → its own posts' logits, in an order drawn from the texts.
+        n_unreadable: rows that could not be read.
+    """
+
+    n_posts: Counter[str | None] = field(default_factory=Counter)
+    logits: dict[str | None, dict[str, list[float]]] = field(default_factory=dict)
+    n_unreadable: int = 0
+
+
+Part = tuple[Sequence[str | None], Sequence[Any], int]
+"""Accounts, their texts, and how many rows beside them could not be read."""
+
+
+def gather(parts: Iterable[Part], detector: Detector, *, listed: Collection[str]) -> Evidence:
+    """Score posts, and sort what counts by account and language.
 
     Left out: posts without an account, empty and too short ones, languages that are not `listed`,
     reposts, texts that another account posted before, and an account's repetitions.
     """
-    scores, codes = detector.score(texts)
-    seen: set[str] = set()
+    found = Evidence()
+    seen: set[bytes] = set()
     kept: dict[str | None, list[tuple[bytes, str, float]]] = {}
-    for owner, raw, logit, code in zip(owners, texts, scores.logits, codes, strict=True):
-        if owner is None or not math.isfinite(logit):
-            continue
-        plain = normalise(raw)
-        fresh = plain not in seen
-        seen.add(plain)
-        if fresh and n_words(plain) >= MIN_WORDS and code in listed and not _REPOST.match(raw):
+    for owners, texts, n_unreadable in parts:
+        found.n_unreadable += n_unreadable
+        found.n_posts.update(owners)
+        scores, codes = detector.score(texts, progress=False)
+        for owner, raw, logit, code in zip(owners, texts, scores.logits, codes, strict=True):
+            if owner is None or not math.isfinite(logit):
+                continue
+            plain = normalise(raw)
             key = blake2b(plain.encode(), digest_size=8).digest()
-            kept.setdefault(owner, []).append((key, code, float(logit)))
-    evidence: dict[str | None, dict[str, list[float]]] = {}
+            fresh = key not in seen
+            seen.add(key)
+            if fresh and n_words(plain) >= MIN_WORDS and code in listed and not _REPOST.match(raw):
+                kept.setdefault(owner, []).append((key, code, float(logit)))
     for owner, rows in kept.items():
-        by_language = evidence.setdefault(owner, {})
+        by_language = found.logits.setdefault(owner, {})
         for _, code, logit in sorted(rows):
             by_language.setdefault(code, []).append(logit)
-    return evidence
+    return found
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -213,6 +257,41 @@ def _why(name: str | None, code: str, n_scored: int, listed: Collection[str]) ->
     return "too_few_calibration" if code in listed else "unsupported_language"
 
 
+def _read(
+    source: str | os.PathLike[str],
+    input_format: str | None,
+    account: str | None,
+    text: str | None,
+    progress: bool | None,
+) -> Iterator[Part]:
+    """Stream a file of posts."""
+    read_as = format_of_input(source, input_format)
+    hidden = None if progress is None else not progress
+    with open_posts(source, format=read_as, text_column=text) as reader:
+        place = find_column(
+            reader.columns, account, usual=ACCOUNT_COLUMNS, option="--account-column"
+        )
+        with tqdm(total=reader.total, unit=reader.unit, unit_scale=True, disable=hidden) as bar:
+            for chunk in reader.chunks(8_192):
+                rows = [row for row in chunk.rows if row.problem is None]
+                names = [
+                    (row.values or {}).get(reader.columns[place])
+                    if isinstance(row.values, dict)
+                    else (row.values or [])[place]
+                    for row in rows
+                ]
+                n_unreadable = len(chunk.rows) - len(rows)
+                yield [_owner(name) for name in names], [row.text for row in rows], n_unreadable
+                bar.update(reader.position() - bar.n)
+
+
+def _in_memory(posts: Any, account: str, text: str) -> Part:
+    names, texts = (_column(posts, name) for name in (account, text))
+    if len(names) != len(texts):
+        raise InvalidInput(f"{len(names)} accounts and {len(texts)} texts: expected as many")
+    return [_owner(name) for name in names], texts, 0
+
+
 def _column(posts: Any, name: str) -> list[Any]:
     """Take one column of a table, whatever kind of table it is."""
     if isinstance(posts, pa.Table):
@@ -234,5 +313,5 @@ def _column(posts: Any, name: str) -> list[Any]:
     raise InvalidInput(f"no column {name!r} among {', '.join(map(str, known))}")
 
 
-def _is_missing(name: Any) -> bool:
-    return name is None or name != name or not str(name).strip()
+def _owner(name: Any) -> str | None:
+    return None if is_missing(name) or not str(name).strip() else str(name)

@@ -24,6 +24,7 @@ from textdetect._version import __version__
 from textdetect.errors import InvalidInput, TextdetectError
 
 if TYPE_CHECKING:
+    from textdetect.accounts import AccountVerdicts
     from textdetect.benchmark import Benchmark, Spread
     from textdetect.bulk import Summary
 
@@ -197,6 +198,82 @@ def score(
         table.show(summary.n_rows)
     _report(summary)
     return UNREADABLE_ROWS if summary.n_unreadable else 0
+
+
+@app.command()
+@_guard
+def accounts(
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout."),
+    ] = None,
+    input_format: InputFormat = None,
+    output_format: Annotated[
+        str | None, typer.Option(metavar="F", help="Output format, if no suffix tells.")
+    ] = None,
+    account_column: Annotated[
+        str | None,
+        typer.Option(metavar="C", help="Column of the accounts, if not a usual name."),
+    ] = None,
+    text_column: TextColumn = None,
+    fdr: Annotated[
+        float,
+        typer.Option(metavar="A", help="Share of the flagged accounts that may be people's."),
+    ] = 0.05,
+    model: Model = "default",
+    runtime: Runtime = "auto",
+) -> int:
+    """Tell for which accounts of a file of posts a machine writes: a row an account."""
+    from textdetect.accounts import score_accounts
+    from textdetect.detector import Detector
+    from textdetect.posts.files import format_of_input, format_of_output, write_table
+    from textdetect.tables import show
+
+    write_as = format_of_output(out or "-", output_format, format_of_input(source, input_format))
+    found = score_accounts(
+        source,
+        detector=Detector.from_pretrained(model, runtime=runtime),
+        fdr=fdr,
+        account=account_column,
+        text=text_column,
+        input_format=input_format,
+    )
+    table = found.to_table()
+    if out is None and output_format is None and sys.stdout.isatty():
+        by_p = table.sort_by([("p_value", "ascending")]).slice(0, 200)
+        show("accounts, the most machine-like first", by_p.to_pylist())
+    else:
+        write_table(table, out or "-", format=write_as)
+    _report_accounts(found, out)
+    return UNREADABLE_ROWS if found.n_unreadable else 0
+
+
+def _report_accounts(found: AccountVerdicts, out: str | None) -> None:
+    """Say on stderr what was said of the accounts, and what can't be said."""
+    from textdetect.accounts import REASONS
+
+    reasons = [reason for reason in found.reason.tolist() if reason is not None]
+    n_compared = len(found) - len(reasons)
+    _say(
+        f"{len(found):,} accounts: {int(found.flagged.sum()):,} flagged at a false-discovery rate "
+        f"of {found.fdr:g}, {n_compared - int(found.flagged.sum()):,} not flagged, "
+        f"{len(reasons):,} not compared"
+    )
+    for reason, why in REASONS.items():
+        if reason in reasons:
+            _say(f"not compared: {reasons.count(reason):,}: {why}")
+    if found.fewest > 1:
+        _say(
+            f"with so few human accounts to compare with, {found.fewest:,} or more are flagged at "
+            "this rate, or none"
+        )
+    if found.n_unreadable:
+        _say(f"unreadable: {found.n_unreadable:,} rows, which belong to no account")
+    if out not in (None, "-"):
+        _say(f"written to {out}")
 
 
 def _report(summary: Summary) -> None:

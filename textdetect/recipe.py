@@ -100,7 +100,7 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
     posts = load_posts(corpus, sources=config.data.sources)
     parts = _parts(posts, config, run / "parts.parquet")
     listed = training_list(posts, parts.part, config.data, seed=config.seed)
-    settings = dataclasses.replace(config.finetune, encoder=_adapted(config, posts, parts, run))
+    settings = dataclasses.replace(config.finetune, encoder=adapted(config, posts, parts, run))
     texts, labels = listed.texts(parts.normalised), posts.labels[listed.rows].tolist()
     model = finetune(settings, texts, labels, listed, run, seed=config.seed)
     folder = run / "checkpoint"
@@ -118,6 +118,17 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
         write_seen(folder, posts, listed)
         finish(folder, tables)
     return folder
+
+
+def adapted(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> str:
+    """Adapt the encoder as the config asks; returns the name or folder of what to fine-tune."""
+    if not (config.adapt.max_tokens or config.adapt.epochs):
+        return config.finetune.encoder
+    rows = unlabelled(posts, parts.part, config.data, config.adapt.max_rows, seed=config.seed)
+    texts = [parts.normalised[row] for row in rows]
+    sources = posts.column("source")[rows].tolist()
+    encoder = config.finetune.encoder
+    return str(adapt(encoder, config.adapt, texts, sources, run, seed=config.seed))
 
 
 def calibrate(folder: Path, posts: Posts, part: np.ndarray[Any, Any], config: TrainConfig) -> None:
@@ -168,8 +179,9 @@ def _account_null(
     humans = (part == "calibration") & (posts.column("kind") == "human") & (account != "")
     rows = np.flatnonzero(humans)
     owners = [f"{source[row]} {account[row]}" for row in rows]
-    evidence = gather(owners, posts.take(rows).texts, detector, listed=detector.languages)
-    pairs = [(each[code], code) for each in evidence.values() for code in each]
+    texts = posts.take(rows).texts
+    evidence = gather([(owners, texts, 0)], detector, listed=detector.languages)
+    pairs = [(each[code], code) for each in evidence.logits.values() for code in each]
     if not any(len(logits) >= SIZES[0] for logits, _ in pairs):
         return None
     return AccountNull.fit(
@@ -340,17 +352,6 @@ def _parts(posts: Posts, config: TrainConfig, file: Path) -> Split:
         )
     pa.parquet.write_table(table, file)
     return parts
-
-
-def _adapted(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> str:
-    """Adapt the encoder as the config asks; returns what is to be fine-tuned."""
-    if not (config.adapt.max_tokens or config.adapt.epochs):
-        return config.finetune.encoder
-    rows = unlabelled(posts, parts.part, config.data, config.adapt.max_rows, seed=config.seed)
-    texts = [parts.normalised[row] for row in rows]
-    sources = posts.column("source")[rows].tolist()
-    encoder = config.finetune.encoder
-    return str(adapt(encoder, config.adapt, texts, sources, run, seed=config.seed))
 
 
 def _settle(file: Path, content: str) -> None:

@@ -2,8 +2,8 @@
 
 python training/left_out.py CONFIG [--cells FILE] [--only NAME ...] [--n-posts N] [--out FOLDER]
 
-A cell trains on a subsample, so that it takes minutes: its figures compare recipes, and stand below
-what the whole recipe would reach. Finished cells are not run again.
+A cell trains once, on a subsample, so that it takes minutes: its figures compare recipes, and stand
+below what the whole recipe would reach. Finished cells are not run again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from textdetect.posts import Posts, load_posts
 from textdetect.posts.dimensions import dimension
 from textdetect.posts.mixture import training_list
 from textdetect.posts.splits import Split, draw, split
-from textdetect.recipe import corpus_folder
+from textdetect.recipe import adapted, corpus_folder
 from textdetect.runtimes.hf import HfRuntime
 
 MOST = 1_500
@@ -91,7 +91,9 @@ def cell(
     place = [draw(config.seed, name, str(i)) for i in range(len(listed.rows))]
     listed = listed.take(np.sort(np.argsort(place)[:n_posts]))
     texts, labels = listed.texts(parts.normalised), posts.labels[listed.rows].tolist()
-    model = finetune(config.finetune, texts, labels, listed, out / name, seed=config.seed)
+    encoder = adapted(dataclasses.replace(config, data=data), posts, parts, out / name)
+    settings = dataclasses.replace(config.finetune, encoder=encoder, runs=1)
+    model = finetune(settings, texts, labels, listed, out / name, seed=config.seed)
     rows = measured(of, posts, parts, seed=config.seed)
     asked = [parts.normalised[row] for row in rows]
     truth = posts.labels[rows]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import json
 import os
 import shutil
 import stat
@@ -190,6 +191,27 @@ def open_output(
         except BaseException:
             writer.discard()
             raise
+
+
+def write_table(table: Any, out: PathOrDash, *, format: str) -> None:
+    """Write a pyarrow Table that fits into memory as csv, tsv, jsonl or Parquet.
+
+    Raises:
+        OSError: the output can't be written; nothing is left behind.
+    """
+    import pyarrow.csv as pc
+    import pyarrow.parquet as pq
+
+    with _destination(out) as file:
+        if format == "parquet":
+            pq.write_table(table, file)
+        elif format == "jsonl":
+            file.writelines(
+                (json.dumps(row, ensure_ascii=False) + "\n").encode() for row in table.to_pylist()
+            )
+        else:
+            delimiter = _DELIMITERS[format]
+            pc.write_csv(table, file, pc.WriteOptions(delimiter=delimiter))
 
 
 def _is_dash(path: PathOrDash) -> bool:
