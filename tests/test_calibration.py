@@ -87,6 +87,20 @@ def test_a_panel_that_scores_high_is_protected_though_the_pool_is_calm() -> None
     assert (p_values(apart, fresh) <= 0.01).mean() <= 0.01
 
 
+def test_in_a_language_of_few_a_panel_too_small_elsewhere_still_speaks() -> None:
+    rng = np.random.default_rng(3)
+    logits = np.concatenate([rng.normal(0, 1, 900), rng.normal(3, 1, 60)])
+    panels = ["calm"] * 900 + ["angry"] * 60
+    fresh = rng.normal(3, 1, 20_000)
+    flagged = [
+        (p_values(fitted(logits, panels=panels, min_panel=300, panel_share=share), fresh) <= 0.1)
+        for share in (1.0, 0.05, 0.07)
+    ]
+    assert flagged[0].mean() > 0.5, "the average hides the panel"
+    assert flagged[1].mean() <= 0.1
+    assert np.array_equal(flagged[2], flagged[0]), "60 of 960 are fewer than 7%"
+
+
 def test_p_values_are_those_of_the_paper() -> None:
     """Bates et al. 2023, eq. 11, computed term by term in exact arithmetic."""
     from fractions import Fraction

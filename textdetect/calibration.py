@@ -24,6 +24,8 @@ from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
 
 TOKEN_EDGES: Final = (16, 32, 64, 128)
 """Token counts at which a new bin begins, before bins with few humans are merged."""
+FEWEST: Final = 40
+"""Humans of which the smallest panel can be made."""
 TIE: Final = 5e-5
 """Logits closer than this are tied, so that no rounding of an engine can flip a verdict."""
 
@@ -95,6 +97,8 @@ class Calibration:
         temperature_fitted: False where no labelled posts were there to fit it.
         delta: chance that the promise fails for this calibration set.
         min_panel: humans that a panel needs to count by itself.
+        panel_share: the share of its language's humans that will do, too, from 40 of them on: in a
+            language with few humans the larger panels still speak.
         strata: at most one for each language and token count.
     """
 
@@ -105,6 +109,7 @@ class Calibration:
     temperature_fitted: bool = False
     delta: float = 0.05
     min_panel: int = 150
+    panel_share: float = 1.0
     _panels: dict[int, list[NDArray[np.float64]]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -122,6 +127,7 @@ class Calibration:
         temperature: float | None = None,
         delta: float = 0.05,
         min_panel: int = 150,
+        panel_share: float = 1.0,
         min_stratum: int = 1_000,
     ) -> Calibration:
         """Fit on human posts, none of which the model was trained on.
@@ -159,6 +165,7 @@ class Calibration:
             temperature_fitted=temperature is not None,
             delta=delta,
             min_panel=min_panel,
+            panel_share=panel_share,
         )
 
     def check(self, *, fingerprint: str, numerics: str) -> None:
@@ -185,10 +192,10 @@ class Calibration:
         """Return the p-value of each post, and the smallest one that its stratum can support.
 
         The p-value is the largest of that against all humans of the stratum and those against each
-        panel of at least `min_panel` of them. A panel that the post outscores entirely says no more
-        than "below my smallest p-value" and does not count: so a p-value does not depend on the
-        rate asked for, and a post flagged at one rate is flagged at every higher one, while each
-        panel keeps the promise at every rate that it can support by itself.
+        panel that counts by itself (`min_panel`, `panel_share`). A panel that the post outscores
+        entirely says no more than "below my smallest p-value" and does not count: so a p-value does
+        not depend on the rate asked for, and a post flagged at one rate is flagged at every higher
+        one, while each panel keeps the promise at every rate that it can support by itself.
 
         Returns:
             Two float64 arrays, shape (n,), in (0, 1]; NaN where the logit is NaN or no stratum
@@ -219,10 +226,10 @@ class Calibration:
     def _panel_logits(self, index: int) -> list[NDArray[np.float64]]:
         if index not in self._panels:
             stratum = self.strata[index]
+            n_language = sum(len(s.logits) for s in self.strata if s.language == stratum.language)
+            enough = min(self.min_panel, max(FEWEST, self.panel_share * n_language))
             names, sizes = np.unique(stratum.panels.astype(str), return_counts=True)
-            large = [
-                name for name, size in zip(names, sizes, strict=True) if size >= self.min_panel
-            ]
+            large = [name for name, size in zip(names, sizes, strict=True) if size >= enough]
             several = large if len(names) > 1 else []
             self._panels[index] = [stratum.logits[stratum.panels == name] for name in several]
         return self._panels[index]
@@ -275,6 +282,7 @@ class Calibration:
             "temperature_fitted": self.temperature_fitted,
             "delta": self.delta,
             "min_panel": self.min_panel,
+            "panel_share": self.panel_share,
             "strata": strata,
         }
 
@@ -303,6 +311,7 @@ class Calibration:
                 "temperature_fitted",
                 "delta",
                 "min_panel",
+                "panel_share",
             )
             return cls(strata=strata, **{name: values[name] for name in names})
         except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -163,6 +163,7 @@ class CalibrationConfig:
     Attributes:
         delta: chance that the promise fails for this calibration set, in (0, 1).
         min_panel: humans of one source that make a panel of their own.
+        panel_share: or this share of the language's humans, in (0, 1]; 1 for none.
         min_stratum: humans that a token-count bin needs, or it is merged with its neighbour.
         min_auroc: a language is listed only if its AUROC within genres on *select* reaches this ...
         min_humans: ... and it has so many calibration humans.
@@ -170,12 +171,15 @@ class CalibrationConfig:
 
     delta: float = 0.05
     min_panel: int = 150
+    panel_share: float = 1.0
     min_stratum: int = 1_000
     min_auroc: float = 0.85
     min_humans: int = 500
 
     def __post_init__(self) -> None:
         check(0 < self.delta < 1, "calibration.delta", "in (0, 1)", self.delta)
+        share = self.panel_share
+        check(0 < share <= 1, "calibration.panel_share", "in (0, 1]", share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

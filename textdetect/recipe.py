@@ -162,6 +162,7 @@ def calibrate(folder: Path, posts: Posts, part: np.ndarray[Any, Any], config: Tr
             temperature=fit_temperature(scores.logits[known], sample.labels[known]),
             delta=settings.delta,
             min_panel=settings.min_panel,
+            panel_share=settings.panel_share,
             min_stratum=settings.min_stratum,
         )
         write_calibration(folder, calibration)

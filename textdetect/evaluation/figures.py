@@ -6,6 +6,7 @@ Each takes posts that were never trained on. It knows nothing of how they were s
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Collection
 from typing import Any, Final
@@ -207,7 +208,9 @@ def _pool_p_values(detector: Detector, verdicts: Verdicts) -> NDArray[np.float64
     """Compute the p-values against all humans of a stratum alone, without its panels."""
     if detector.calibration is None:
         raise InvalidInput("p-values need a calibration")
-    pool = dataclasses.replace(detector.calibration, min_panel=sys.maxsize, _panels={})
+    pool = dataclasses.replace(
+        detector.calibration, min_panel=sys.maxsize, panel_share=math.inf, _panels={}
+    )
     return pool.p_values(verdicts.logit, verdicts.n_tokens, verdicts.language.tolist())[0]
 
 
