@@ -1,6 +1,7 @@
 """The command line: arguments in, exit codes out; what a command does is a function elsewhere.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 done with rows that could not be read, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 usage, 3 done with rows or files that could not be read, 130
+interrupted.
 It imports what a command needs only when that command runs.
 """
 
@@ -25,11 +26,10 @@ from textdetect.errors import InvalidInput, TextdetectError
 
 if TYPE_CHECKING:
     from textdetect.benchmark import Benchmark, Spread
-    from textdetect.bulk import Summary
 
 FAILED: Final = 1
 USAGE: Final = 2
-UNREADABLE_ROWS: Final = 3
+UNREADABLE: Final = 3
 INTERRUPTED: Final = 130
 
 P = ParamSpec("P")
@@ -151,11 +151,12 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 @_guard
 def score(
     source: Annotated[
-        str, typer.Argument(metavar="IN", help="csv, tsv, jsonl, parquet or txt; - for stdin.")
+        list[str],
+        typer.Argument(metavar="IN...", help="csv, tsv, jsonl, parquet, txt; folders; - is stdin."),
     ],
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout."),
+        typer.Option("--out", "-o", metavar="OUT", help="File; FOLDER/ for many; - for stdout."),
     ] = None,
     input_format: InputFormat = None,
     output_format: Annotated[
@@ -170,8 +171,21 @@ def score(
     ] = 0.01,
     model: Model = "default",
     runtime: Runtime = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Processes; by default 1, or for many files all cores."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in FOLDER, if there is one.")
+    ] = False,
 ) -> int:
-    """Score a file of posts: every row with its verdict, to a file, to stdout or as a table."""
+    """Score posts: every row with its verdict, to a file, to stdout or as a table.
+
+    Many files go into a folder of Parquet files, in order; td_source and td_row
+    say where a row came from. A run that was cut off goes on with --resume.
+    """
     from textdetect.bulk import score_files
     from textdetect.posts.writers import TerminalWriter
 
@@ -192,28 +206,15 @@ def score(
         input_format=input_format,
         output_format=output_format,
         max_fpr=max_fpr,
+        workers=workers,
+        resume=resume,
     )
     if table is not None:
         table.show(summary.n_rows)
-    _report(summary)
-    return UNREADABLE_ROWS if summary.n_unreadable else 0
-
-
-def _report(summary: Summary) -> None:
-    """Say on stderr what a run came to."""
-    uncertain = ", ".join(f"{n:,} {reason}" for reason, n in summary.uncertain.items())
-    _say(
-        f"{summary.n_rows:,} rows in {summary.elapsed_s:.1f} s ({summary.posts_per_s:,.0f} a "
-        f"second): {summary.n_flagged:,} flagged, {summary.n_human:,} human, "
-        f"{sum(summary.uncertain.values()):,} uncertain{f' ({uncertain})' if uncertain else ''}, "
-        f"{summary.n_unreadable:,} unreadable"
-    )
-    for number, line, why in summary.unreadable:
-        _say(f"unreadable: row {number}{'' if line is None else f' (line {line})'}: {why}")
-    if summary.n_unreadable > len(summary.unreadable):
-        _say(f"unreadable: and {summary.n_unreadable - len(summary.unreadable):,} more")
-    if summary.output not in ("", "-"):
-        _say(f"written to {summary.output}")
+    _say("\n".join(summary.lines()))
+    if len(summary.failed) == summary.n_files:
+        return FAILED
+    return UNREADABLE if summary.n_unreadable or summary.failed else 0
 
 
 @app.command()
