@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -34,6 +35,8 @@ MAX_DEATHS: Final = 3
 """Worker processes that a chunk may take with it, or that may die before they are ready."""
 
 Piece = TypeVar("Piece", bound=Rows | End)
+_Posts = tuple[list[str | None], list[str | None] | None]
+"""Texts, and their languages where any are given."""
 
 
 class Judge:
@@ -64,15 +67,15 @@ class Judge:
     def judge(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Verdicts]]:
         """Yield each piece, in order, with the verdicts on its readable rows."""
         for piece in pieces:
-            texts, languages = _posts(piece)
-            yield piece, _predict(self._detector, texts, languages, self._max_fpr)
+            yield piece, _predict(self._detector, _posts(_chunk(piece)), self._max_fpr)
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A piece on its way; `verdicts` is None until it is judged."""
+    """A chunk on its way; `verdicts` is None until it is judged."""
 
-    piece: Rows | End
+    chunk: Chunk
+    posts: _Posts
     verdicts: Verdicts | None = None
     n_deaths: int = 0
 
@@ -155,8 +158,9 @@ class Workers(Judge):
                     coming = None
 
     def _take(self, piece: Piece) -> tuple[Piece, _Job]:
-        job = _Job(piece)
-        if _posts(piece)[0]:
+        chunk = _chunk(piece)
+        job = _Job(chunk, _posts(chunk))
+        if job.posts[0]:
             self._todo.append(job)
             if not self._workers:
                 self._workers = [self._start() for _ in range(self._n)]
@@ -193,7 +197,7 @@ class Workers(Judge):
             if self._todo and worker.ready and worker.job is None:
                 worker.job = self._todo.popleft()
                 try:
-                    worker.connection.send(_posts(worker.job.piece))
+                    worker.connection.send(worker.job.posts)
                 except OSError:
                     self._replace(worker)
 
@@ -217,7 +221,7 @@ class Workers(Judge):
         if job.n_deaths < MAX_DEATHS:
             self._todo.appendleft(job)
             return
-        for row in job.piece.chunk.rows if isinstance(job.piece, Rows) else ():
+        for row in job.chunk.rows:
             row.problem = row.problem or f"its chunk ended a worker process {MAX_DEATHS} times"
         job.verdicts = self._none
 
@@ -227,9 +231,9 @@ def judge_by(detector: Detector, max_fpr: float, n_workers: int) -> Judge:
     return Judge(detector, max_fpr) if n_workers == 1 else Workers(detector, max_fpr, n_workers)
 
 
-def _posts(piece: Rows | End) -> tuple[list[str | None], list[str | None] | None]:
-    """Return the texts of a piece's readable rows, and their languages where any are given."""
-    rows = [row for row in _chunk(piece).rows if row.problem is None]
+def _posts(chunk: Chunk) -> _Posts:
+    """Return the posts of a chunk's readable rows."""
+    rows = [row for row in chunk.rows if row.problem is None]
     languages = [row.language for row in rows] if any(row.language for row in rows) else None
     return [row.text for row in rows], languages
 
@@ -238,12 +242,8 @@ def _chunk(piece: Rows | End) -> Chunk:
     return piece.chunk if isinstance(piece, Rows) else Chunk([])
 
 
-def _predict(
-    detector: Detector,
-    texts: list[str | None],
-    languages: list[str | None] | None,
-    max_fpr: float,
-) -> Verdicts:
+def _predict(detector: Detector, posts: _Posts, max_fpr: float) -> Verdicts:
+    texts, languages = posts
     return detector.predict(texts, max_fpr=max_fpr, language=languages, progress=False)
 
 
@@ -252,6 +252,7 @@ def _work(connection: Connection, threads: int, max_fpr: float) -> None:
 
     An answer of None says that the detector is loaded, a str what went wrong.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     share_cores(threads)
     tqdm.set_lock(threading.RLock())  # its own is one of the system's, which a kill would leave
     try:
@@ -262,11 +263,11 @@ def _work(connection: Connection, threads: int, max_fpr: float) -> None:
     answer: Verdicts | str | None = None
     while _answer(connection, answer):
         try:
-            texts, languages = connection.recv()
+            posts = connection.recv()
         except (EOFError, OSError):
             return
         try:
-            answer = _predict(detector, texts, languages, max_fpr)
+            answer = _predict(detector, posts, max_fpr)
         except Exception as error:  # noqa: BLE001 - anyone's code, and its message may hold a text
             place = traceback.extract_tb(error.__traceback__)[-1]
             answer = (
@@ -289,6 +290,7 @@ def _interrupts_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    resource_tracker.ensure_running()  # or starting it would let interrupts through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
