@@ -66,7 +66,6 @@ _URL = re.compile(
     r"|\burl_\d+\b|\[(?:url|link)\]|<url>",
     re.IGNORECASE,
 )
-_BARE_LINK = re.compile(r"[wW]{3}\.|[uU][rR][lL]_")
 _MENTION = re.compile(
     rf"(?:(?<![\w@/])|(?<=[{_CJK}]))@\s?[\w\-]{{1,50}}|@(?=[{_CJK}])[\w\-]{{1,50}}"
     r"|\[(?:user|mention)\]|<user>",
@@ -79,6 +78,7 @@ _DASHES = re.compile(r"-{2,}")
 _SINGLES = re.compile(r"''+")
 _CLITIC = re.compile(r"(?<=[a-zA-Z]) (?=(?:n't|'(?:s|re|ve|ll|d|m))\b)", re.IGNORECASE)
 _SPACE_BEFORE = re.compile(r" +(?=[.,!?;:)\]}%])|(?<=[(\[{]) +")
+_SPACE_TO_DROP = re.compile(r" [.,!?;:)\]}%]|[(\[{] ")
 _CJK_SPACE = re.compile(f"(?<=[{_CJK},.!?;:]) +(?=[{_CJK}])|(?<=[{_CJK}]) +(?=[{_CJK},.!?;:])")
 _EDGES: Final = " \"'.,!?;:-|>~*"
 _LINK = re.compile(rf"(?<![\w-]){URL}(?![\w-])")
@@ -126,7 +126,8 @@ def normalise(text: str) -> str:
         text = unicodedata.normalize("NFKC", _MANY_MARKS.sub(r"\1", text)).translate(_PUNCTUATION)
         if _HAS_LOOKALIKE.search(text):
             text = _MIXED_WORD.sub(lambda word: word[0].translate(_LOOKALIKES), text)
-    if "/" in text or "[" in text or "<" in text or _BARE_LINK.search(text):
+    low = text.lower()
+    if "/" in text or "[" in text or "<" in text or "www." in low or "url_" in low:
         text = _URL.sub(f" {URL} ", text)
     if "#" in text:
         text = _HASH.sub(" ", text)
@@ -143,7 +144,8 @@ def normalise(text: str) -> str:
         text = _SINGLES.sub('"', text)
     if "'" in text:
         text = _CLITIC.sub("", text)
-    text = _SPACE_BEFORE.sub("", text)
+    if _SPACE_TO_DROP.search(text):
+        text = _SPACE_BEFORE.sub("", text)
     if not ascii_only:
         text = _CJK_SPACE.sub("", text)
     if "http http" in text or "@user @user" in text:

@@ -101,8 +101,9 @@ class End:
 
 def as_paths(source: PathOrDash | Sequence[PathOrDash]) -> list[str]:
     """Return one path or many as a list of str."""
-    several = [source] if isinstance(source, (str, os.PathLike)) else source
-    return [os.fspath(path) for path in several]
+    if isinstance(source, (str, os.PathLike)):
+        return [os.fspath(source)]
+    return [os.fspath(path) for path in source]
 
 
 def find_inputs(given: Sequence[str], *, but: str = "part-*.parquet", of: str = "") -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
@@ -178,7 +179,7 @@ class Workers(Judge):
         self._give()
         busy = {w.connection: w for w in self._workers if w.job is not None or not w.ready}
         for connection in wait(list(busy), None if block else 0) if busy else ():
-            worker = busy[connection]  # type: ignore[index]
+            worker = busy[connection]
             try:
                 answer = worker.connection.recv()
             except (EOFError, OSError):
@@ -209,8 +210,8 @@ class Workers(Judge):
         if self._n_failed_starts >= MAX_DEATHS:
             raise DetectorFailed(
                 f"worker processes die before the detector is loaded (exit code "
-                f"{worker.process.exitcode}): too little memory? Ask for fewer workers, or for 1, "
-                "which starts none"
+                f"{worker.process.exitcode}): too little memory, or a script without `if __name__ "
+                '== "__main__":`? Ask for fewer workers, or for 1, which starts none'
             )
         other = self._start()
         self._workers[self._workers.index(worker)] = other
@@ -287,7 +288,7 @@ def _answer(connection: Connection, answer: Verdicts | str | None) -> bool:
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Let what is started here not hear of Ctrl-C: its parent does, and ends it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if sys.platform == "win32":  # it has no masks
         yield
         return
     resource_tracker.ensure_running()  # or starting it would let interrupts through again
