@@ -15,6 +15,7 @@ from synthetic import CHINESE_HUMAN, CHINESE_MACHINE, human_post, markov_post, t
 from textdetect import Detector
 from textdetect.errors import MissingFile
 from textdetect.posts import load_posts
+from textdetect.runtimes import host
 from textdetect.runtimes.batching import MAX_BATCH, batches, pad, padded_length
 from textdetect.runtimes.host import available_cores, processor_features
 
@@ -114,3 +115,14 @@ def test_a_folder_without_a_graph_names_the_ways_out(tiny: Path, tmp_path: Path)
 def test_cores_are_those_of_this_process_not_of_the_host() -> None:
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
     assert processor_features()
+
+
+def test_a_worker_takes_its_share_of_the_cores_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_share", [])
+    for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
+        monkeypatch.setenv(name, "7")
+    host.share_cores(1)
+    assert available_cores() == 1
+    assert os.environ["OMP_NUM_THREADS"] == os.environ["RAYON_NUM_THREADS"] == "1"
+    host.share_cores(10_000)
+    assert available_cores() < 10_000

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from textdetect import text as home
 from textdetect.errors import InvalidInput
 from textdetect.posts import load_posts
 from textdetect.text import (
@@ -714,6 +715,60 @@ COLUMN = ["so good", None, "好用"]
 
 def generated() -> Iterator[str | None]:
     yield from COLUMN
+
+
+def without_shortcuts(text: str) -> str:
+    """Normalise as version 1 was written: every expression on every text, in the same order."""
+    text = home._decode(text[:MAX_RAW_CHARS])
+    text = home._INVISIBLE.sub("", text).replace("`", "'").replace("´", "'")
+    ascii_only = text.isascii()
+    if not ascii_only:
+        text = unicodedata.normalize("NFKC", home._MANY_MARKS.sub(r"\1", text))
+        text = text.translate(home._PUNCTUATION)
+        text = home._MIXED_WORD.sub(lambda word: word[0].translate(home._LOOKALIKES), text)
+    text = home._HASH.sub(" ", home._URL.sub(f" {URL} ", text))
+    text = home._MENTION.sub(f" {MENTION} ", text)
+    text = " ".join(home._LOST_EMOJI.sub(" ", text).split())
+    text = home._SINGLES.sub('"', home._DASHES.sub("-", home._DOTS.sub("...", text)))
+    text = home._SPACE_BEFORE.sub("", home._CLITIC.sub("", text))
+    if not ascii_only:
+        text = home._CJK_SPACE.sub("", text)
+    text = home._REPEATED.sub(r"\1", text)
+    edge = r"\s\"'.,!?;:\-|>~*"
+    return re.sub(rf"(?<![{edge}])[{edge}]+$", "", re.sub(rf"^[{edge}]+", "", text)[:MAX_CHARS])
+
+
+PIECES = (
+    *("http", "@user", "HTTPS://t.co/x", "www.a.b", "WWW.", "url_12", "URL_3", "[url]", "[LINK]"),
+    *("<url>", "<user>", "@ann", "#tag", "##", "?", "??", ".", "..", "…", "-", "--", "'", "''"),
+    *("n't", "'s", "'RE", '"', "“", "`", "´", "é", "中文", "。", " ", "\n", "\t", "\x1c", "\x85"),
+    *("\u3000", "\u200b", "😀", "&amp;", "&lt;", "\\n", '\\"', "а", "pа", "ſ", "(", ")", "[", "]"),
+    *(
+        "{",
+        "}",
+        "%",
+        "!",
+        ";",
+        ":",
+        "|",
+        ">",
+        "~",
+        "*",
+        "a",
+        "so good",
+        "1",
+        "3.5",
+        "httpx",
+        "http.",
+    ),
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=16).map("".join))
+def test_the_shortcuts_of_normalise_change_nothing(text: str) -> None:
+    assert normalise(text) == without_shortcuts(text)
+    assert n_words(text, most=4) == min(4, n_words(text))
 
 
 @Cases(

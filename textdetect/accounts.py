@@ -99,6 +99,27 @@ class AccountVerdicts:
             }
         )
 
+    def lines(self) -> Iterator[str]:
+        """Say it in words, a fact a line, what can't be said included."""
+        reasons = Counter(reason for reason in self.reason.tolist() if reason is not None)
+        n_flagged = int(self.flagged.sum())
+        n_compared = len(self) - reasons.total()
+        yield (
+            f"{len(self):,} accounts: {n_flagged:,} flagged at a false-discovery rate of "
+            f"{self.fdr:g}, {n_compared - n_flagged:,} not flagged, "
+            f"{reasons.total():,} not compared"
+        )
+        for reason, why in REASONS.items():
+            if reasons[reason]:
+                yield f"not compared: {reasons[reason]:,}: {why}"
+        if self.fewest > 1:
+            yield (
+                f"with so few human accounts to compare with, {self.fewest:,} or more are flagged "
+                "at this rate, or none"
+            )
+        if self.n_unreadable:
+            yield f"unreadable: {self.n_unreadable:,} rows, which belong to no account"
+
 
 def score_accounts(
     posts: Any,

@@ -312,7 +312,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that its final name never holds half of it."""
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        partial.write_bytes(content)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """The command line: arguments in, exit codes out; what a command does is a function elsewhere.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 done with rows that could not be read, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 usage, 3 done with rows or files that could not be read, 130
+interrupted.
 It imports what a command needs only when that command runs.
 """
 
@@ -24,13 +25,11 @@ from textdetect._version import __version__
 from textdetect.errors import InvalidInput, TextdetectError
 
 if TYPE_CHECKING:
-    from textdetect.accounts import AccountVerdicts
     from textdetect.benchmark import Benchmark, Spread
-    from textdetect.bulk import Summary
 
 FAILED: Final = 1
 USAGE: Final = 2
-UNREADABLE_ROWS: Final = 3
+UNREADABLE: Final = 3
 INTERRUPTED: Final = 130
 
 P = ParamSpec("P")
@@ -152,11 +151,12 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 @_guard
 def score(
     source: Annotated[
-        str, typer.Argument(metavar="IN", help="csv, tsv, jsonl, parquet or txt; - for stdin.")
+        list[str],
+        typer.Argument(metavar="IN...", help="csv, tsv, jsonl, parquet, txt; folders; - is stdin."),
     ],
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout."),
+        typer.Option("--out", "-o", metavar="OUT", help="File; FOLDER/ for many; - for stdout."),
     ] = None,
     input_format: InputFormat = None,
     output_format: Annotated[
@@ -171,8 +171,21 @@ def score(
     ] = 0.01,
     model: Model = "default",
     runtime: Runtime = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Processes; by default 1, or for many files all cores."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in FOLDER, if there is one.")
+    ] = False,
 ) -> int:
-    """Score a file of posts: every row with its verdict, to a file, to stdout or as a table."""
+    """Score posts: every row with its verdict, to a file, to stdout or as a table.
+
+    Many files go into a folder of Parquet files, in order; td_source and td_row
+    say where a row came from. A run that was cut off goes on with --resume.
+    """
     from textdetect.bulk import score_files
     from textdetect.posts.writers import TerminalWriter
 
@@ -193,11 +206,15 @@ def score(
         input_format=input_format,
         output_format=output_format,
         max_fpr=max_fpr,
+        workers=workers,
+        resume=resume,
     )
     if table is not None:
         table.show(summary.n_rows)
-    _report(summary)
-    return UNREADABLE_ROWS if summary.n_unreadable else 0
+    _say("\n".join(summary.lines()))
+    if len(summary.failed) == summary.n_files:
+        return FAILED
+    return UNREADABLE if summary.n_unreadable or summary.failed else 0
 
 
 @app.command()
@@ -247,50 +264,10 @@ def accounts(
         show("accounts, the most machine-like first", by_p.to_pylist())
     else:
         write_table(table, out or "-", format=write_as)
-    _report_accounts(found, out)
-    return UNREADABLE_ROWS if found.n_unreadable else 0
-
-
-def _report_accounts(found: AccountVerdicts, out: str | None) -> None:
-    """Say on stderr what was said of the accounts, and what can't be said."""
-    from textdetect.accounts import REASONS
-
-    reasons = [reason for reason in found.reason.tolist() if reason is not None]
-    n_compared = len(found) - len(reasons)
-    _say(
-        f"{len(found):,} accounts: {int(found.flagged.sum()):,} flagged at a false-discovery rate "
-        f"of {found.fdr:g}, {n_compared - int(found.flagged.sum()):,} not flagged, "
-        f"{len(reasons):,} not compared"
-    )
-    for reason, why in REASONS.items():
-        if reason in reasons:
-            _say(f"not compared: {reasons.count(reason):,}: {why}")
-    if found.fewest > 1:
-        _say(
-            f"with so few human accounts to compare with, {found.fewest:,} or more are flagged at "
-            "this rate, or none"
-        )
-    if found.n_unreadable:
-        _say(f"unreadable: {found.n_unreadable:,} rows, which belong to no account")
+    _say("\n".join(found.lines()))
     if out not in (None, "-"):
         _say(f"written to {out}")
-
-
-def _report(summary: Summary) -> None:
-    """Say on stderr what a run came to."""
-    uncertain = ", ".join(f"{n:,} {reason}" for reason, n in summary.uncertain.items())
-    _say(
-        f"{summary.n_rows:,} rows in {summary.elapsed_s:.1f} s ({summary.posts_per_s:,.0f} a "
-        f"second): {summary.n_flagged:,} flagged, {summary.n_human:,} human, "
-        f"{sum(summary.uncertain.values()):,} uncertain{f' ({uncertain})' if uncertain else ''}, "
-        f"{summary.n_unreadable:,} unreadable"
-    )
-    for number, line, why in summary.unreadable:
-        _say(f"unreadable: row {number}{'' if line is None else f' (line {line})'}: {why}")
-    if summary.n_unreadable > len(summary.unreadable):
-        _say(f"unreadable: and {summary.n_unreadable - len(summary.unreadable):,} more")
-    if summary.output not in ("", "-"):
-        _say(f"written to {summary.output}")
+    return UNREADABLE if found.n_unreadable else 0
 
 
 @app.command()

@@ -6,7 +6,11 @@
     ├── ConfigError                        a training or evaluation config that cannot be used
     ├── DataError                          a corpus folder or posts file that cannot be used
     ├── TrainingFailed                     training ran and ended in something unusable
-    ├── DetectorFailed                     a detector under evaluation gave no usable scores
+    ├── DetectorFailed                     a detector gave no usable scores, or its process died
+    ├── RunError                           an output folder that can't take a run
+    │   ├── RunExists                      it holds a run already
+    │   ├── RunChanged                     what was run before is not what is asked for now
+    │   └── RunLocked                      another run is writing to it
     ├── CheckpointError
     │   ├── ModelNotFound                  no such name, folder or hub id
     │   ├── MissingFile                    a file that the manifest lists is not there
@@ -64,7 +68,26 @@ class TrainingFailed(TextdetectError):
 
 
 class DetectorFailed(TextdetectError):
-    """A detector raised, did not answer, or answered something else than a score for each text."""
+    """A detector raised, did not answer, or answered something else than a score for each text.
+
+    One that works in processes of its own also fails where these die before it is loaded.
+    """
+
+
+class RunError(TextdetectError):
+    """Base of what can be wrong with the output folder of a run over many files."""
+
+
+class RunExists(RunError):
+    """The folder holds a run already, and it was not asked to go on."""
+
+
+class RunChanged(RunError):
+    """An unfinished run can't go on: its inputs, model or options are not what they were."""
+
+
+class RunLocked(RunError):
+    """Another run is writing to the folder."""
 
 
 class CheckpointError(TextdetectError):

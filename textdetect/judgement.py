@@ -40,14 +40,15 @@ def judge(
     p_value, floor = calibration.p_values(scores.logits, scores.n_tokens, languages)
     probability = calibration.probabilities(scores.logits)
     reason = np.full(len(texts), None, dtype=object)
-    for i, text in enumerate(texts):
-        if np.isnan(scores.logits[i]):
+    empty, supported = np.isnan(scores.logits).tolist(), (floor <= max_fpr).tolist()
+    for i, text in enumerate(texts):  # over plain lists: an array's items are slow to come by
+        if empty[i]:
             reason[i] = "empty"
-        elif n_words(text) < MIN_WORDS:
+        elif n_words(text, most=MIN_WORDS) < MIN_WORDS:
             reason[i] = "too_short"
         elif languages[i] not in listed:
             reason[i] = "unsupported_language"
-        elif not floor[i] <= max_fpr:
+        elif not supported[i]:
             reason[i] = "too_few_calibration"
     sure = np.array([why is None for why in reason], dtype=np.bool_)
     flagged = sure & (p_value <= max_fpr)

@@ -92,6 +92,15 @@ def format_of_output(out: PathOrDash, given: str | None, source_format: str) -> 
     return name
 
 
+def has_posts_suffix(path: PathOrDash) -> bool:
+    """Tell whether the suffix is that of a posts file, packed or not.
+
+    >>> has_posts_suffix("posts.csv.gz"), has_posts_suffix("notes.md")
+    (True, False)
+    """
+    return _suffix(path) in SUFFIXES
+
+
 @contextmanager
 def open_posts(
     source: PathOrDash,
@@ -149,7 +158,12 @@ def open_posts(
 
 @contextmanager
 def open_output(
-    out: PathOrDash, reader: Reader, *, format: str, source: PathOrDash | None = None
+    out: PathOrDash,
+    reader: Reader,
+    *,
+    format: str,
+    source: PathOrDash | None = None,
+    origin: str | None = None,
 ) -> Iterator[Writer]:
     """Open an output for scored rows; it takes its place only if all went well.
 
@@ -161,6 +175,7 @@ def open_output(
         reader: what the rows come from.
         format: csv, tsv, jsonl or parquet.
         source: the input's path, which must not be the output's.
+        origin: the input's name; in Parquet, each row then says where it came from.
 
     Raises:
         InvalidInput: the output is the input.
@@ -180,7 +195,7 @@ def open_output(
         if format == "parquet":
             from textdetect.posts.parquet import ParquetWriter
 
-            writer = ParquetWriter(file, reader)
+            writer = ParquetWriter(file, reader, origin=origin)
         elif format == "jsonl":
             writer = JsonlWriter(file, reader)
         else:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from textdetect.errors import DataError, InvalidInput
 from textdetect.posts.rows import Chunk, Reader, Row
 from textdetect.posts.writers import (
+    ORIGIN_COLUMNS,
     TD_COLUMNS,
     Annotations,
     OwnCells,
@@ -115,14 +116,17 @@ class ParquetWriter:
     """Parquet: the columns of Parquet with their types, those of csv as strings.
 
     A key of jsonl keeps its type where all its values have one; nested and mixed ones become JSON.
+    With an `origin`, the input's name, each row says where it came from (`ORIGIN_COLUMNS`).
     """
 
-    def __init__(self, file: BinaryIO, reader: Reader) -> None:
-        self._table = OwnCells(reader)
+    def __init__(self, file: BinaryIO, reader: Reader, *, origin: str | None = None) -> None:
+        self._origin = origin
+        more = () if origin is None else ORIGIN_COLUMNS
+        self._table = OwnCells(reader, (*TD_COLUMNS, *more))
         self._names = unique_names(self._table.names)
         self._held: list[Any] = []
         self._held_bytes = 0
-        self._schema = _schema(reader, self._table, self._names)
+        self._schema = _schema(reader, self._table, self._names, more)
         self._writer = pq.ParquetWriter(_Sink(file), self._schema)
 
     def write(self, chunk: Chunk, verdicts: Annotations) -> None:
@@ -135,9 +139,11 @@ class ParquetWriter:
                 pa.array(_of_type(column, field.type), type=field.type)
                 for column, field in zip(cells, self._schema, strict=False)
             ]
-        n_own = len(arrays)
-        for name, field in zip(TD_COLUMNS, list(self._schema)[n_own:], strict=True):
-            arrays.append(pa.array(verdicts[name], type=field.type))
+        for name in TD_COLUMNS:
+            arrays.append(pa.array(verdicts[name], type=self._schema.field(len(arrays)).type))
+        if self._origin is not None:
+            arrays.append(pa.repeat(self._origin, len(chunk.rows)))
+            arrays.append(pa.array([row.number for row in chunk.rows], pa.int64()))
         self._held.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         self._held_bytes += self._held[-1].nbytes
         n_rows = sum(batch.num_rows for batch in self._held)
@@ -184,8 +190,8 @@ class _Sink:
         """Leave the file open: whoever opened it closes it."""
 
 
-def _schema(reader: Reader, table: OwnCells, names: Sequence[str]) -> Any:
-    """Give the input's own columns their types, and add the verdict's."""
+def _schema(reader: Reader, table: OwnCells, names: Sequence[str], more: Sequence[str]) -> Any:
+    """Give the input's own columns their types, and add the verdict's and `more`."""
     metadata = None
     if isinstance(reader, ParquetReader):
         own = [reader.schema.field(i) for i in table.places]
@@ -200,8 +206,9 @@ def _schema(reader: Reader, table: OwnCells, names: Sequence[str]) -> Any:
             for kind in [kinds.get(reader.columns[i], "str")]
         ]
     others = dict.fromkeys(("td_probability", "td_logit", "td_p_value"), pa.float64())
-    others |= {"td_n_tokens": pa.int64(), "td_flagged": pa.bool_(), "td_truncated": pa.bool_()}
-    verdict = [pa.field(name, others.get(name, pa.string())) for name in TD_COLUMNS]
+    others |= dict.fromkeys(("td_n_tokens", "td_row"), pa.int64())
+    others |= dict.fromkeys(("td_flagged", "td_truncated"), pa.bool_())
+    verdict = [pa.field(name, others.get(name, pa.string())) for name in (*TD_COLUMNS, *more)]
     return pa.schema([*own, *verdict], metadata=metadata)
 
 

@@ -68,6 +68,10 @@ class Chunk:
     rows: list[Row]
     batch: Any = None
 
+    def after(self, n_rows: int) -> Chunk:
+        """Return the chunk without its first rows."""
+        return Chunk(self.rows[n_rows:], None if self.batch is None else self.batch.slice(n_rows))
+
 
 class Reader:
     """Base of what reads a format; made by `files.open_posts`.

@@ -18,6 +18,9 @@ from textdetect.types import FIELDS, WHY, Verdicts
 TD_COLUMNS: Final = tuple(f"td_{name}" for name in FIELDS)
 """The verdict's columns; those that a file has already are replaced."""
 
+ORIGIN_COLUMNS: Final = ("td_source", "td_row")
+"""Where a row came from, in outputs that hold several files: the file, and the 1-based row."""
+
 Annotations = dict[str, list[Any]]
 """`TD_COLUMNS` → a value for each row of a chunk; None where there is none (never NaN)."""
 
@@ -80,8 +83,8 @@ def unique_names(names: Sequence[str]) -> list[str]:
 class OwnCells:
     """The input's columns that stay, and each row's cells in them."""
 
-    def __init__(self, reader: Reader) -> None:
-        self.places = [i for i, name in enumerate(reader.columns) if name not in TD_COLUMNS]
+    def __init__(self, reader: Reader, replaced: Sequence[str] = TD_COLUMNS) -> None:
+        self.places = [i for i, name in enumerate(reader.columns) if name not in replaced]
         self.names = [reader.columns[i] for i in self.places]
         self._text_at = reader.text_at
 

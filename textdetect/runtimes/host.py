@@ -8,9 +8,21 @@ import platform
 from pathlib import Path
 from typing import Any
 
+_share: list[int] = []
+
+
+def share_cores(cores: int) -> None:
+    """Let this process use at most `cores`; for a worker process, before it loads an engine.
+
+    onnxruntime is told by `available_cores`; torch and tokenizers, which each read a variable of
+    the environment when they are loaded, by that.
+    """
+    _share[:] = [cores]
+    os.environ["OMP_NUM_THREADS"] = os.environ["RAYON_NUM_THREADS"] = str(cores)
+
 
 def available_cores() -> int:
-    """Cores that this process may use: its affinity mask, cut to its cgroup's quota.
+    """Cores that this process may use: its affinity mask, cut to its cgroup's quota and its share.
 
     >>> available_cores() >= 1
     True
@@ -23,7 +35,7 @@ def available_cores() -> int:
         cores = min(cores, math.ceil(int(quota) / int(period)))
     except (OSError, ValueError):  # no cgroup v2, or no quota ("max")
         pass
-    return max(1, cores)
+    return max(1, min([cores, *_share]))
 
 
 def processor_features() -> list[str]:

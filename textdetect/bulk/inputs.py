@@ -1,0 +1,197 @@
+"""Which files a run reads, in what order, and their rows as one stream of pieces.
+
+A file that can't be read ends early, with the reason, and the next one begins. It does not know
+what is done with the rows.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from textdetect.errors import TextdetectError
+from textdetect.posts.files import (
+    STANDARD_STREAM,
+    PathOrDash,
+    format_of_input,
+    has_posts_suffix,
+    open_posts,
+)
+from textdetect.posts.rows import Chunk, Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run was asked for, as far as it changes what comes out; see `score_files`."""
+
+    text_column: str | None
+    language_column: str | None
+    input_format: str | None
+    max_fpr: float
+    chunk_rows: int
+    shard_rows: int
+
+
+@dataclass(slots=True)
+class Input:
+    """A file of a run, and how far the run is with it.
+
+    A change is told by size and time of change, which cost nothing to look up; a file rewritten
+    with as many bytes and an old time set by hand passes for the same.
+
+    Attributes:
+        path: as it was given or found.
+        size: in bytes; None where there is no such file.
+        modified_ns: time of the last change, in nanoseconds since 1970.
+        n_rows: rows that came out of it; None until it is done with.
+        problem: why it could not be read to its end; None if it could.
+    """
+
+    path: str
+    size: int | None = None
+    modified_ns: int | None = None
+    n_rows: int | None = None
+    problem: str | None = None
+
+    @classmethod
+    def at(cls, path: str) -> Input:
+        """Look a file up.
+
+        >>> Input.at("no/such/file").size is None
+        True
+        """
+        try:
+            found = Path(path).stat()
+        except OSError:
+            return cls(path)
+        return cls(path, found.st_size, found.st_mtime_ns)
+
+    def is_as(self, other: Input) -> bool:
+        """Tell whether two looks at a file found the same."""
+        return (self.size, self.modified_ns) == (other.size, other.modified_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The next rows of an input.
+
+    Attributes:
+        place: of the input among all, 0-based.
+        reader: what the rows come from.
+        position: how much of it was read, in the reader's unit.
+    """
+
+    place: int
+    reader: Reader
+    chunk: Chunk
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of an input; `problem` says why it came early, None if it did not."""
+
+    place: int
+    problem: str | None
+
+
+def as_paths(source: PathOrDash | Sequence[PathOrDash]) -> list[str]:
+    """Return one path or many as a list of str."""
+    if isinstance(source, (str, os.PathLike)):
+        return [os.fspath(source)]
+    return [os.fspath(path) for path in source]
+
+
+def find_inputs(given: Sequence[str], *, but: str = "part-*.parquet", of: str = "") -> list[str]:
+    """Find the files that paths, globs and folders name: each once, those of one name sorted.
+
+    A folder gives its files with a suffix of `posts.files.SUFFIXES`, those of its folders too;
+    names that begin with "." or "_" are passed over. A path without a file is given back.
+
+    Args:
+        given: a path that there is wins over a glob.
+        but, of: files of this name in the folder `of` are no inputs: they are outputs.
+
+    Raises:
+        FileNotFoundError: a folder or a glob without any file.
+
+    >>> find_inputs(["b.csv", "a.csv", "b.csv"])
+    ['b.csv', 'a.csv']
+    """
+    home = os.path.realpath(of) if of else None
+    found: dict[str, None] = {}
+    for name in given:
+        paths = [path for path in _expand(name) if not _is_output(path, but, home)]
+        if not paths:
+            raise FileNotFoundError(errno.ENOENT, "no posts file there", name)
+        found |= dict.fromkeys(paths)
+    return list(found)
+
+
+def _expand(name: str) -> list[str]:
+    if Path(name).is_dir():
+        return _inside(name)
+    if name == STANDARD_STREAM or os.path.lexists(name) or not glob.has_magic(name):
+        return [name]
+    found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob wants a root
+    return [p for path in found for p in (_inside(path) if Path(path).is_dir() else [path])]
+
+
+def _inside(folder: str) -> list[str]:
+    root = Path(folder)
+    return sorted(
+        str(path)
+        for path in root.rglob("*")
+        if has_posts_suffix(path)
+        and not any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
+        and path.is_file()
+    )
+
+
+def _is_output(path: str, but: str, home: str | None) -> bool:
+    return (
+        home is not None and Path(path).match(but) and os.path.realpath(Path(path).parent) == home
+    )
+
+
+def read_inputs(inputs: Sequence[Input], options: Options, *, skip: int) -> Iterator[Rows | End]:
+    """Read the inputs that are not done with: the rows of each for Parquet, then its end.
+
+    Args:
+        skip: rows of the first of them that came out in an earlier run.
+    """
+    for place, source in enumerate(inputs):
+        if source.n_rows is not None:
+            continue
+        problem = None
+        try:
+            with open_posts(
+                source.path,
+                format=format_of_input(source.path, options.input_format),
+                into="parquet",
+                text_column=options.text_column,
+                language_column=options.language_column,
+            ) as reader:
+                yield from read_rows(reader, options.chunk_rows, place=place, skip=skip)
+            now = Input.at(source.path)
+            if now.size is not None and not now.is_as(source):
+                problem = "it changed while the run went on"
+        except OSError as error:
+            problem = error.strerror or str(error)
+        except TextdetectError as error:
+            problem = str(error)
+        yield End(place, problem)
+        skip = 0
+
+
+def read_rows(reader: Reader, n_rows: int, *, place: int = 0, skip: int = 0) -> Iterator[Rows]:
+    """Read an open input, at most `n_rows` rows at once, without its first `skip` rows."""
+    for chunk in reader.chunks(n_rows):
+        n = len(chunk.rows)
+        if n > skip:
+            yield Rows(place, reader, chunk.after(skip) if skip else chunk, reader.position())
+        skip = max(0, skip - n)

@@ -1,0 +1,291 @@
+"""Scoring posts files: one into another, or many into a folder of Parquet shards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+
+from textdetect.bulk.inputs import (
+    End,
+    Input,
+    Options,
+    Rows,
+    as_paths,
+    find_inputs,
+    read_inputs,
+    read_rows,
+)
+from textdetect.bulk.shards import SHARDS, Run, open_run
+from textdetect.bulk.summary import Summary, Tally
+from textdetect.bulk.workers import judge_by
+from textdetect.errors import InvalidInput
+from textdetect.posts.files import (
+    STANDARD_STREAM,
+    PathOrDash,
+    format_of_input,
+    format_of_output,
+    open_output,
+    open_posts,
+)
+from textdetect.posts.rows import Reader
+from textdetect.posts.writers import Writer, annotate
+from textdetect.runtimes.host import available_cores
+from textdetect.types import Verdicts
+
+if TYPE_CHECKING:
+    from textdetect.detector import Detector
+
+
+def score_files(
+    source: PathOrDash | Sequence[PathOrDash],
+    out: PathOrDash | Writer,
+    *,
+    detector: Detector | None = None,
+    text_column: str | None = None,
+    language_column: str | None = None,
+    input_format: str | None = None,
+    output_format: str | None = None,
+    max_fpr: float = 0.01,
+    chunk_rows: int = 4_096,
+    workers: int | None = None,
+    resume: bool = False,
+    shard_rows: int = 131_072,
+    progress: bool | None = None,
+) -> Summary:
+    """Score posts files, in memory that does not grow with them: one file, or any number.
+
+    The output has every row of the input once, in order, with all its columns and with `td_label`,
+    `td_probability`, `td_logit`, `td_p_value`, `td_flagged`, `td_language`, `td_reason`,
+    `td_n_tokens` and `td_truncated` (columns of these names are replaced). A row that can't be
+    parsed has its raw line as its text and the reason "unreadable"; so does one whose text is no
+    string, with its columns kept.
+
+    Many files become Parquet shards in a folder, in the order of the files; `td_source` and
+    `td_row` (1-based) say where a row came from. A file that can't be read is listed, and the
+    others are scored. A run that was cut off goes on with `resume`. So does one file, where `out`
+    is a folder.
+
+    Args:
+        source: a path, or "-" for stdin; .gz is unpacked. Or several paths, globs ("posts/*.csv")
+            and folders.
+        out: a path, "-" for stdout, or a `Writer` of your own. For several files, or with a "/" at
+            its end, a folder.
+        detector: the embedded one by default.
+        text_column: the posts' column; found by its usual names otherwise.
+        language_column: a column with ISO 639-1 codes, which replace identification.
+        input_format: csv, tsv, jsonl, parquet or txt (a post a line); by the suffix otherwise.
+        output_format: as the input's, txt excepted; by the suffix, else as the input.
+        max_fpr: share of human posts that may be flagged, in (0, 1).
+        chunk_rows: rows held at once by each worker, at least 1.
+        workers: processes that score, each with its share of the cores; 1 is this process. None: 1
+            for one file, the cores that this process may use for many. They are spawned: a script
+            that calls this must guard its own start (`if __name__ == "__main__":`).
+        resume: go on with the run in the folder, if there is one.
+        shard_rows: rows after which a new shard begins, at least 1.
+        progress: show a bar on stderr; None: if that is a terminal.
+
+    Raises:
+        InvalidInput: an option, a format or a column that cannot be.
+        RunError: the folder holds a run already, or `resume` would not go on with the same one.
+        DetectorFailed: the workers can't load the detector, or it raises in them.
+        OSError: a file that can't be read or written; of one file no output is left behind, of
+            many the shards so far, and `resume` goes on.
+
+    >>> import pathlib, tempfile
+    >>> from textdetect.detector import Detector
+    >>> from textdetect.runtimes import StubRuntime
+    >>> stub = Detector(StubRuntime()).calibrate([f"a human post, number {i}" for i in range(600)])
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "posts.csv").write_text("id,text\\n1,so good to see you all again\\n")
+    >>> score_files(folder / "posts.csv", folder / "scored.csv", detector=stub).n_rows
+    1
+    >>> score_files(folder, folder / "scored", detector=stub, workers=1).n_files
+    2
+    """
+    for name, value in (("chunk_rows", chunk_rows), ("shard_rows", shard_rows)):
+        if value < 1:
+            raise InvalidInput(f"{name}: expected at least 1, got {value}")
+    if workers is not None and workers < 1:
+        raise InvalidInput(f"workers: expected at least 1, got {workers}")
+    options = Options(text_column, language_column, input_format, max_fpr, chunk_rows, shard_rows)
+    given = as_paths(source)
+    name = os.fspath(out) if isinstance(out, (str, os.PathLike)) else ""
+    paths = find_inputs(given, but=SHARDS, of=name)
+    several = len(paths) > 1 or paths != given
+    folder = _folder(name, output_format, several=several)
+    if folder is None and not several:
+        if resume:
+            raise InvalidInput("only a run into a folder can go on: end the output's name in /")
+        return _into_file(paths[0], out, detector, options, output_format, workers or 1, progress)
+    if folder is None or STANDARD_STREAM in paths:
+        raise InvalidInput(
+            "several files, folders and globs are scored into a folder of Parquet files: name one "
+            "with -o FOLDER/; and what comes on stdin must be saved to a file first"
+        )
+    n_workers = workers or available_cores()
+    return _into_shards(paths, folder, detector, options, n_workers, resume, progress)
+
+
+def _folder(name: str, output_format: str | None, *, several: bool) -> Path | None:
+    """Return the output if it is a folder, or was meant to be made one."""
+    if name in ("", STANDARD_STREAM) or output_format not in (None, "parquet"):
+        return None
+    meant = name.endswith(("/", os.sep)) or (several and not Path(name).suffix)
+    return Path(name) if Path(name).is_dir() or (meant and not Path(name).exists()) else None
+
+
+def _embedded() -> Detector:
+    from textdetect.detector import Detector
+
+    return Detector.from_pretrained()
+
+
+def _into_file(
+    source: str,
+    out: PathOrDash | Writer,
+    detector: Detector | None,
+    options: Options,
+    output_format: str | None,
+    n_workers: int,
+    progress: bool | None,
+) -> Summary:
+    read_as = format_of_input(source, options.input_format)
+    path = os.fspath(out) if isinstance(out, (str, os.PathLike)) else ""
+    write_as = format_of_output(path, output_format, read_as) if path else None
+    tally = Tally()
+    with ExitStack() as stack:
+        names = {"text_column": options.text_column, "language_column": options.language_column}
+        reader = stack.enter_context(open_posts(source, format=read_as, into=write_as, **names))
+        # A rate that can't be is refused here, before anything is written.
+        judge = judge_by(detector or _embedded(), options.max_fpr, n_workers)
+        writer = stack.enter_context(_open_writer(out, reader, write_as, source))
+        stack.enter_context(judge)
+        bar = stack.enter_context(_bar(reader.total, reader.unit, progress))
+        start_s = time.perf_counter()
+        for rows, verdicts in judge.judge(read_rows(reader, options.chunk_rows)):
+            writer.write(rows.chunk, annotate(rows.chunk.rows, verdicts))
+            tally.add(rows.chunk, verdicts)
+            bar.set_postfix(posts=tally.n_rows, refresh=False)
+            bar.update(rows.position - bar.n)
+    elapsed_s = time.perf_counter() - start_s
+    return tally.summary(elapsed_s, path, n_worker_deaths=judge.n_deaths)
+
+
+def _open_writer(
+    out: PathOrDash | Writer, reader: Reader, write_as: str | None, source: PathOrDash
+) -> AbstractContextManager[Writer]:
+    if isinstance(out, (str, os.PathLike)):
+        return open_output(out, reader, format=write_as or "csv", source=source)
+    return nullcontext(out)
+
+
+def _bar(total: int | None, unit: str, progress: bool | None, *, initial: int = 0) -> Any:
+    hidden = None if progress is None else not progress  # None: hidden unless on a terminal
+    scale = unit == "B"
+    return tqdm(
+        total=total, initial=initial, unit=unit, unit_scale=scale, leave=False, disable=hidden
+    )
+
+
+def _into_shards(
+    paths: Sequence[str],
+    folder: Path,
+    detector: Detector | None,
+    options: Options,
+    n_workers: int,
+    resume: bool,
+    progress: bool | None,
+) -> Summary:
+    detector = detector or _embedded()
+    judge = judge_by(detector, options.max_fpr, n_workers)
+    facts = _facts(detector, options)
+    inputs = [Input.at(path) for path in paths]
+    with ExitStack() as stack:
+        run = stack.enter_context(open_run(folder, facts, inputs, resume=resume))
+        n_resumed = run.tally.n_rows
+        stack.enter_context(judge)
+        show = stack.enter_context(_showing(run.inputs, progress))
+        start_s = time.perf_counter()
+        reading = next((i for i, source in enumerate(run.inputs) if source.n_rows is None), 0)
+        judged = judge.judge(read_inputs(run.inputs, options, skip=run.n_rows[reading]))
+        for piece, verdicts in judged:
+            end: Rows | End | None = piece
+            if isinstance(piece, Rows):
+                end = _write_shard(run, piece, verdicts, judged, options.shard_rows, show)
+            if isinstance(end, End):
+                run.finish(end)
+    return run.tally.summary(
+        time.perf_counter() - start_s,
+        str(folder),
+        n_files=len(run.inputs),
+        failed=tuple((i.path, i.problem) for i in run.inputs if i.problem is not None),
+        n_resumed=n_resumed,
+        n_worker_deaths=judge.n_deaths,
+    )
+
+
+def _write_shard(
+    run: Run,
+    rows: Rows,
+    verdicts: Verdicts,
+    judged: Iterator[tuple[Rows | End, Verdicts]],
+    n_rows: int,
+    show: Callable[[Rows], None],
+) -> End | None:
+    """Write a shard of one input: these rows, and those that follow, as many as it takes.
+
+    Returns:
+        The input's end, where the shard reached it.
+    """
+    source, tally = run.inputs[rows.place].path, Tally()
+    piece: Rows | End = rows
+    with open_output(run.next_shard, rows.reader, format="parquet", origin=source) as writer:
+        while isinstance(piece, Rows):
+            writer.write(piece.chunk, annotate(piece.chunk.rows, verdicts))
+            tally.add(piece.chunk, verdicts, source=source)
+            show(piece)
+            if tally.n_rows >= n_rows:
+                break
+            piece, verdicts = next(judged)  # an input's last piece is its end
+    run.add(rows.place, tally)
+    return piece if isinstance(piece, End) else None
+
+
+def _facts(detector: Detector, options: Options) -> dict[str, Any]:
+    """Name all that decides what comes out of an input, in plain values."""
+    calibration = detector.calibration.to_dict() if detector.calibration else {}
+    return {
+        "model": f"{detector.name} {detector.version}",
+        "fingerprint": detector.fingerprint,
+        "numerics": detector.runtime.numerics,
+        "calibration": hashlib.sha256(json.dumps(calibration).encode()).hexdigest(),
+        "languages": list(detector.languages),
+        "normalises": detector.normalises,
+        **asdict(options),
+    }
+
+
+@contextmanager
+def _showing(inputs: Sequence[Input], progress: bool | None) -> Iterator[Callable[[Rows], None]]:
+    """Show a bar over the bytes of all inputs, those that are done with first."""
+    sizes = [source.size or 0 for source in inputs]
+    starts = list(accumulate(sizes, initial=0))
+    n_done = next((i for i, source in enumerate(inputs) if source.n_rows is None), len(inputs))
+    with _bar(starts[-1], "B", progress, initial=starts[n_done]) as bar:
+
+        def show(rows: Rows) -> None:
+            share = rows.position / max(rows.reader.total or 0, rows.position, 1)
+            bar.set_postfix(file=f"{rows.place + 1}/{len(sizes)}", refresh=False)
+            bar.update(starts[rows.place] + int(share * sizes[rows.place]) - bar.n)
+
+        yield show

@@ -1,0 +1,299 @@
+"""Judging rows in order, in this process or in others, where one that dies costs nothing.
+
+It knows nothing of formats, nor of where the verdicts go.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from tqdm import tqdm
+
+from textdetect.bulk.inputs import End, Rows
+from textdetect.errors import DetectorFailed, InvalidInput
+from textdetect.posts.rows import Chunk
+from textdetect.runtimes.host import available_cores, share_cores
+from textdetect.types import Verdicts
+
+if TYPE_CHECKING:
+    from textdetect.detector import Detector
+
+MAX_DEATHS: Final = 3
+"""Worker processes that a chunk may take with it, or that may die before they are ready."""
+
+Piece = TypeVar("Piece", bound=Rows | End)
+_Posts = tuple[list[str | None], list[str | None] | None]
+"""Texts, and their languages where any are given."""
+
+
+class Judge:
+    """Rows → verdicts, in this process.
+
+    Args:
+        detector: what judges.
+        max_fpr: see `Detector.predict`.
+
+    Attributes:
+        n_deaths: worker processes that died.
+
+    Raises:
+        InvalidInput, NotCalibrated, TooFewCalibration: a rate that can't be.
+    """
+
+    def __init__(self, detector: Detector, max_fpr: float) -> None:
+        self._detector, self._max_fpr = detector, max_fpr
+        self._none = detector.predict([], max_fpr=max_fpr)
+        self.n_deaths = 0
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: nothing was started."""
+
+    def judge(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Verdicts]]:
+        """Yield each piece, in order, with the verdicts on its readable rows."""
+        for piece in pieces:
+            yield piece, _predict(self._detector, _posts(_chunk(piece)), self._max_fpr)
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A chunk on its way; `verdicts` is None until it is judged."""
+
+    chunk: Chunk
+    posts: _Posts
+    verdicts: Verdicts | None = None
+    n_deaths: int = 0
+
+
+class _Worker:
+    """A process that loads the detector once and judges one chunk after the other."""
+
+    def __init__(self, context: Any, payload: Any, threads: int, max_fpr: float) -> None:
+        self.connection, theirs = context.Pipe()
+        self._payload = payload
+        self.process = context.Process(target=_work, args=(theirs, threads, max_fpr), daemon=True)
+        with _interrupts_held():
+            self.process.start()
+        theirs.close()  # or its death would not close the pipe
+        self.ready = False
+        self.job: _Job | None = None
+
+    def load(self) -> None:
+        """Send it the detector; where it has died already, its answer will show that."""
+        with suppress(OSError):
+            self.connection.send_bytes(self._payload)
+
+    def stop(self) -> None:
+        """End the process; it has nothing to lose."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+class Workers(Judge):
+    """Rows → verdicts, in processes of their own ("spawn"), with a share of the cores each.
+
+    At most two chunks a worker are held, and one more, so that memory stays flat. A worker that
+    dies is replaced and its chunk given to another; the rows of a chunk that three workers die of
+    become unreadable. They begin with the first rows and end with the context.
+
+    Args:
+        n: processes, at least 1.
+
+    Raises:
+        InvalidInput: a detector that can't be sent to another process.
+        DetectorFailed: the detector raised, or its processes die before it is loaded.
+    """
+
+    def __init__(self, detector: Detector, max_fpr: float, n: int) -> None:
+        super().__init__(detector, max_fpr)
+        self._n, self._threads = n, max(1, available_cores() // n)
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker] = []
+        self._todo: deque[_Job] = deque()
+        self._n_failed_starts = 0
+        try:
+            self._payload = ForkingPickler.dumps(detector)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise InvalidInput(
+                "this detector can't be sent to worker processes (a lambda in it?): make it of "
+                "what can be pickled, or ask for workers=1"
+            ) from error
+
+    def __exit__(self, *_: object) -> None:
+        """End the workers."""
+        for worker in self._workers:
+            worker.stop()
+        self._workers = []
+
+    def judge(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Verdicts]]:
+        """Yield each piece, in order, with the verdicts on its readable rows."""
+        coming: Iterator[Piece] | None = iter(pieces)
+        held: deque[tuple[Piece, _Job]] = deque()
+        while coming is not None or held:
+            full = coming is None or len(held) > 2 * self._n
+            self._exchange(block=full and held[0][1].verdicts is None)
+            if held and held[0][1].verdicts is not None:
+                piece, job = held.popleft()
+                yield piece, job.verdicts or self._none
+            elif not full and coming is not None:
+                try:
+                    held.append(self._take(next(coming)))
+                except StopIteration:
+                    coming = None
+
+    def _take(self, piece: Piece) -> tuple[Piece, _Job]:
+        chunk = _chunk(piece)
+        job = _Job(chunk, _posts(chunk))
+        if job.posts[0]:
+            self._todo.append(job)
+            if not self._workers:
+                self._workers = [self._start() for _ in range(self._n)]
+                for worker in self._workers:  # all are started first: each takes a while to read
+                    worker.load()
+        else:
+            job.verdicts = self._none
+        return piece, job
+
+    def _start(self) -> _Worker:
+        return _Worker(self._context, self._payload, self._threads, self._max_fpr)
+
+    def _exchange(self, *, block: bool) -> None:
+        """Give chunks to idle workers and take what is answered; `block`: wait for an answer."""
+        self._give()
+        busy = {w.connection: w for w in self._workers if w.job is not None or not w.ready}
+        for connection in wait(list(busy), None if block else 0) if busy else ():
+            worker = busy[connection]
+            try:
+                answer = worker.connection.recv()
+            except (EOFError, OSError):
+                self._replace(worker)
+                continue
+            if isinstance(answer, str):
+                raise DetectorFailed(answer)
+            if worker.job is None:
+                worker.ready, self._n_failed_starts = True, 0
+            else:
+                worker.job.verdicts, worker.job = answer, None
+        self._give()
+
+    def _give(self) -> None:
+        for worker in list(self._workers):
+            if self._todo and worker.ready and worker.job is None:
+                worker.job = self._todo.popleft()
+                try:
+                    worker.connection.send(worker.job.posts)
+                except OSError:
+                    self._replace(worker)
+
+    def _replace(self, worker: _Worker) -> None:
+        """Start another worker for one that died, and think of its chunk."""
+        worker.stop()
+        self.n_deaths += 1
+        self._n_failed_starts += not worker.ready
+        if self._n_failed_starts >= MAX_DEATHS:
+            raise DetectorFailed(
+                f"worker processes die before the detector is loaded (exit code "
+                f"{worker.process.exitcode}): too little memory, or a script without `if __name__ "
+                '== "__main__":`? Ask for fewer workers, or for 1, which starts none'
+            )
+        other = self._start()
+        self._workers[self._workers.index(worker)] = other
+        other.load()
+        if (job := worker.job) is None:
+            return
+        job.n_deaths += 1
+        if job.n_deaths < MAX_DEATHS:
+            self._todo.appendleft(job)
+            return
+        for row in job.chunk.rows:
+            row.problem = row.problem or f"its chunk ended a worker process {MAX_DEATHS} times"
+        job.verdicts = self._none
+
+
+def judge_by(detector: Detector, max_fpr: float, n_workers: int) -> Judge:
+    """Make a judge: of one worker, this process itself."""
+    return Judge(detector, max_fpr) if n_workers == 1 else Workers(detector, max_fpr, n_workers)
+
+
+def _posts(chunk: Chunk) -> _Posts:
+    """Return the posts of a chunk's readable rows."""
+    rows = [row for row in chunk.rows if row.problem is None]
+    languages = [row.language for row in rows] if any(row.language for row in rows) else None
+    return [row.text for row in rows], languages
+
+
+def _chunk(piece: Rows | End) -> Chunk:
+    return piece.chunk if isinstance(piece, Rows) else Chunk([])
+
+
+def _predict(detector: Detector, posts: _Posts, max_fpr: float) -> Verdicts:
+    texts, languages = posts
+    return detector.predict(texts, max_fpr=max_fpr, language=languages, progress=False)
+
+
+def _work(connection: Connection, threads: int, max_fpr: float) -> None:
+    """Take the detector, then judge what comes until nothing does, as when the parent is gone.
+
+    An answer of None says that the detector is loaded, a str what went wrong.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    share_cores(threads)
+    tqdm.set_lock(threading.RLock())  # its own is one of the system's, which a kill would leave
+    try:
+        detector = connection.recv()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
+        _answer(connection, f"a worker can't load the detector: {type(error).__name__}: {error}")
+        return
+    answer: Verdicts | str | None = None
+    while _answer(connection, answer):
+        try:
+            posts = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = _predict(detector, posts, max_fpr)
+        except Exception as error:  # noqa: BLE001 - anyone's code, and its message may hold a text
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            answer = (
+                f"the detector raised {type(error).__name__} in a worker process "
+                f"({Path(place.filename).name}, line {place.lineno}); workers=1 shows all of it"
+            )
+
+
+def _answer(connection: Connection, answer: Verdicts | str | None) -> bool:
+    try:
+        connection.send(answer)
+    except OSError:  # the parent is gone
+        return False
+    return True
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let what is started here not hear of Ctrl-C: its parent does, and ends it."""
+    if sys.platform == "win32":  # it has no masks
+        yield
+        return
+    resource_tracker.ensure_running()  # or starting it would let interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
