@@ -24,7 +24,6 @@ from textdetect._version import __version__
 from textdetect.errors import InvalidInput, TextdetectError
 
 if TYPE_CHECKING:
-    from textdetect.benchmark import Benchmark, Spread
     from textdetect.bulk import Summary
 
 FAILED: Final = 1
@@ -436,58 +435,43 @@ def evaluate(
 def bench(
     model: Model = "default",
     seconds: Annotated[
-        float, typer.Option(metavar="N", help="About how long it may take, in all.")
-    ] = 50.0,
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="About how long it may take, in all.",
+            show_default="90, or 900 with --full",
+        ),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also what takes minutes: 1M rows, torch.compile.")
+    ] = False,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="FILE", help="JSON file of the figures.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Measure this install: posts a second, and seconds from a cold start to a verdict.
+    """Measure this install: speed, latency and memory, beside others and the machine's limits.
 
-    Beside it, where torch and transformers are installed, a transformers
-    pipeline on the same weights. Nothing else should run meanwhile.
+    Beside it, where they are installed: transformers, torch, onnxruntime and
+    OpenVINO on the same weights. Nothing else should run meanwhile. See
+    docs/speed.md.
     """
     from textdetect import benchmark
+    from textdetect.benchmark import table
+    from textdetect.tables import show, show_pairs
 
-    measured = benchmark.bench(model, seconds=seconds)
+    measured = benchmark.bench(model, seconds=seconds, full=full)
     if as_json:
-        import dataclasses
-
-        _print_json(dataclasses.asdict(measured))
+        _print_json(measured.to_dict())
     else:
-        _show_benchmark(measured)
+        show_pairs("this install", table.facts(measured))
+        show("benchmark", table.rows(measured))
+        show_pairs("not measured", measured.skipped)
+    if out:
+        benchmark.write_json(measured, out)
     if measured.busy:
         _say(f"this machine was busy before (load {measured.load_before}); measure again when idle")
     return 0
-
-
-def _show_benchmark(measured: Benchmark) -> None:
-    from textdetect.tables import show, show_pairs
-
-    start = measured.cold_start
-    facts = {
-        "model": f"{measured.model} {measured.version}, {measured.numerics}",
-        **measured.machine,
-        "load before": measured.load_before,
-        **measured.libraries,
-        f"cold start to a verdict, s ({start.n_runs} runs)": _spread(start.first_verdict_s, ".2f"),
-        "its peak memory, MB": start.peak_mb,
-    }
-    speeds = [
-        {
-            "posts": speed.posts,
-            "tokens": f"{speed.mean_tokens:.0f}",
-            "by": speed.contender,
-            "posts a second": _spread(speed.posts_per_s, ",.1f"),
-            "times pipeline, batch 1": _spread(speed.ratio, ".2f") if speed.ratio else "",
-            "n": f"{speed.n_rounds} × {speed.n_posts:,}",
-        }
-        for speed in measured.speeds
-    ]
-    show_pairs("this install", facts)
-    show("posts a second: median (smallest to largest)", speeds)
-
-
-def _spread(of: Spread, form: str) -> str:
-    return f"{of.median:{form}} ({of.low:{form}} to {of.high:{form}})"
 
 
 def _print_json(values: dict[str, Any]) -> None:
