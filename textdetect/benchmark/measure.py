@@ -22,7 +22,6 @@ from textdetect.checkpoint import Checkpoint, find_folder, open_checkpoint
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput
 from textdetect.runtimes.host import machine
-from textdetect.runtimes.onnx import light_tokenizer
 
 QUICK_S: Final = 90.0
 FULL_S: Final = 900.0
@@ -134,6 +133,8 @@ def bench(
 
 def _course(checkpoint: Checkpoint, skipped: dict[str, str]) -> Course:
     """Prepare what a post's cost is counted with; without the model's sizes there are no peaks."""
+    from textdetect.runtimes.onnx import light_tokenizer
+
     shape = Shape.of(checkpoint.config)
     if shape is None:
         skipped["share of the peak"] = "config.json does not name layers, hidden and intermediate"
