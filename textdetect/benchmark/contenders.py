@@ -253,8 +253,8 @@ _Batches = Iterator[tuple[NDArray[np.int64], int]]
 
 def _as_they_come(lengths: Sequence[int]) -> _Batches:
     for first in range(0, len(lengths), _ARRIVAL_BATCH):
-        rows = np.arange(first, min(first + _ARRIVAL_BATCH, len(lengths)))
-        yield rows, max(lengths[row] for row in rows)
+        of_batch = lengths[first : first + _ARRIVAL_BATCH]
+        yield np.arange(first, first + len(of_batch)), max(of_batch)
 
 
 def _run_graph(

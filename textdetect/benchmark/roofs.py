@@ -50,7 +50,8 @@ class Shape:
         names = ("num_hidden_layers", "hidden_size", "intermediate_size")
         if not all(isinstance(config.get(name), int) for name in names):
             return None
-        return cls(*(config[name] for name in names), labels=len(config.get("id2label") or "01"))
+        layers, hidden, intermediate = (config[name] for name in names)
+        return cls(layers, hidden, intermediate, labels=len(config.get("id2label") or "01"))
 
     def flops(self, tokens: int) -> int:
         """Count the operations of one post's matrix products: 2 for each multiply-add.
