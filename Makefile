@@ -26,8 +26,8 @@ check: $(VENV)/installed  ## Lint, format, types, architecture
 	$(VENV)/bin/python training/card.py --check
 	$(VENV)/bin/python -m pytest -q tests/test_architecture.py
 
-bench: $(VENV)/installed  ## Posts a second of this install, beside a transformers pipeline
-	$(VENV)/bin/textdetect bench
+bench: $(VENV)/installed  ## Speed of this install, beside others and this machine's limits (BENCH=--full)
+	$(VENV)/bin/textdetect bench $(BENCH)
 
 train: $(VENV)/installed  ## Train the embedded model again (needs TEXTDETECT_DATA)
 	$(VENV)/bin/python training/train.py configs/default.yaml --out runs/default

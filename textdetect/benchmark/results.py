@@ -1,0 +1,163 @@
+"""What the benchmark found, as values: the same for the table in a terminal and for JSON.
+
+It knows nothing of how anything was measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textdetect.checkpoint import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The median of several measurements, and their smallest and largest."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Summarise at least one value.
+
+        >>> Spread.of([3.0, 1.0, 2.0])
+        Spread(median=2.0, low=1.0, high=3.0)
+        """
+        return cls(float(np.median(values)), float(min(values)), float(max(values)))
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast one contender scored one kind of posts.
+
+    Attributes:
+        posts: "short", "chinese" or "long".
+        contender: "textdetect", "pipeline, batch 8" …: see `contenders`.
+        n_posts, n_rounds: posts a round, the same for every contender; and rounds.
+        mean_tokens: tokens of a post that the model reads, special ones and padding included.
+        posts_per_s: over the rounds.
+        ratio: to the transformers pipeline at batch size 1 in the same round; None without it.
+        ratio_best: to the fastest batch size of that pipeline in the same round.
+        share_of_peak: of what this machine's matrix products of the same number type reached in the
+            same round, in [0, 1] but for noise; None where that is not known.
+    """
+
+    posts: str
+    contender: str
+    n_posts: int
+    n_rounds: int
+    mean_tokens: float
+    posts_per_s: Spread
+    ratio: Spread | None
+    ratio_best: Spread | None
+    share_of_peak: Spread | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What this machine can do at best in one respect.
+
+    Attributes:
+        name, unit: "matrix products, fp32" in "GFLOP/s" …: see `roofs`.
+        n: measurements.
+        value: over them.
+    """
+
+    name: str
+    unit: str
+    n: int
+    value: Spread
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """A fresh process: from its start to its first verdict, and one short post at a time after it.
+
+    Attributes:
+        n_runs: fresh processes.
+        first_verdict_s: interpreter, imports, checksums and model included.
+        peak_mb: most memory that a process held until then; None where it can't be told.
+        n_posts: posts that each process judged one at a time.
+        p50_ms, p95_ms: for one of them, over the processes.
+    """
+
+    n_runs: int
+    first_verdict_s: Spread
+    peak_mb: float | None
+    n_posts: int
+    p50_ms: Spread
+    p95_ms: Spread
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Files scored without a model, in a process of their own: what grows with the rows.
+
+    Attributes:
+        n_rows: of the file.
+        rows_per_s: reading, normalising, identifying languages and writing; no model.
+        peak_mb: most memory that the process held; None where it can't be told.
+    """
+
+    n_rows: int
+    rows_per_s: float
+    peak_mb: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What `bench` measured, and where.
+
+    Attributes:
+        model, version, fingerprint, numerics: of the detector.
+        machine: see `runtimes.host.machine`.
+        libraries: name → version, "not installed" included.
+        load_before: processes that wanted a core before it began (one-minute load average); None
+            where it can't be told. See `busy`.
+        took_s: all of it.
+        cold_start, speeds, limits, growth: see their classes.
+        skipped: what was not measured → why.
+    """
+
+    model: str
+    version: str
+    fingerprint: str
+    numerics: str
+    machine: dict[str, Any]
+    libraries: dict[str, str]
+    load_before: float | None
+    took_s: float
+    cold_start: ColdStart
+    speeds: tuple[Speed, ...]
+    limits: tuple[Limit, ...]
+    growth: tuple[Growth, ...]
+    skipped: dict[str, str]
+
+    @property
+    def busy(self) -> bool:
+        """Whether others wanted more than half of the cores: then no figure is to be trusted."""
+        return (self.load_before or 0.0) > 0.5 * int(self.machine["cores_available"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all of it as plain values, for JSON."""
+        return dataclasses.asdict(self) | {"busy": self.busy}
+
+
+def write_json(measured: Benchmark, file: str | os.PathLike[str]) -> None:
+    """Write what was measured as a JSON file, whole or not at all.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    text = json.dumps(measured.to_dict(), indent=1, ensure_ascii=False)
+    write_atomically(Path(file), f"{text}\n".encode())

@@ -1,0 +1,173 @@
+"""What this machine can do at best: matrix products, reading files, writing to its disk.
+
+A model cannot be faster than its matrix products. It knows nothing of the contenders.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+
+from textdetect._optional import require
+from textdetect.benchmark.results import Limit, Spread
+from textdetect.errors import MissingDependency
+from textdetect.posts.files import open_posts
+from textdetect.runtimes.host import available_cores
+
+UNITS: Final = {"fp32": "GFLOP/s", "bf16": "GFLOP/s", "int8": "GOP/s"}
+"""The number types whose peak is measured."""
+_TOKENS: Final = (256, 1_024)
+"""Rows of the products: what a small and a full batch hold."""
+_REPEATS: Final = 5
+_DISK_BYTES: Final = 64_000_000
+_DISK_FILES: Final = 4
+_PARSED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of an encoder (BERT, RoBERTa, MiniLM …), which say what a post costs.
+
+    >>> Shape(layers=6, hidden=384, intermediate=1536, labels=2).flops(32) // 10**6
+    689
+    """
+
+    layers: int
+    hidden: int
+    intermediate: int
+    labels: int = 2
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Self | None:
+        """Read them from config.json; None where it does not say them by these names."""
+        names = ("num_hidden_layers", "hidden_size", "intermediate_size")
+        if not all(isinstance(config.get(name), int) for name in names):
+            return None
+        layers, hidden, intermediate = (config[name] for name in names)
+        return cls(layers, hidden, intermediate, labels=len(config.get("id2label") or "01"))
+
+    def flops(self, tokens: int) -> int:
+        """Count the operations of one post's matrix products: 2 for each multiply-add.
+
+        With T padded tokens, H hidden and I intermediate: each layer has four products
+        (T × H)(H × H) for queries, keys, values and output, two (T × T × H) for attention, and two
+        (T × H × I) for the feed-forward: 8TH² + 4T²H + 4THI. The pooler and the classifier add
+        2H² + 2H·labels. Embeddings, norms, softmax and activations are left out.
+
+        Args:
+            tokens: of the post, special ones and padding included.
+        """
+        t, h, i = tokens, self.hidden, self.intermediate
+        layer = 8 * t * h * h + 4 * t * t * h + 4 * t * h * i
+        return self.layers * layer + 2 * h * h + 2 * h * self.labels
+
+
+def matrix_peaks(shape: Shape) -> tuple[dict[str, Callable[[], float]], dict[str, str]]:
+    """Give, for each number type, what measures its peak; and why others are skipped.
+
+    A measurement is the best of several products (tokens × hidden) (hidden × intermediate) on all
+    available cores, in 10⁹ operations a second: `torch.mm` for floats, and for int8 an onnxruntime
+    graph of one MatMulInteger (unsigned activations, signed constant weights).
+    """
+    peaks: dict[str, Callable[[], float]] = {}
+    skipped = {}
+    for name in UNITS:
+        try:
+            multiply = _int8(shape) if name == "int8" else _floats(shape, name)
+        except MissingDependency as error:
+            skipped[f"matrix products, {name}"] = str(error)
+        else:
+            peaks[name] = partial(_peak, multiply, shape)
+    return peaks, skipped
+
+
+def _peak(multiply: Callable[[int], object], shape: Shape) -> float:
+    best = 0.0
+    for tokens in _TOKENS:
+        operations = 2 * tokens * shape.hidden * shape.intermediate
+        for _ in range(_REPEATS):
+            start_s = time.perf_counter()
+            multiply(tokens)
+            best = max(best, operations / (time.perf_counter() - start_s) / 1e9)
+    return best
+
+
+def _floats(shape: Shape, name: str) -> Callable[[int], object]:
+    torch = require("torch", extra="train")
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+    draw = torch.Generator().manual_seed(0)
+    left = torch.randn(max(_TOKENS), shape.hidden, generator=draw).to(dtype)
+    right = torch.randn(shape.hidden, shape.intermediate, generator=draw).to(dtype)
+    out = torch.empty(max(_TOKENS), shape.intermediate, dtype=dtype)
+    return lambda tokens: torch.mm(left[:tokens], right, out=out[:tokens])
+
+
+def _int8(shape: Shape) -> Callable[[int], object]:
+    import onnxruntime
+
+    onnx = require("onnx", extra="train")
+    draw = np.random.default_rng(0)
+    weights = draw.integers(-127, 128, (shape.hidden, shape.intermediate), dtype=np.int8)
+    value, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMulInteger", ["left", "right"], ["out"])],
+        "int8",
+        [value("left", kinds.UINT8, ["tokens", shape.hidden])],
+        [value("out", kinds.INT32, ["tokens", shape.intermediate])],
+        [onnx.numpy_helper.from_array(weights, "right")],
+    )
+    model = onnx.helper.make_model(
+        graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)]
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    left = draw.integers(0, 256, (max(_TOKENS), shape.hidden), dtype=np.uint8)
+    return lambda tokens: session.run(None, {"left": left[:tokens]})
+
+
+def parsers(csv: Path, folder: Path) -> list[Limit]:
+    """Read a csv file of posts, and the same rows as Parquet, without scoring them: rows a second.
+
+    Args:
+        csv: the file, with a header.
+        folder: where the Parquet file may be written.
+    """
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    parquet = folder / "posts.parquet"
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv(csv), parquet)
+    found = []
+    for name, file in (("csv", csv), ("parquet", parquet)):
+        rates = []
+        for _ in range(_PARSED):
+            start_s = time.perf_counter()
+            with open_posts(file, format=name, into=name) as reader:
+                n_rows = sum(len(chunk.rows) for chunk in reader.chunks(4_096))
+            rates.append(n_rows / (time.perf_counter() - start_s))
+        found.append(Limit(f"reading {name}", "rows/s", len(rates), Spread.of(rates)))
+    return found
+
+
+def disk(folder: Path) -> Limit:
+    """Write at most 64 MB to a folder's disk, each of four files with fsync: MB a second."""
+    block, rates, file = os.urandom(1_000_000), [], folder / "written"
+    for _ in range(_DISK_FILES):
+        start_s = time.perf_counter()
+        with file.open("wb", buffering=0) as stream:
+            for _ in range(_DISK_BYTES // _DISK_FILES // len(block)):
+                stream.write(block)
+            os.fsync(stream.fileno())
+        rates.append(_DISK_BYTES / _DISK_FILES / 1e6 / (time.perf_counter() - start_s))
+        file.unlink()
+    return Limit("disk, with fsync", "MB/s", len(rates), Spread.of(rates))

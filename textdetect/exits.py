@@ -1,0 +1,85 @@
+"""What a command returns or raises → an exit code, and at most one line on stderr.
+
+0 done, 1 failed, 2 usage, 3 done with rows or files that could not be read, 130 interrupted. It
+knows no command.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, ParamSpec
+
+import typer
+
+from textdetect.errors import InvalidInput, TextdetectError
+
+FAILED: Final = 1
+USAGE: Final = 2
+UNREADABLE: Final = 3
+INTERRUPTED: Final = 130
+
+P = ParamSpec("P")
+
+
+def guard(command: Callable[P, int]) -> Callable[P, None]:
+    """Turn what a command returns or raises into an exit code, and errors into one line."""
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            with _sigterm_as_interrupt():
+                code = command(*args, **kwargs)
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            code = failed(INTERRUPTED, "interrupted")
+        except BrokenPipeError:  # whoever read our output has had enough
+            code = failed(FAILED)
+        except InvalidInput as error:
+            code = failed(USAGE, str(error))
+        except OSError as error:
+            what = error.strerror or str(error)
+            code = failed(FAILED, f"{error.filename}: {what}" if error.filename else what)
+        except TextdetectError as error:
+            code = failed(FAILED, str(error))
+        raise typer.Exit(code)
+
+    return guarded
+
+
+def failed(code: int, message: str = "") -> int:
+    """Say why on stderr, if there is something to say, and return the code."""
+    if message:
+        say(f"textdetect: {' '.join(message.split())}")
+    try:
+        sys.stdout.flush()
+    except OSError:  # or Python would try again at exit, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def say(line: str) -> None:
+    """Print a line on stderr."""
+    typer.echo(line, err=True)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM clean up as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
