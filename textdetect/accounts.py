@@ -25,6 +25,7 @@ from textdetect.errors import InvalidInput, NotCalibrated
 from textdetect.judgement import MIN_WORDS
 from textdetect.posts.files import format_of_input, open_posts
 from textdetect.posts.rows import find_column
+from textdetect.posts.writers import OwnCells
 from textdetect.text import is_missing, n_words, normalise
 
 ACCOUNT_COLUMNS: Final = (
@@ -292,17 +293,13 @@ def _read(
         place = find_column(
             reader.columns, account, usual=ACCOUNT_COLUMNS, option="--account-column"
         )
+        others = [name for name in reader.columns if name != reader.columns[place]]
+        accounts = OwnCells(reader, others)
         with tqdm(total=reader.total, unit=reader.unit, unit_scale=True, disable=hidden) as bar:
             for chunk in reader.chunks(8_192):
                 rows = [row for row in chunk.rows if row.problem is None]
-                names = [
-                    (row.values or {}).get(reader.columns[place])
-                    if isinstance(row.values, dict)
-                    else (row.values or [])[place]
-                    for row in rows
-                ]
-                n_unreadable = len(chunk.rows) - len(rows)
-                yield [_owner(name) for name in names], [row.text for row in rows], n_unreadable
+                owners = [_owner(accounts.cells(row)[0]) for row in rows]
+                yield owners, [row.text for row in rows], len(chunk.rows) - len(rows)
                 bar.update(reader.position() - bar.n)
 
 

@@ -30,6 +30,9 @@ TextColumn = Annotated[
 InputFormat = Annotated[
     str | None, typer.Option("--format", metavar="F", help="Input format, if no suffix tells.")
 ]
+OutputFormat = Annotated[
+    str | None, typer.Option(metavar="F", help="Output format, if no suffix tells.")
+]
 OutFolder = Annotated[
     str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the new checkpoint.")
 ]
@@ -87,9 +90,7 @@ def score(
         typer.Option("--out", "-o", metavar="OUT", help="File; FOLDER/ for many; - for stdout."),
     ] = None,
     input_format: InputFormat = None,
-    output_format: Annotated[
-        str | None, typer.Option(metavar="F", help="Output format, if no suffix tells.")
-    ] = None,
+    output_format: OutputFormat = None,
     text_column: TextColumn = None,
     language_column: Annotated[
         str | None, typer.Option(metavar="C", help="Column of ISO 639-1 codes.")
@@ -156,9 +157,7 @@ def accounts(
         typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout."),
     ] = None,
     input_format: InputFormat = None,
-    output_format: Annotated[
-        str | None, typer.Option(metavar="F", help="Output format, if no suffix tells.")
-    ] = None,
+    output_format: OutputFormat = None,
     account_column: Annotated[
         str | None,
         typer.Option(metavar="C", help="Column of the accounts, if not a usual name."),
