@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textdetect.language import CANDIDATES, UNDETERMINED, identify
+from textdetect.language import CANDIDATES, TABLE, UNDETERMINED, identify
 from textdetect.text import normalise
 
 CLEAR = {
@@ -112,3 +114,12 @@ assert "py3langid" in sys.modules
 def test_candidates_are_two_letter_codes_in_order() -> None:
     assert sorted(set(CANDIDATES)) == CANDIDATES
     assert all(len(code) == 2 and code.islower() for code in CANDIDATES)
+
+
+def test_the_table_is_the_model_of_the_installed_package(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "training" / "languages.py"
+    subprocess.run([sys.executable, script, tmp_path / "table.npz"], check=True)
+    with np.load(TABLE) as shipped, np.load(tmp_path / "table.npz") as made:
+        assert sorted(shipped.files) == sorted(made.files)
+        for name in made.files:
+            np.testing.assert_array_equal(shipped[name], made[name])

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,6 +199,29 @@ def _share_weights(proto: Any, state: dict[str, Any], places: dict[str, _Place])
     nodes = [*new_nodes, *proto.graph.node]
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
+    _look_up_before_casting(onnx, proto.graph)
+
+
+def _look_up_before_casting(onnx: Any, graph: Any) -> None:
+    """Cast the rows that are looked up in a table, not the table: an engine would keep it in fp32.
+
+    A vocabulary's table is half of a small model.
+    """
+    source = {node.output[0]: node for node in graph.node if node.op_type in ("Cast", "Identity")}
+    readers = Counter(name for node in graph.node for name in node.input)
+    nodes = []
+    gone: set[str] = set()
+    for node in graph.node:
+        nodes.append(node)
+        copy = source.get(node.input[0]) if node.op_type == "Gather" else None
+        cast = source.get(copy.input[0]) if copy is not None else None
+        if copy and cast and readers[copy.output[0]] == readers[cast.output[0]] == 1:
+            gone |= {copy.output[0], cast.output[0]}
+            found, half = node.output[0], f"{node.output[0]}.fp16"
+            node.input[0], node.output[0] = cast.input[0], half
+            nodes.append(onnx.helper.make_node("Cast", [half], [found], to=onnx.TensorProto.FLOAT))
+    del graph.node[:]
+    graph.node.extend(node for node in nodes if node.output[0] not in gone)
 
 
 def _key(array: Any) -> tuple[Any, ...]:

@@ -6,9 +6,14 @@ It knows nothing of which languages a model supports; a caller names the ones it
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Collection
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 UNDETERMINED: Final = "und"
 """ISO 639-2 code for a language that can't be told."""
@@ -67,6 +72,10 @@ CANDIDATES: Final = [
 ]
 """Languages that are told apart; rarer ones would mostly be mistakes on short posts."""
 
+TABLE: Final = Path(__file__).parent / "models" / "languages.npz"
+"""py3langid's model, cut to the candidates: the whole takes half a second and 50 MB to load.
+`training/languages.py` writes it."""
+
 _SURE: Final = 0.6
 _POSSIBLE: Final = 0.01
 
@@ -81,24 +90,29 @@ def _identifier() -> Any:
 
 @lru_cache(maxsize=1)
 def _loaded_identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    from py3langid.langid import LanguageIdentifier
 
-    full = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    full.set_languages(CANDIDATES)
-    # A new one of the chosen columns, so that the table of all languages (28 MB) can go.
-    return LanguageIdentifier(
-        full.nb_ptc,
-        full.nb_pc,
-        full.nb_classes,
-        full.tk_nextmove,
-        full.tk_output,
-        norm_probs=True,
-        tk_row=full.tk_row,
-    )
+    with np.load(TABLE) as table:
+        return LanguageIdentifier(
+            table["ptc"],
+            table["pc"],
+            table["classes"].tolist(),
+            _array(table["nextmove"]),
+            table["out_feat"].tolist(),
+            norm_probs=True,
+            tk_row=_array(table["nextmove_row"]),
+        )
+
+
+def _array(values: NDArray[np.unsignedinteger[Any]]) -> array[int]:
+    """Return an array of the standard library, whose items are read faster one by one."""
+    items = array("H" if values.itemsize == array("H").itemsize else "I")
+    items.frombytes(values.data.cast("B"))
+    return items
 
 
 def prepare() -> None:
-    """Load the identifier now: unpacking it takes 30 MB for a moment, best while little is loaded.
+    """Load the identifier now instead of at the first post.
 
     >>> prepare()
     """
