@@ -20,7 +20,7 @@ from textdetect.exits import FAILED, UNREADABLE, failed, guard, say
 Model = Annotated[str, typer.Option("--model", metavar="M", help="Name, folder or hub id.")]
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or hub id.")]
 Runtime = Annotated[
-    Literal["auto", "onnx", "hf"],
+    Literal["auto", "onnx", "openvino", "hf"],
     typer.Option("--runtime", help="Engine that runs the model."),
 ]
 TextColumn = Annotated[
@@ -103,9 +103,12 @@ def score(
     workers: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Processes; by default 1, or for many files all cores."
+            metavar="N", min=1, help="Workers; by default 1, for many files and Ray all cores."
         ),
     ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Whose workers: this machine's, or Ray's.")
+    ] = "local",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in FOLDER, if there is one.")
     ] = False,
@@ -136,6 +139,7 @@ def score(
         output_format=output_format,
         max_fpr=max_fpr,
         workers=workers,
+        engine=engine,
         resume=resume,
     )
     if table is not None:

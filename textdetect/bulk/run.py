@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tqdm.auto import tqdm
 
@@ -27,7 +27,7 @@ from textdetect.bulk.inputs import (
 )
 from textdetect.bulk.shards import SHARDS, Run, open_run
 from textdetect.bulk.summary import Summary, Tally
-from textdetect.bulk.workers import judge_by
+from textdetect.bulk.workers import Judge, Workers
 from textdetect.errors import InvalidInput
 from textdetect.posts.files import (
     STANDARD_STREAM,
@@ -45,6 +45,8 @@ from textdetect.types import Verdicts
 if TYPE_CHECKING:
     from textdetect.detector import Detector
 
+Engine = Literal["local", "ray"]
+
 
 def score_files(
     source: PathOrDash | Sequence[PathOrDash],
@@ -58,6 +60,7 @@ def score_files(
     max_fpr: float = 0.01,
     chunk_rows: int = 4_096,
     workers: int | None = None,
+    engine: Engine = "local",
     resume: bool = False,
     shard_rows: int = 131_072,
     progress: bool | None = None,
@@ -90,6 +93,9 @@ def score_files(
         workers: processes that score, each with its share of the cores; 1 is this process. None: 1
             for one file, the cores that this process may use for many. They are spawned: a script
             that calls this must guard its own start (`if __name__ == "__main__":`).
+        engine: "local": processes of this machine; "ray": the workers of the Ray cluster that this
+            machine belongs to, or of one that is started here. The output is the same; None
+            workers are as many as the cluster has cores (GPUs, if the detector is on one).
         resume: go on with the run in the folder, if there is one.
         shard_rows: rows after which a new shard begins, at least 1.
         progress: show a bar on stderr; None: if that is a terminal.
@@ -117,6 +123,8 @@ def score_files(
             raise InvalidInput(f"{name}: expected at least 1, got {value}")
     if workers is not None and workers < 1:
         raise InvalidInput(f"workers: expected at least 1, got {workers}")
+    if engine not in get_args(Engine):
+        raise InvalidInput(f"engine: expected 'local' or 'ray', got {engine!r}")
     options = Options(text_column, language_column, input_format, max_fpr, chunk_rows, shard_rows)
     given = as_paths(source)
     name = os.fspath(out) if isinstance(out, (str, os.PathLike)) else ""
@@ -126,14 +134,16 @@ def score_files(
     if folder is None and not several:
         if resume:
             raise InvalidInput("only a run into a folder can go on: end the output's name in /")
-        return _into_file(paths[0], out, detector, options, output_format, workers or 1, progress)
+        judge = _judge_by(detector or _embedded(), max_fpr, engine, workers, default=1)
+        return _into_file(paths[0], out, judge, options, output_format, progress)
     if folder is None or STANDARD_STREAM in paths:
         raise InvalidInput(
             "several files, folders and globs are scored into a folder of Parquet files: name one "
             "with -o FOLDER/; and what comes on stdin must be saved to a file first"
         )
-    n_workers = workers or available_cores()
-    return _into_shards(paths, folder, detector, options, n_workers, resume, progress)
+    detector = detector or _embedded()
+    judge = _judge_by(detector, max_fpr, engine, workers, default=available_cores())
+    return _into_shards(paths, folder, judge, _facts(detector, options), options, resume, progress)
 
 
 def _folder(name: str, output_format: str | None, *, several: bool) -> Path | None:
@@ -150,13 +160,23 @@ def _embedded() -> Detector:
     return Detector.from_pretrained()
 
 
+def _judge_by(
+    detector: Detector, max_fpr: float, engine: Engine, n: int | None, *, default: int
+) -> Judge:
+    if engine == "ray":
+        from textdetect.bulk.ray import RayWorkers
+
+        return RayWorkers(detector, max_fpr, n)
+    n = n or default
+    return Judge(detector, max_fpr) if n == 1 else Workers(detector, max_fpr, n)
+
+
 def _into_file(
     source: str,
     out: PathOrDash | Writer,
-    detector: Detector | None,
+    judge: Judge,
     options: Options,
     output_format: str | None,
-    n_workers: int,
     progress: bool | None,
 ) -> Summary:
     read_as = format_of_input(source, options.input_format)
@@ -166,8 +186,6 @@ def _into_file(
     with ExitStack() as stack:
         names = {"text_column": options.text_column, "language_column": options.language_column}
         reader = stack.enter_context(open_posts(source, format=read_as, into=write_as, **names))
-        # A rate that can't be is refused here, before anything is written.
-        judge = judge_by(detector or _embedded(), options.max_fpr, n_workers)
         writer = stack.enter_context(_open_writer(out, reader, write_as, source))
         stack.enter_context(judge)
         bar = stack.enter_context(_bar(reader.total, reader.unit, progress))
@@ -200,15 +218,12 @@ def _bar(total: int | None, unit: str, progress: bool | None, *, initial: int = 
 def _into_shards(
     paths: Sequence[str],
     folder: Path,
-    detector: Detector | None,
+    judge: Judge,
+    facts: dict[str, Any],
     options: Options,
-    n_workers: int,
     resume: bool,
     progress: bool | None,
 ) -> Summary:
-    detector = detector or _embedded()
-    judge = judge_by(detector, options.max_fpr, n_workers)
-    facts = _facts(detector, options)
     inputs = [Input.at(path) for path in paths]
     with ExitStack() as stack:
         run = stack.enter_context(open_run(folder, facts, inputs, resume=resume))

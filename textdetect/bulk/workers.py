@@ -36,7 +36,7 @@ MAX_DEATHS: Final = 3
 """Worker processes that a chunk may take with it, or that may die before they are ready."""
 
 Piece = TypeVar("Piece", bound=Rows | End)
-_Posts = tuple[list[str | None], list[str | None] | None]
+Posts = tuple[list[str | None], list[str | None] | None]
 """Texts, and their languages where any are given."""
 
 
@@ -72,13 +72,90 @@ class Judge:
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
+class Job:
     """A chunk on its way; `verdicts` is None until it is judged."""
 
     chunk: Chunk
-    posts: _Posts
+    posts: Posts
     verdicts: Verdicts | None = None
     n_deaths: int = 0
+
+
+class Pool(Judge):
+    """Rows → verdicts by several workers, whatever they are; a subclass brings them.
+
+    At most two chunks a worker are held, and one more, so that memory stays flat. A chunk that was
+    with a worker that died is given to another; the rows of one that three workers die of become
+    unreadable. Workers begin with the first rows and end with the context.
+
+    Raises:
+        InvalidInput: a detector that can't be sent to another process.
+        DetectorFailed: the detector raised, or workers die before it is loaded.
+    """
+
+    _n: int
+
+    def __init__(self, detector: Detector, max_fpr: float) -> None:
+        super().__init__(detector, max_fpr)
+        self._todo: deque[Job] = deque()
+        self._n_failed_starts = 0
+        try:
+            self._payload = bytes(ForkingPickler.dumps(detector))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise InvalidInput(
+                "this detector can't be sent to worker processes (a lambda in it?): make it of "
+                "what can be pickled, or ask for workers=1"
+            ) from error
+
+    def judge(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Verdicts]]:
+        """Yield each piece, in order, with the verdicts on its readable rows."""
+        coming: Iterator[Piece] | None = iter(pieces)
+        held: deque[tuple[Piece, Job]] = deque()
+        while coming is not None or held:
+            full = coming is None or len(held) > 2 * self._n
+            self._exchange(block=full and held[0][1].verdicts is None)
+            if held and held[0][1].verdicts is not None:
+                piece, job = held.popleft()
+                yield piece, job.verdicts or self._none
+            elif not full and coming is not None:
+                try:
+                    held.append(self._take(next(coming)))
+                except StopIteration:
+                    coming = None
+
+    def _take(self, piece: Piece) -> tuple[Piece, Job]:
+        chunk = _chunk(piece)
+        job = Job(chunk, _posts(chunk))
+        if job.posts[0]:
+            self._todo.append(job)
+            self._begin()
+        else:
+            job.verdicts = self._none
+        return piece, job
+
+    def _begin(self) -> None:
+        """Start the workers, unless they are there."""
+        raise NotImplementedError
+
+    def _exchange(self, *, block: bool) -> None:
+        """Give chunks to idle workers and take what is answered; `block`: wait for an answer."""
+        raise NotImplementedError
+
+    def _mourn(self, job: Job | None, *, ready: bool, cause: str) -> None:
+        """Count a worker that died, and think of its chunk."""
+        self.n_deaths += 1
+        self._n_failed_starts += not ready
+        if self._n_failed_starts >= MAX_DEATHS:
+            raise DetectorFailed(f"worker processes die before the detector is loaded ({cause})")
+        if job is None:
+            return
+        job.n_deaths += 1
+        if job.n_deaths < MAX_DEATHS:
+            self._todo.appendleft(job)
+            return
+        for row in job.chunk.rows:
+            row.problem = row.problem or f"its chunk ended a worker process {MAX_DEATHS} times"
+        job.verdicts = self._none
 
 
 class _Worker:
@@ -92,7 +169,7 @@ class _Worker:
             self.process.start()
         theirs.close()  # or its death would not close the pipe
         self.ready = False
-        self.job: _Job | None = None
+        self.job: Job | None = None
 
     def load(self) -> None:
         """Send it the detector; where it has died already, its answer will show that."""
@@ -106,19 +183,11 @@ class _Worker:
         self.connection.close()
 
 
-class Workers(Judge):
-    """Rows → verdicts, in processes of their own ("spawn"), with a share of the cores each.
-
-    At most two chunks a worker are held, and one more, so that memory stays flat. A worker that
-    dies is replaced and its chunk given to another; the rows of a chunk that three workers die of
-    become unreadable. They begin with the first rows and end with the context.
+class Workers(Pool):
+    """Processes of their own ("spawn"), with a share of the cores each; see `Pool`.
 
     Args:
         n: processes, at least 1.
-
-    Raises:
-        InvalidInput: a detector that can't be sent to another process.
-        DetectorFailed: the detector raised, or its processes die before it is loaded.
     """
 
     def __init__(self, detector: Detector, max_fpr: float, n: int) -> None:
@@ -126,15 +195,6 @@ class Workers(Judge):
         self._n, self._threads = n, max(1, available_cores() // n)
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._todo: deque[_Job] = deque()
-        self._n_failed_starts = 0
-        try:
-            self._payload = ForkingPickler.dumps(detector)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise InvalidInput(
-                "this detector can't be sent to worker processes (a lambda in it?): make it of "
-                "what can be pickled, or ask for workers=1"
-            ) from error
 
     def __exit__(self, *_: object) -> None:
         """End the workers."""
@@ -142,34 +202,11 @@ class Workers(Judge):
             worker.stop()
         self._workers = []
 
-    def judge(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Verdicts]]:
-        """Yield each piece, in order, with the verdicts on its readable rows."""
-        coming: Iterator[Piece] | None = iter(pieces)
-        held: deque[tuple[Piece, _Job]] = deque()
-        while coming is not None or held:
-            full = coming is None or len(held) > 2 * self._n
-            self._exchange(block=full and held[0][1].verdicts is None)
-            if held and held[0][1].verdicts is not None:
-                piece, job = held.popleft()
-                yield piece, job.verdicts or self._none
-            elif not full and coming is not None:
-                try:
-                    held.append(self._take(next(coming)))
-                except StopIteration:
-                    coming = None
-
-    def _take(self, piece: Piece) -> tuple[Piece, _Job]:
-        chunk = _chunk(piece)
-        job = _Job(chunk, _posts(chunk))
-        if job.posts[0]:
-            self._todo.append(job)
-            if not self._workers:
-                self._workers = [self._start() for _ in range(self._n)]
-                for worker in self._workers:  # all are started first: each takes a while to read
-                    worker.load()
-        else:
-            job.verdicts = self._none
-        return piece, job
+    def _begin(self) -> None:
+        if not self._workers:
+            self._workers = [self._start() for _ in range(self._n)]
+            for worker in self._workers:  # all are started first: each takes a while to read
+                worker.load()
 
     def _start(self) -> _Worker:
         return _Worker(self._context, self._payload, self._threads, self._max_fpr)
@@ -203,36 +240,20 @@ class Workers(Judge):
                     self._replace(worker)
 
     def _replace(self, worker: _Worker) -> None:
-        """Start another worker for one that died, and think of its chunk."""
+        """Start another worker for one that died."""
         worker.stop()
-        self.n_deaths += 1
-        self._n_failed_starts += not worker.ready
-        if self._n_failed_starts >= MAX_DEATHS:
-            raise DetectorFailed(
-                f"worker processes die before the detector is loaded (exit code "
-                f"{worker.process.exitcode}): too little memory, or a script without `if __name__ "
-                '== "__main__":`? Ask for fewer workers, or for 1, which starts none'
-            )
+        self._mourn(
+            worker.job,
+            ready=worker.ready,
+            cause=f"exit code {worker.process.exitcode}: too little memory, or a script without "
+            '`if __name__ == "__main__":`? Ask for fewer workers, or for 1, which starts none',
+        )
         other = self._start()
         self._workers[self._workers.index(worker)] = other
         other.load()
-        if (job := worker.job) is None:
-            return
-        job.n_deaths += 1
-        if job.n_deaths < MAX_DEATHS:
-            self._todo.appendleft(job)
-            return
-        for row in job.chunk.rows:
-            row.problem = row.problem or f"its chunk ended a worker process {MAX_DEATHS} times"
-        job.verdicts = self._none
 
 
-def judge_by(detector: Detector, max_fpr: float, n_workers: int) -> Judge:
-    """Make a judge: of one worker, this process itself."""
-    return Judge(detector, max_fpr) if n_workers == 1 else Workers(detector, max_fpr, n_workers)
-
-
-def _posts(chunk: Chunk) -> _Posts:
+def _posts(chunk: Chunk) -> Posts:
     """Return the posts of a chunk's readable rows."""
     rows = [row for row in chunk.rows if row.problem is None]
     languages = [row.language for row in rows] if any(row.language for row in rows) else None
@@ -243,7 +264,7 @@ def _chunk(piece: Rows | End) -> Chunk:
     return piece.chunk if isinstance(piece, Rows) else Chunk([])
 
 
-def _predict(detector: Detector, posts: _Posts, max_fpr: float) -> Verdicts:
+def _predict(detector: Detector, posts: Posts, max_fpr: float) -> Verdicts:
     texts, languages = posts
     return detector.predict(texts, max_fpr=max_fpr, language=languages, progress=False)
 
@@ -267,14 +288,19 @@ def _work(connection: Connection, threads: int, max_fpr: float) -> None:
             posts = connection.recv()
         except (EOFError, OSError):
             return
-        try:
-            answer = _predict(detector, posts, max_fpr)
-        except Exception as error:  # noqa: BLE001 - anyone's code, and its message may hold a text
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            answer = (
-                f"the detector raised {type(error).__name__} in a worker process "
-                f"({Path(place.filename).name}, line {place.lineno}); workers=1 shows all of it"
-            )
+        answer = answer_to(posts, detector, max_fpr)
+
+
+def answer_to(posts: Posts, detector: Detector, max_fpr: float) -> Verdicts | str:
+    """Judge posts in a worker: verdicts, or what went wrong."""
+    try:
+        return _predict(detector, posts, max_fpr)
+    except Exception as error:  # noqa: BLE001 - anyone's code, and its message may hold a text
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return (
+            f"the detector raised {type(error).__name__} in a worker process "
+            f"({Path(place.filename).name}, line {place.lineno}); workers=1 shows all of it"
+        )
 
 
 def _answer(connection: Connection, answer: Verdicts | str | None) -> bool:

@@ -1,0 +1,146 @@
+"""Judging rows by the workers of a Ray cluster: this machine's, or many machines'.
+
+The process that asks reads and writes, as with local workers, so that the output, its manifest and
+`resume` are the same; only posts and verdicts travel. It knows nothing of formats, nor of where the
+verdicts go.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from typing import TYPE_CHECKING, Any, Final
+
+from textdetect._optional import require
+from textdetect._version import __version__
+from textdetect.bulk.workers import Job, Pool, Posts, answer_to
+from textdetect.errors import DetectorFailed
+from textdetect.runtimes.host import share_cores
+from textdetect.types import Verdicts
+
+if TYPE_CHECKING:
+    from textdetect.detector import Detector
+
+CORES: Final = 1
+"""Processor cores of a worker: two workers with one are faster than one with two."""
+
+
+class RayWorkers(Pool):
+    """Ray actors with one detector each; see `Pool`.
+
+    On entering it joins the cluster that this program has joined already, or that RAY_ADDRESS names
+    or that was started on this machine, and starts one here otherwise, without telemetry.
+
+    Args:
+        n: workers; None takes the cores of the cluster, or its GPUs where the detector is on one.
+
+    Raises:
+        MissingDependency: without the extra `ray`.
+    """
+
+    def __init__(self, detector: Detector, max_fpr: float, n: int | None) -> None:
+        super().__init__(detector, max_fpr)
+        self._ray = require("ray", extra="ray")
+        self._identity = _identity(detector)
+        self._needs = _needs(detector)
+        self._asked, self._n = n, n or 1
+        self._joined = False
+        self._running: dict[Any, tuple[Any, Job | None]] = {}
+        self._idle: list[Any] = []
+        self._actor: Any = None
+
+    def __enter__(self) -> RayWorkers:
+        """Join a cluster, or start one."""
+        if not self._ray.is_initialized():
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            self._ray.init(log_to_driver=False, logging_level=logging.ERROR)
+            self._joined = True
+        there = self._ray.cluster_resources().get("GPU" if "num_gpus" in self._needs else "CPU", 0)
+        self._n = self._asked or max(1, int(there))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the workers, and leave the cluster if it was joined here."""
+        for worker, _job in self._running.values():
+            self._ray.kill(worker)
+        for worker in self._idle:
+            self._ray.kill(worker)
+        self._running, self._idle, self._actor = {}, [], None
+        if self._joined:
+            self._ray.shutdown()
+            self._joined = False
+
+    def _begin(self) -> None:
+        if self._actor is None:
+            # A worker that dies is not restarted by Ray: its chunk may be why, and is counted here.
+            options = {**self._needs, "max_restarts": 0, "max_task_retries": 0}
+            self._actor = self._ray.remote(**options)(_Worker)
+            self._where = self._ray.put(self._payload)
+            for _ in range(self._n):
+                self._start()
+
+    def _start(self) -> None:
+        worker = self._actor.remote(self._where, self._max_fpr)
+        self._running[worker.load.remote()] = (worker, None)
+
+    def _exchange(self, *, block: bool) -> None:
+        self._give()
+        if not self._running:
+            return
+        done, _ = self._ray.wait(list(self._running), timeout=None if block else 0)
+        for answered in done:
+            worker, job = self._running.pop(answered)
+            try:
+                answer = self._ray.get(answered)
+            except self._ray.exceptions.RayError as error:
+                cause = type(error).__name__
+                self._mourn(job, ready=job is not None, cause=cause)
+                self._start()
+                continue
+            if isinstance(answer, str):
+                raise DetectorFailed(answer)
+            if job is not None:
+                job.verdicts = answer
+            elif answer != self._identity:
+                raise DetectorFailed(
+                    f"a worker has another detector ({', '.join(answer)}) than this process "
+                    f"({', '.join(self._identity)}): install the same version, and choose a "
+                    "runtime that all processors of the cluster have"
+                )
+            self._idle.append(worker)
+        self._give()
+
+    def _give(self) -> None:
+        while self._todo and self._idle:
+            job, worker = self._todo.popleft(), self._idle.pop()
+            self._running[worker.judge.remote(job.posts)] = (worker, job)
+
+
+class _Worker:
+    """What runs in an actor."""
+
+    def __init__(self, payload: bytes, max_fpr: float) -> None:
+        self._payload, self._max_fpr = payload, max_fpr
+
+    def load(self) -> tuple[str, ...] | str:
+        """Load the detector; returns what it is, or what went wrong."""
+        share_cores(CORES)
+        try:
+            self._detector: Detector = pickle.loads(self._payload)  # noqa: S301 - of the asking process
+        except Exception as error:  # noqa: BLE001 - whatever it is, the asking process raises it
+            return f"a worker can't load the detector: {type(error).__name__}: {error}"
+        return _identity(self._detector)
+
+    def judge(self, posts: Posts) -> Verdicts | str:
+        return answer_to(posts, self._detector, self._max_fpr)
+
+
+def _identity(detector: Detector) -> tuple[str, ...]:
+    return f"textdetect {__version__}", detector.fingerprint, detector.runtime.numerics
+
+
+def _needs(detector: Detector) -> dict[str, int]:
+    """Tell what Ray must set aside for a worker."""
+    on_gpu = "cuda" in detector.runtime.numerics
+    return {"num_cpus": CORES} | ({"num_gpus": 1} if on_gpu else {})
