@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from synthetic import CHINESE_HUMAN, CHINESE_MACHINE, human_post, markov_post, template_post
 
 from textdetect import Detector
-from textdetect.errors import MissingFile
+from textdetect.errors import MissingDependency, MissingFile
 from textdetect.posts import load_posts
 from textdetect.runtimes import host
 from textdetect.runtimes.batching import MAX_BATCH, batches, pad, padded_length
@@ -126,3 +127,59 @@ def test_a_worker_takes_its_share_of_the_cores_only(monkeypatch: pytest.MonkeyPa
     assert os.environ["OMP_NUM_THREADS"] == os.environ["RAYON_NUM_THREADS"] == "1"
     host.share_cores(10_000)
     assert available_cores() < 10_000
+
+
+@pytest.fixture(scope="module")
+def in_bf16() -> Detector:
+    """Give the embedded model in bf16, where OpenVINO and the processor can."""
+    pytest.importorskip("openvino")
+    detector = Detector.from_pretrained(runtime="openvino")
+    if detector.runtime.numerics != "openvino-bf16":
+        pytest.skip("this processor has no bf16 products")
+    return detector
+
+
+@pytest.mark.slow
+def test_in_bf16_a_logit_does_not_depend_on_neighbours(in_bf16: Detector) -> None:
+    posts = mixed_posts(300, seed=1)
+    together, back = in_bf16.predict(posts), in_bf16.predict(posts[::-1])[::-1]
+    alone = [in_bf16.predict(post) for post in posts]
+    assert list(together.logit) == list(back.logit) == [verdict.logit for verdict in alone]
+    assert list(together.p_value) == list(back.p_value) == [verdict.p_value for verdict in alone]
+
+
+@pytest.mark.slow
+def test_in_bf16_verdicts_are_those_of_fp32_but_for_a_hairs_breadth(
+    in_bf16: Detector, embedded: Detector
+) -> None:
+    posts = mixed_posts(2_000)
+    ours, theirs = in_bf16.predict(posts), embedded.predict(posts)
+    assert np.nanmax(np.abs(ours.logit - theirs.logit)) < 0.1
+    flips = (ours.probability > 0.5) != (theirs.probability > 0.5)
+    assert flips.sum() <= 2
+    assert np.all(np.abs(theirs.logit[flips]) < 0.1)
+    assert list(ours.n_tokens) == list(theirs.n_tokens)
+
+
+def test_a_processor_without_bf16_gets_fp32_and_is_told(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    openvino = pytest.importorskip("openvino")
+
+    class Older:
+        def get_property(self, *_: str) -> list[str]:
+            return ["FP32", "INT8"]
+
+    monkeypatch.setattr(openvino, "Core", Older)
+    detector = Detector.from_pretrained(tiny, runtime="openvino")
+    assert detector.runtime.numerics == "onnxruntime-fp32"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "no bf16 products" in caplog.text
+
+
+def test_without_openvino_the_message_says_how_to_get_it(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingDependency, match=r"textdetect\[openvino\]"):
+        Detector.from_pretrained(tiny, runtime="openvino")

@@ -27,6 +27,7 @@ from textdetect.runtimes.host import machine
 LIBRARIES: Final = (
     "numpy",
     "onnxruntime",
+    "openvino",
     "tokenizers",
     "py3langid",
     "pyarrow",

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, overload
+from typing import Any, Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from textdetect._optional import require
 from textdetect.calibration import Calibration, fit_temperature
@@ -29,11 +30,10 @@ from textdetect.checkpoint import (
 from textdetect.errors import InvalidInput, NotCalibrated, TooFewCalibration
 from textdetect.judgement import judge
 from textdetect.language import UNDETERMINED, identify, prepare
+from textdetect.runtimes.choice import RuntimeName, load_runtime
 from textdetect.runtimes.protocol import Runtime
 from textdetect.text import coerce, is_clipped, normalise
 from textdetect.types import Scores, Verdict, Verdicts
-
-RuntimeName = Literal["auto", "onnx", "hf"]
 
 WINDOW: Final = 2_048
 """Texts that are sorted by length and scored together."""
@@ -98,37 +98,24 @@ class Detector:
 
         Args:
             model: an embedded name, a folder, or a hub id.
-            runtime: "onnx" (onnxruntime), "hf" (transformers + torch), or "auto": onnx for a
-                checkpoint of ours on the processor, hf otherwise.
+            runtime: "onnx" (onnxruntime, fp32), "openvino" (bf16; where the processor has none,
+                onnx and a warning), "hf" (transformers + torch), or "auto": onnx for a checkpoint
+                of ours on the processor, hf otherwise.
             device: for "hf": "cpu", "cuda" …
             revision: of a hub id.
             machine_label: the class of someone else's model that means machine-written.
 
         Raises:
             CheckpointError: the folder is not there, damaged, unsafe or of another version.
-            MissingDependency: "hf" without the extra `train`.
+            MissingDependency: "hf" without the extra `train`, "openvino" without its own.
             InvalidInput: an option that cannot be.
 
         >>> Detector.from_pretrained().languages[:1]
         ('en',)
         """
-        if runtime not in ("auto", "onnx", "hf"):
-            raise InvalidInput(f"runtime: expected 'auto', 'onnx' or 'hf', got {runtime!r}")
         checkpoint = open_checkpoint(find_folder(model, revision=revision))
+        engine = load_runtime(checkpoint, runtime, device, machine_label)
         prepare()
-        engine: Runtime
-        if runtime == "onnx" or (
-            runtime == "auto" and checkpoint.manifest and device in (None, "cpu")
-        ):
-            if device not in (None, "cpu"):
-                raise InvalidInput(f"runtime='onnx' runs on the processor, not on {device!r}")
-            from textdetect.runtimes.onnx import OnnxRuntime
-
-            engine = OnnxRuntime(checkpoint)
-        else:
-            from textdetect.runtimes.hf import HfRuntime
-
-            engine = HfRuntime(checkpoint, device=device, machine_label=machine_label)
         manifest = checkpoint.manifest
         detector = cls(
             engine,
@@ -477,10 +464,23 @@ class Detector:
         return Verdicts(columns, max_fpr=max_fpr, **self._origin())
 
 
-def _bar(texts: Iterable[Any], progress: bool | None) -> Any:
+def _bar(texts: Any, progress: bool | None) -> Any:
     """Make a bar that shows after two seconds; with `progress` None, on a terminal only."""
-    hidden = None if progress is None else not progress
-    return tqdm(total=_length(texts), unit="post", delay=2, leave=False, disable=hidden)
+    if not (sys.stderr.isatty() if progress is None else progress):
+        return _NoBar()
+    from tqdm.auto import tqdm
+
+    return tqdm(total=_length(texts), unit="post", delay=2, leave=False)
+
+
+class _NoBar(AbstractContextManager["_NoBar"]):
+    """What is used of a bar, where none is to be seen: tqdm takes a while to be imported."""
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
+
+    def update(self, n: int) -> None:
+        """Do nothing."""
 
 
 def _length(texts: Any) -> int | None:

@@ -3,6 +3,7 @@
     TextdetectError
     ├── InvalidInput (ValueError)          a text, column, row or option that cannot be used
     ├── MissingDependency (ImportError)    an extra is not installed; the message has the command
+    ├── UnsupportedProcessor               it lacks the instructions that a runtime needs
     ├── ConfigError                        a training or evaluation config that cannot be used
     ├── DataError                          a corpus folder or posts file that cannot be used
     ├── TrainingFailed                     training ran and ended in something unusable
@@ -53,6 +54,10 @@ class InvalidInput(TextdetectError, ValueError):
 
 class MissingDependency(TextdetectError, ImportError):
     """An optional library is not installed; the message has the command that installs it."""
+
+
+class UnsupportedProcessor(TextdetectError):
+    """The processor lacks the instructions that a runtime needs."""
 
 
 class ConfigError(TextdetectError, ValueError):
@@ -115,7 +120,7 @@ class NormalisationMismatch(CheckpointError):
 
 
 class GraphError(CheckpointError):
-    """An ONNX graph that onnxruntime can't load."""
+    """An ONNX graph that an engine can't load."""
 
 
 class ParityError(CheckpointError):

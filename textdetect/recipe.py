@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Sequence
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
@@ -39,8 +40,8 @@ from textdetect.checkpoint import (
 )
 from textdetect.config import TrainConfig, dump
 from textdetect.contamination import SeenFilter
-from textdetect.detector import Detector, RuntimeName
-from textdetect.errors import DataError, InvalidInput
+from textdetect.detector import Detector
+from textdetect.errors import DataError, InvalidInput, MissingDependency
 from textdetect.evaluation import BagOfWords, Evaluation, figures
 from textdetect.evaluation.figures import markdown
 from textdetect.export import export
@@ -50,10 +51,11 @@ from textdetect.posts import Posts, load_posts
 from textdetect.posts.files import format_of_input, open_posts
 from textdetect.posts.mixture import TrainingList, training_list, unlabelled
 from textdetect.posts.splits import Split, draw, split
+from textdetect.runtimes.choice import RuntimeName
 
 logger = logging.getLogger(__name__)
 
-RUNTIMES: Final[tuple[RuntimeName, ...]] = ("onnx", "hf")
+RUNTIMES: Final[tuple[RuntimeName, ...]] = ("onnx", "openvino", "hf")
 _MOST_CALIBRATED: Final = (2_000, 200)
 _MOST_SELECTED: Final = (150, 150)
 _MOST_MEASURED: Final = (800, 300)
@@ -131,45 +133,64 @@ def adapted(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> str:
     return str(adapt(encoder, config.adapt, texts, sources, run, seed=config.seed))
 
 
-def calibrate(folder: Path, posts: Posts, part: np.ndarray[Any, Any], config: TrainConfig) -> None:
-    """List the languages that *select* supports, and fit a calibration for each numerics class."""
-    settings = config.calibration
+def calibrate(
+    folder: Path,
+    posts: Posts,
+    part: np.ndarray[Any, Any],
+    config: TrainConfig,
+    *,
+    runtimes: Sequence[RuntimeName] = RUNTIMES,
+) -> None:
+    """Fit a calibration for each numerics class; the first time, list what *select* supports.
+
+    A runtime that is not installed, or that this processor can't serve, is left out.
+    """
     sample = posts.take(_calibration_rows(posts, part, config))
     if len(sample) == 0:
         logger.warning("no calibration posts among these sources: scores, but no verdicts")
         return
-    select = posts.take(
-        _capped(posts, (part == "select") & _classed(posts), config.seed, _MOST_SELECTED)
-    )
-    languages: tuple[str, ...] = ()
-    for runtime in RUNTIMES:
-        detector = Detector.from_pretrained(folder, runtime=runtime)
-        if not languages:
-            languages = _supported(detector, select, sample, config)
-            manifest = dataclasses.replace(_manifest(folder), languages=languages)
-            write_manifest(folder, manifest)
+    done = set()
+    for runtime in runtimes:
+        try:
             detector = Detector.from_pretrained(folder, runtime=runtime)
-        scores, codes = detector.score(sample.texts)
-        known = np.isin(np.array(codes, dtype=object), languages) & np.isfinite(scores.logits)
-        human = known & (sample.labels == 0)
-        calibration = Calibration.fit(
-            scores.logits[human],
-            scores.n_tokens[human],
-            [codes[row] for row in np.flatnonzero(human)],
-            sample.column("source")[human].tolist(),
-            fingerprint=detector.fingerprint,
-            numerics=detector.runtime.numerics,
-            temperature=fit_temperature(scores.logits[known], sample.labels[known]),
-            delta=settings.delta,
-            min_panel=settings.min_panel,
-            panel_share=settings.panel_share,
-            min_stratum=settings.min_stratum,
-        )
-        write_calibration(folder, calibration)
+        except MissingDependency as error:
+            logger.info("no calibration for runtime=%r: %s", runtime, error)
+            continue
+        if detector.runtime.numerics in done:
+            continue
+        done.add(detector.runtime.numerics)
+        if not detector.languages:
+            chosen = (part == "select") & _classed(posts)
+            select = posts.take(_capped(posts, chosen, config.seed, _MOST_SELECTED))
+            languages = _supported(detector, select, sample, config)
+            write_manifest(folder, dataclasses.replace(_manifest(folder), languages=languages))
+            detector = Detector.from_pretrained(folder, runtime=runtime)
+        write_calibration(folder, _calibration(detector, sample, config))
         null = _account_null(detector, posts, part)
         if null is not None:
             write_calibration(folder, null)
     write_manifest(folder, _manifest(folder))
+
+
+def _calibration(detector: Detector, sample: Posts, config: TrainConfig) -> Calibration:
+    """Fit a calibration on the sample's posts in the languages that the detector lists."""
+    settings = config.calibration
+    scores, codes = detector.score(sample.texts)
+    known = np.isin(np.array(codes, dtype=object), detector.languages) & np.isfinite(scores.logits)
+    human = known & (sample.labels == 0)
+    return Calibration.fit(
+        scores.logits[human],
+        scores.n_tokens[human],
+        [codes[row] for row in np.flatnonzero(human)],
+        sample.column("source")[human].tolist(),
+        fingerprint=detector.fingerprint,
+        numerics=detector.runtime.numerics,
+        temperature=fit_temperature(scores.logits[known], sample.labels[known]),
+        delta=settings.delta,
+        min_panel=settings.min_panel,
+        panel_share=settings.panel_share,
+        min_stratum=settings.min_stratum,
+    )
 
 
 def _account_null(

@@ -15,7 +15,9 @@ parser.add_argument("--human", required=True, help="posts that people wrote")
 parser.add_argument("--labelled", help="posts with a label column (0 human, 1 machine)")
 parser.add_argument("--out", required=True, help="folder of the new checkpoint")
 parser.add_argument("--text-column", help="column of the posts, if not a usual name")
-parser.add_argument("--runtime", default="auto", choices=["auto", "onnx", "hf"], help="engine")
+parser.add_argument(
+    "--runtime", default="auto", choices=["auto", "onnx", "openvino", "hf"], help="engine"
+)
 
 
 def main() -> None:

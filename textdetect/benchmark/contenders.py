@@ -14,12 +14,13 @@ from typing import Any, Final, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._optional import installed_version, require
+from textdetect._optional import require
 from textdetect.benchmark.posts import made_posts
 from textdetect.checkpoint import GRAPH, Checkpoint
-from textdetect.detector import Detector, RuntimeName
+from textdetect.detector import Detector
 from textdetect.errors import MissingDependency, TextdetectError
-from textdetect.runtimes.batching import batches, pad
+from textdetect.runtimes.batching import pad
+from textdetect.runtimes.choice import RuntimeName
 from textdetect.runtimes.hf import HfRuntime
 from textdetect.runtimes.host import available_cores
 from textdetect.runtimes.protocol import Runtime
@@ -102,7 +103,7 @@ def peers(
 
     Args:
         checkpoint: one of ours.
-        tokenizer: see `runtimes.onnx.light_tokenizer`.
+        tokenizer: see `runtimes.graph.light_tokenizer`.
         skipped: takes up why one is not there.
         slow: also those that take minutes to get ready.
     """
@@ -111,7 +112,6 @@ def peers(
         "torch, sorted batches": lambda: _torch(checkpoint),
         "torch.compile, bf16": lambda: _compiled(checkpoint),
         "onnxruntime, as they come": lambda: _onnxruntime(checkpoint, tokenizer),
-        "openvino": lambda: _openvino(checkpoint, tokenizer),
         "bag of words": _bag_of_words,
         "tokenizer alone": lambda: {"tokenizer alone": Contender(tokenizer.encode_batch_fast)},
     }
@@ -218,26 +218,6 @@ def _onnxruntime(checkpoint: Checkpoint, tokenizer: Any) -> dict[str, Contender]
         _pad_id(checkpoint),
     )
     return {"onnxruntime, as they come": Contender(run)}
-
-
-def _openvino(checkpoint: Checkpoint, tokenizer: Any) -> dict[str, Contender]:
-    """Give OpenVINO with our batches, in fp32 and bf16."""
-    if installed_version("openvino") is None:
-        raise MissingDependency("not installed; pip install openvino")
-    core = require("openvino", extra="train").Core()
-    graph = str(checkpoint.folder / GRAPH)
-    sorted_batches = partial(batches, max_length=max_length(checkpoint))
-    found = {}
-    for name, hint in (("fp32", "f32"), ("bf16", "bf16")):
-        options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": available_cores()}
-        infer = _first_output(core.compile_model(graph, "CPU", options))
-        run = partial(_run_graph, tokenizer, infer, sorted_batches, _pad_id(checkpoint))
-        found[f"openvino, {name}"] = Contender(run, number_type=name)
-    return found
-
-
-def _first_output(model: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda feed: model(feed)[0]
 
 
 def _bag_of_words() -> dict[str, Contender]:

@@ -133,7 +133,7 @@ def bench(
 
 def _course(checkpoint: Checkpoint, skipped: dict[str, str]) -> Course:
     """Prepare what a post's cost is counted with; without the model's sizes there are no peaks."""
-    from textdetect.runtimes.onnx import light_tokenizer
+    from textdetect.runtimes.graph import light_tokenizer
 
     shape = Shape.of(checkpoint.config)
     if shape is None:

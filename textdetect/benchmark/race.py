@@ -30,7 +30,7 @@ class Course:
     """What a post's cost is counted with.
 
     Attributes:
-        tokenizer: see `runtimes.onnx.light_tokenizer`.
+        tokenizer: see `runtimes.graph.light_tokenizer`.
         max_length: tokens that the model reads.
         shape: of the model; None where it is not known.
         peaks: number type → what measures its peak, in 10⁹ operations a second.

@@ -50,7 +50,15 @@ from textdetect.evaluation.zeroshot import LanguageModel
 LEDGER: Final = "ledger.jsonl"
 CACHE: Final = "cache"
 _N_ERRORS: Final = 10
-_LIBRARIES: Final = ("numpy", "onnxruntime", "tokenizers", "torch", "transformers", "scikit-learn")
+_LIBRARIES: Final = (
+    "numpy",
+    "onnxruntime",
+    "openvino",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "scikit-learn",
+)
 
 
 @dataclass(frozen=True, slots=True)

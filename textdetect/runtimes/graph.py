@@ -1,33 +1,37 @@
-"""onnxruntime + tokenizers: the light runtime, without torch; it loads checkpoints of ours only."""
+"""What the engines that run a checkpoint's ONNX graph share; it knows none of them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from textdetect.checkpoint import GRAPH, Checkpoint
 from textdetect.errors import GraphError, InvalidInput, MissingFile
 from textdetect.runtimes.batching import batches, pad
-from textdetect.runtimes.host import available_cores
+from textdetect.runtimes.host import return_freed_memory
 from textdetect.types import Scores
 
 
-class OnnxRuntime:
-    """Run a checkpoint's ONNX graph in fp32 on the processor.
+class GraphRuntime:
+    """Texts → tokens → batches → logits, by an engine that a subclass brings.
 
     Args:
         checkpoint: one of ours, with a graph.
-        threads: for one batch; None takes the cores that this process may use.
+
+    Raises:
+        MissingFile: a checkpoint without a graph, or without a fast tokenizer.
+        GraphError: a graph that the engine can't load.
     """
 
-    numerics = "onnxruntime-fp32"
+    numerics: str
 
-    def __init__(self, checkpoint: Checkpoint, *, threads: int | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
         graph = checkpoint.folder / GRAPH
         if checkpoint.manifest is None or not graph.is_file():
             raise MissingFile(
@@ -36,19 +40,15 @@ class OnnxRuntime:
             )
         self.fingerprint = checkpoint.fingerprint
         self.max_length = checkpoint.manifest.max_length
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or available_cores()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(graph), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's errors derive from nothing narrower
+            self._load(graph)
+        except Exception as error:  # the engines' errors derive from nothing narrower
             raise GraphError(
-                f"onnxruntime can't load {checkpoint.folder.name}/{GRAPH}: it is damaged, or reads "
-                "weights outside its folder; make it again with: textdetect export"
+                f"{self.numerics.partition('-')[0]} can't load {checkpoint.folder.name}/{GRAPH}: "
+                "it is damaged, or reads weights outside its folder; make it again with: "
+                "textdetect export"
             ) from error
+        return_freed_memory()
         self._tokenizer = light_tokenizer(checkpoint.folder, self.max_length)
         self._pad_id = int(checkpoint.config.get("pad_token_id") or 0)
 
@@ -60,14 +60,21 @@ class OnnxRuntime:
         logits = np.empty(len(ids), dtype=np.float64)
         for rows, width in batches([len(row) for row in ids], max_length=self.max_length):
             input_ids, mask = pad(ids, rows, width, pad_id=self._pad_id)
-            feed = {"input_ids": input_ids, "attention_mask": mask}
-            (out,) = self._session.run(["logits"], feed)
+            out = self._infer({"input_ids": input_ids, "attention_mask": mask})
             logits[rows] = out[:, 1].astype(np.float64) - out[:, 0]
         return Scores(
             logits=logits,
             n_tokens=np.array([len(row) - special for row in ids], dtype=np.int64),
             truncated=np.array([bool(encoding.overflowing) for encoding in encodings], np.bool_),
         )
+
+    def _load(self, graph: Path) -> None:
+        """Load the graph's file."""
+        raise NotImplementedError
+
+    def _infer(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[Any]:
+        """Run one batch; returns the two classes' logits, shape (n, 2)."""
+        raise NotImplementedError
 
 
 def light_tokenizer(folder: Path, max_length: int) -> Tokenizer:

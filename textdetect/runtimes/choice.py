@@ -1,0 +1,48 @@
+"""Which engine runs a checkpoint; each is imported only when it is the one."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal, get_args
+
+from textdetect.checkpoint import Checkpoint
+from textdetect.errors import InvalidInput, UnsupportedProcessor
+from textdetect.runtimes.protocol import Runtime
+
+logger = logging.getLogger(__name__)
+
+RuntimeName = Literal["auto", "onnx", "openvino", "hf"]
+
+
+def load_runtime(
+    checkpoint: Checkpoint,
+    runtime: RuntimeName,
+    device: str | None,
+    machine_label: str | int | None,
+) -> Runtime:
+    """Load the engine asked for, or the one that takes its place; see `Detector.from_pretrained`.
+
+    Raises:
+        InvalidInput: a name that is none, or a device that it can't run on.
+        MissingDependency, CheckpointError: see each engine.
+    """
+    if runtime not in get_args(RuntimeName):
+        names = ", ".join(get_args(RuntimeName))
+        raise InvalidInput(f"runtime: expected one of {names}, got {runtime!r}")
+    on_processor = device in (None, "cpu")
+    if runtime == "hf" or (runtime == "auto" and not (checkpoint.manifest and on_processor)):
+        from textdetect.runtimes.hf import HfRuntime
+
+        return HfRuntime(checkpoint, device=device, machine_label=machine_label)
+    if not on_processor:
+        raise InvalidInput(f"runtime={runtime!r} runs on the processor, not on {device!r}")
+    if runtime == "openvino":
+        from textdetect.runtimes.openvino import OpenVinoRuntime
+
+        try:
+            return OpenVinoRuntime(checkpoint)
+        except UnsupportedProcessor as error:
+            logger.warning("%s: onnxruntime in fp32 takes the place of runtime='openvino'", error)
+    from textdetect.runtimes.onnx import OnnxRuntime
+
+    return OnnxRuntime(checkpoint)
