@@ -136,6 +136,19 @@ def test_a_rate_that_no_stratum_supports_is_refused_with_both_numbers(detector: 
     assert f"{detector.calibration.smallest:.2g}" in str(caught.value)
 
 
+def test_equal_posts_are_scored_once_and_each_gets_its_verdict(stub: Detector) -> None:
+    seen: list[str] = []
+
+    def logit(text: str) -> float:
+        seen.append(text)
+        return float(len(text))
+
+    texts = ["the same post", "another post", "the same post", "", " the  same post "]
+    logits = Detector(StubRuntime(logit)).logits(texts)
+    assert seen == ["the same post", "another post"]
+    np.testing.assert_array_equal(logits, [13.0, 12.0, 13.0, np.nan, 13.0])
+
+
 def test_a_language_given_replaces_identification(stub: Detector) -> None:
     post = "machine machine machine machine"
     assert stub.predict(post, language="en").label == "machine"

@@ -402,15 +402,17 @@ class Detector:
         return text[:100_000].encode("utf-16", "surrogatepass").decode("utf-16", "replace"), False
 
     def _score(self, prepared: Sequence[tuple[str, bool]]) -> Scores:
-        """Score the texts that hold anything; the others get NaN and no tokens."""
+        """Score the texts that hold anything, equal ones once; the others get NaN, no tokens."""
         full = np.array([bool(text.strip()) for text, _ in prepared], dtype=np.bool_)
         logits = np.full(len(prepared), np.nan)
         n_tokens = np.zeros(len(prepared), dtype=np.int64)
         truncated = np.array([cut for _, cut in prepared], dtype=np.bool_)
         if full.any():
-            scores = self.runtime.run([text for text, _ in prepared if text.strip()])
-            logits[full], n_tokens[full] = scores.logits, scores.n_tokens
-            truncated[full] |= scores.truncated
+            texts = [text for text, _ in prepared if text.strip()]
+            place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+            scores, of = self.runtime.run(list(place)), [place[text] for text in texts]
+            logits[full], n_tokens[full] = scores.logits[of], scores.n_tokens[of]
+            truncated[full] |= scores.truncated[of]
         return Scores(logits, n_tokens, truncated)
 
     def _languages(
