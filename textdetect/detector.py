@@ -476,13 +476,11 @@ def _bar(texts: Any, progress: bool | None) -> Any:
 
 
 class _NoBar(AbstractContextManager["_NoBar"]):
-    """What is used of a bar, where none is to be seen: tqdm takes a while to be imported."""
+    """No bar, where none is to be seen: tqdm takes a while to be imported."""
 
-    def __exit__(self, *_: object) -> None:
-        """Do nothing."""
+    def __exit__(self, *_: object) -> None: ...
 
-    def update(self, n: int) -> None:
-        """Do nothing."""
+    def update(self, n: int) -> None: ...
 
 
 def _length(texts: Any) -> int | None:

@@ -1,0 +1,80 @@
+"""The command line's frame: the app, how it starts, and the options that commands share."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from typing import Annotated, Any, Literal
+
+import typer
+
+from textdetect._version import __version__
+
+Model = Annotated[str, typer.Option("--model", metavar="M", help="Name, folder or hub id.")]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or hub id.")]
+Runtime = Annotated[
+    Literal["auto", "onnx", "openvino", "hf"],
+    typer.Option("--runtime", help="Engine that runs the model."),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option("--text-column", metavar="C", help="Column of the posts, if not a usual name."),
+]
+InputFormat = Annotated[
+    str | None, typer.Option("--format", metavar="F", help="Input format, if no suffix tells.")
+]
+OutputFormat = Annotated[
+    str | None, typer.Option(metavar="F", help="Output format, if no suffix tells.")
+]
+OutFolder = Annotated[
+    str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the new checkpoint.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+app = typer.Typer(
+    name="textdetect",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    if not sys.warnoptions:  # what libraries say about themselves is not for whoever runs a command
+        warnings.simplefilter("ignore")
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    app(prog_name="textdetect")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"textdetect {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Tell, with stated error rates, whether a machine wrote a post.
+
+    A flag is a statistical statement about a text, never about a person,
+    and no sole ground for a sanction.
+    """
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print plain values as JSON."""
+    import json
+
+    typer.echo(json.dumps(values, indent=1, ensure_ascii=False))

@@ -1,0 +1,249 @@
+"""Commands that judge: posts, accounts, groups of accounts."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, Literal
+
+import typer
+
+from textdetect.cli.app import InputFormat, Model, OutputFormat, Runtime, TextColumn, app
+from textdetect.exits import FAILED, UNREADABLE, guard, say
+
+
+@app.command()
+@guard
+def score(
+    source: Annotated[
+        list[str],
+        typer.Argument(metavar="IN...", help="csv, tsv, jsonl, parquet, txt; folders; - is stdin."),
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="OUT", help="File; FOLDER/ for many; - for stdout."),
+    ] = None,
+    input_format: InputFormat = None,
+    output_format: OutputFormat = None,
+    text_column: TextColumn = None,
+    language_column: Annotated[
+        str | None, typer.Option(metavar="C", help="Column of ISO 639-1 codes.")
+    ] = None,
+    max_fpr: Annotated[
+        float, typer.Option(metavar="A", help="Share of human posts that may be flagged.")
+    ] = 0.01,
+    model: Model = "default",
+    runtime: Runtime = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Workers; by default 1, for many files and Ray all cores."
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Whose workers: this machine's, or Ray's.")
+    ] = "local",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in FOLDER, if there is one.")
+    ] = False,
+) -> int:
+    """Score posts: every row with its verdict, to a file, to stdout or as a table.
+
+    Many files go into a folder of Parquet files, in order; td_source and td_row
+    say where a row came from. A run that was cut off goes on with --resume.
+    """
+    from textdetect.bulk import score_files
+    from textdetect.posts.writers import TerminalWriter
+
+    detector = None
+    if (model, runtime) != ("default", "auto"):
+        from textdetect.detector import Detector
+
+        detector = Detector.from_pretrained(model, runtime=runtime)
+    table = (
+        TerminalWriter() if out is None and output_format is None and sys.stdout.isatty() else None
+    )
+    summary = score_files(
+        source,
+        table or out or "-",
+        detector=detector,
+        text_column=text_column,
+        language_column=language_column,
+        input_format=input_format,
+        output_format=output_format,
+        max_fpr=max_fpr,
+        workers=workers,
+        engine=engine,
+        resume=resume,
+    )
+    if table is not None:
+        table.show(summary.n_rows)
+    say("\n".join(summary.lines()))
+    if len(summary.failed) == summary.n_files:
+        return FAILED
+    return UNREADABLE if summary.n_unreadable or summary.failed else 0
+
+
+@app.command()
+@guard
+def accounts(
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout."),
+    ] = None,
+    input_format: InputFormat = None,
+    output_format: OutputFormat = None,
+    account_column: Annotated[
+        str | None,
+        typer.Option(metavar="C", help="Column of the accounts, if not a usual name."),
+    ] = None,
+    text_column: TextColumn = None,
+    fdr: Annotated[
+        float,
+        typer.Option(metavar="A", help="Share of the flagged accounts that may be people's."),
+    ] = 0.05,
+    model: Model = "default",
+    runtime: Runtime = "auto",
+) -> int:
+    """Tell for which accounts of a file of posts a machine writes: a row an account."""
+    from textdetect.accounts import score_accounts
+    from textdetect.detector import Detector
+    from textdetect.posts.files import format_of_input, format_of_output, write_table
+    from textdetect.tables import show
+
+    write_as = format_of_output(out or "-", output_format, format_of_input(source, input_format))
+    found = score_accounts(
+        source,
+        detector=Detector.from_pretrained(model, runtime=runtime),
+        fdr=fdr,
+        account=account_column,
+        text=text_column,
+        input_format=input_format,
+    )
+    table = found.to_table()
+    if out is None and output_format is None and sys.stdout.isatty():
+        by_p = table.sort_by([("p_value", "ascending")]).slice(0, 200)
+        show("accounts, the most machine-like first", by_p.to_pylist())
+    else:
+        write_table(table, out or "-", format=write_as)
+    say("\n".join(found.lines()))
+    if out not in (None, "-"):
+        say(f"written to {out}")
+    return UNREADABLE if found.n_unreadable else 0
+
+
+KeyFile = Annotated[
+    str | None, typer.Option("--key", metavar="FILE", help="Key of the pseudonyms.")
+]
+
+
+@app.command()
+@guard
+def campaigns(
+    source: Annotated[str, typer.Argument(metavar="IN", help="csv, tsv, jsonl or parquet.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the evidence; new.")
+    ],
+    input_format: InputFormat = None,
+    account_column: Annotated[str, typer.Option(metavar="C", help="The accounts.")] = "account",
+    time_column: Annotated[str, typer.Option(metavar="C", help="The times.")] = "time",
+    text_column: Annotated[str, typer.Option(metavar="C", help="The texts.")] = "text",
+    object_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="C", help="Shared objects; repeatable.", show_default="url hashtags reply_to"
+        ),
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(metavar="Z", help="Of times without one: UTC, +08:00 ...")
+    ] = None,
+    window: Annotated[str, typer.Option(metavar="T", help="So close is together.")] = "5min",
+    fdr: Annotated[
+        float, typer.Option(metavar="A", help="Share of what is listed that may be chance.")
+    ] = 0.05,
+    worlds: Annotated[int, typer.Option(metavar="N", help="Permuted worlds.")] = 19,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the worlds.")] = 0,
+    score_texts: Annotated[
+        bool, typer.Option(help="Also tell for which accounts a machine writes (it takes longer).")
+    ] = False,
+    model: Model = "default",
+    runtime: Runtime = "auto",
+    key: KeyFile = None,
+    keep_names: Annotated[
+        bool, typer.Option(help="Keep the accounts' names, for those who may see them.")
+    ] = False,
+) -> int:
+    """Find accounts that move together, and write the evidence.
+
+    Names become pseudonyms by a key, which is written beside the folder, as
+    FOLDER.key, unless it is given. The digest that is printed belongs apart from
+    the folder: "textdetect verify FOLDER --digest D" shows whether it was changed.
+    Needs the extra "campaigns".
+    """
+    from textdetect.accounts import score_accounts
+    from textdetect.coordination import find_campaigns
+    from textdetect.coordination.files import read_posts
+    from textdetect.coordination.traces import OBJECTS
+    from textdetect.detector import Detector
+    from textdetect.evidence import DumpFile, write_bundle
+    from textdetect.evidence.keys import read_or_make_key
+
+    posts, n_bad = read_posts(source, input_format=input_format)
+    columns = {"account": account_column, "time": time_column, "text": text_column}
+    options: dict[str, Any] = columns | ({"time_zone": time_zone} if time_zone else {})
+    found = find_campaigns(
+        posts,
+        window=window,
+        fdr=fdr,
+        n_worlds=worlds,
+        seed=seed,
+        objects=object_column or OBJECTS,
+        **options,
+    )
+    automation = None
+    if score_texts:
+        detector = Detector.from_pretrained(model, runtime=runtime)
+        automation = score_accounts(
+            posts, detector=detector, fdr=fdr, account=account_column, text=text_column
+        )
+    reading = options | ({"input_format": input_format} if input_format else {})
+    digest = write_bundle(
+        found,
+        out,
+        dump=DumpFile.of(source, posts.num_rows, reading),
+        automation=automation,
+        key=None if keep_names else read_or_make_key(key, out),
+    )
+    say(str(found))
+    if automation is not None:
+        say("\n".join(automation.lines()))
+    say(f"written to {out}, digest {digest}")
+    return UNREADABLE if n_bad else 0
+
+
+@app.command()
+@guard
+def verify(
+    bundle: Annotated[str, typer.Argument(metavar="FOLDER", help="A bundle of evidence.")],
+    dump: Annotated[
+        str | None, typer.Option("--input", metavar="FILE", help="The dump: search it again.")
+    ] = None,
+    key: KeyFile = None,
+    digest: Annotated[
+        str | None, typer.Option(metavar="D", help="What was printed when it was made.")
+    ] = None,
+) -> int:
+    """Check a bundle of evidence: every hash, and every statistic, computed again.
+
+    Says what is wrong, a line each; exit code 1 then.
+    """
+    from textdetect.evidence import verify as check
+    from textdetect.evidence.keys import read_key
+
+    wrong = check(bundle, dump=dump, key=read_key(key) if key else None, digest=digest)
+    for line in wrong:
+        say(line)
+    say(f"{bundle}: {f'{len(wrong)} things are wrong' if wrong else 'sound'}")
+    return FAILED if wrong else 0

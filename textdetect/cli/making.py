@@ -1,0 +1,118 @@
+"""Commands that make checkpoints: train, calibrate, export."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from textdetect.cli.app import InputFormat, ModelArgument, OutFolder, Runtime, TextColumn, app
+from textdetect.exits import guard
+
+
+@app.command()
+@guard
+def train(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="YAML file, as configs/default.yaml.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA."),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Folder of the run.",
+            show_default="runs/NAME of the config",
+        ),
+    ] = None,
+) -> int:
+    """Train a detector: config to checkpoint, calibrated and measured. A cut-off run goes on.
+
+    Prints which file set each value, then where the checkpoint is. Needs the extra "train".
+    """
+    from textdetect import config as configs
+    from textdetect.recipe import corpus_folder
+    from textdetect.recipe import train as train_on
+
+    logging.basicConfig(format="textdetect: %(message)s")
+    settings, origin = configs.load_config(config, configs.TrainConfig)
+    for key, file in origin.items():
+        typer.echo(f"{key}: from {file}")
+    typer.echo(train_on(settings, corpus_folder(data), out or f"runs/{settings.name}"))
+    return 0
+
+
+@app.command()
+@guard
+def calibrate(
+    model: ModelArgument,
+    human: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="Posts that people wrote: csv, tsv, jsonl, parquet, txt."
+        ),
+    ],
+    out: OutFolder,
+    labelled: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Posts with text and label (0 human, 1 machine): for probabilities.",
+        ),
+    ] = None,
+    text_column: TextColumn = None,
+    input_format: InputFormat = None,
+    runtime: Runtime = "auto",
+) -> int:
+    """Fit a model's p-values on human posts of your own, and write it as a new checkpoint.
+
+    The posts must be none that the model was trained on; 600 or more of a
+    language support --max-fpr 0.01.
+    """
+    from textdetect.detector import Detector
+    from textdetect.recipe import recalibrate
+    from textdetect.tables import show
+
+    folder = recalibrate(
+        model,
+        human,
+        out,
+        labelled=labelled,
+        text_column=text_column,
+        input_format=input_format,
+        runtime=runtime,
+    )
+    calibration = Detector.from_pretrained(folder, runtime=runtime).calibration
+    if calibration is not None:
+        show(f"calibration for {calibration.numerics}", calibration.describe())
+    typer.echo(folder)
+    return 0
+
+
+@app.command()
+@guard
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="transformers folder, or hub id, of a classifier."),
+    ],
+    out: OutFolder,
+    name: Annotated[str, typer.Option(metavar="NAME", help="The model's name.")],
+    max_length: Annotated[
+        int, typer.Option(metavar="N", help="Tokens that the model reads.", min=3)
+    ] = 256,
+) -> int:
+    """Write a classifier (0 human, 1 machine) as a checkpoint that runs without torch.
+
+    It has no calibration yet: see "textdetect calibrate". Needs the extra "train".
+    """
+    from textdetect.export import export as export_to
+
+    typer.echo(export_to(model, out, name=name, max_length=max_length))
+    return 0
