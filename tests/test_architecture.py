@@ -47,7 +47,10 @@ FLOORS = {
     "evaluation": 4,
     "report": 4,
     "bulk": 4,
+    "coordination": 4,
+    "simulate": 4,
     "recipe": 5,
+    "evidence": 5,
     "benchmark": 5,
     "cli": 6,
 }
@@ -144,7 +147,7 @@ def test_every_module_opens_by_saying_what_it_is() -> None:
 
 def test_the_package_stays_small_enough_to_read_in_an_afternoon() -> None:
     lines = {f: len(f.read_text(encoding="utf-8").splitlines()) for f in ROOT.rglob("*.py")}
-    assert sum(lines.values()) < 16_000
+    assert sum(lines.values()) < 20_000
     assert max(lines.values()) < 500
 
 

@@ -18,18 +18,21 @@ from textdetect._version import __version__
 if TYPE_CHECKING:
     from textdetect.accounts import AccountVerdicts, score_accounts
     from textdetect.bulk import score_files
+    from textdetect.coordination import Campaigns, find_campaigns
     from textdetect.detector import Detector
     from textdetect.posts import Posts, load_posts
     from textdetect.types import Verdict, Verdicts
 
 __all__ = [
     "AccountVerdicts",
+    "Campaigns",
     "Detector",
     "Posts",
     "Verdict",
     "Verdicts",
     "__version__",
     "errors",
+    "find_campaigns",
     "load_posts",
     "score_accounts",
     "score_files",
@@ -37,10 +40,12 @@ __all__ = [
 
 _HOMES = {
     "AccountVerdicts": "textdetect.accounts",
+    "Campaigns": "textdetect.coordination",
     "Detector": "textdetect.detector",
     "Posts": "textdetect.posts",
     "Verdict": "textdetect.types",
     "Verdicts": "textdetect.types",
+    "find_campaigns": "textdetect.coordination",
     "load_posts": "textdetect.posts",
     "score_accounts": "textdetect.accounts",
     "score_files": "textdetect.bulk",

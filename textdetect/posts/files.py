@@ -211,6 +211,8 @@ def open_output(
 def write_table(table: Any, out: PathOrDash, *, format: str) -> None:
     """Write a pyarrow Table that fits into memory as csv, tsv, jsonl or Parquet.
 
+    In csv and tsv a string that a spreadsheet would take for a formula gets a ' before it.
+
     Raises:
         OSError: the output can't be written; nothing is left behind.
     """
@@ -226,7 +228,18 @@ def write_table(table: Any, out: PathOrDash, *, format: str) -> None:
             )
         else:
             delimiter = _DELIMITERS[format]
-            pc.write_csv(table, file, pc.WriteOptions(delimiter=delimiter))
+            pc.write_csv(_formulas_quoted(table), file, pc.WriteOptions(delimiter=delimiter))
+
+
+def _formulas_quoted(table: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for i, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            quoted = pc.replace_substring_regex(table[i], r"\A([=+\-@\t\r])", r"'\1")
+            table = table.set_column(i, field, quoted)
+    return table
 
 
 def _is_dash(path: PathOrDash) -> bool:

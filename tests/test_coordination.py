@@ -1,0 +1,316 @@
+"""The search for campaigns: what it finds, whom it leaves alone, and what it makes of bad input."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from textdetect.coordination import Campaigns, find_campaigns
+from textdetect.coordination.communities import agreement, coreness
+from textdetect.coordination.files import read_posts
+from textdetect.coordination.null import empirical_q_values, permuted_worlds
+from textdetect.coordination.projection import Edges, find_edges, find_meetings
+from textdetect.coordination.texts import near_identical
+from textdetect.coordination.traces import find_traces, read_dump
+from textdetect.errors import DataError, InvalidInput
+from textdetect.posts.files import write_table
+from textdetect.simulate import Planted, World, simulate_world
+
+START = datetime(2024, 12, 1, 8, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    """Give a world of 500 accounts, 50 of them a campaign's."""
+    return simulate_world(
+        n_accounts=500, n_posts=5_000, campaigns=[Planted(n_accounts=50, reach=0.2)]
+    )
+
+
+@pytest.fixture(scope="module")
+def found(world: World) -> Campaigns:
+    """Give what is found in it."""
+    return find_campaigns(world.posts)
+
+
+def planted(world: World) -> set[str]:
+    """Give the names of the campaign's accounts."""
+    rows = world.truth.to_pylist()
+    return {row["account"] for row in rows if row["campaign"] is not None}
+
+
+def members(found: Campaigns) -> set[str]:
+    """Give the names of all accounts in campaigns."""
+    return {name for one in found.campaigns for name in one.accounts}
+
+
+def test_a_planted_campaign_is_found_and_people_are_left_alone(
+    world: World, found: Campaigns
+) -> None:
+    assert len(found.campaigns) == 1
+    listed, true = members(found), planted(world)
+    assert len(listed & true) / len(listed) >= 0.95
+    assert len(listed & true) / len(true) >= 0.7
+    one = found.campaigns[0]
+    assert one.p_value == found.settings.smallest_p_value == 0.05
+    assert one.statistic > found.null_maxima.max()
+
+
+def test_the_tables_agree_with_each_other(world: World, found: Campaigns) -> None:
+    accounts = found.accounts
+    assert accounts["account"].to_pylist() == sorted(set(world.posts["account"].to_pylist()))
+    assert pc.sum(accounts["n_posts"]).as_py() == world.posts.num_rows
+    inside = accounts.filter(pc.is_valid(accounts["campaign"]))
+    assert set(inside["account"].to_pylist()) == members(found)
+    names = world.posts["account"].to_pylist()
+    edges = found.edges.to_pylist()
+    for place in range(0, len(edges), 37):
+        rows = found.posts_behind(place)
+        assert len(rows) >= edges[place]["n_meetings"] >= 2
+        for pair in rows:
+            assert {names[row] for row in pair} == {edges[place]["a"], edges[place]["b"]}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_organic_bursts_are_no_campaign(seed: int) -> None:
+    world = simulate_world(n_accounts=300, n_posts=3_000, seed=seed)
+    assert find_campaigns(world.posts, seed=seed).campaigns == ()
+
+
+def test_the_order_of_the_rows_changes_nothing(world: World, found: Campaigns) -> None:
+    order = np.random.default_rng(0).permutation(world.posts.num_rows)
+    again = find_campaigns(world.posts.take(pa.array(order)))
+    assert again.accounts.equals(found.accounts)
+    assert again.edges.equals(found.edges)
+    assert again.campaigns == found.campaigns
+
+
+def test_frames_dicts_and_tables_give_the_same(world: World, found: Campaigns) -> None:
+    frame = world.posts.to_pandas()
+    for posts in (frame, frame.to_dict("records")):
+        assert find_campaigns(posts).accounts.equals(found.accounts)
+
+
+def test_chinese_messages_are_found_too() -> None:
+    campaign = Planted(n_accounts=50, reach=0.2, links=0.0)
+    world = simulate_world(
+        n_accounts=400, n_posts=4_000, campaigns=[campaign], language="zh", seed=1
+    )
+    listed = members(find_campaigns(world.posts))
+    assert len(listed & planted(world)) / len(listed) >= 0.95
+
+
+def posts_of(*rows: tuple[str, float, str]) -> list[dict[str, Any]]:
+    """Make posts of (account, minute, url)."""
+    return [
+        {"account": name, "time": (START + timedelta(minutes=minute)).isoformat(), "url": url}
+        for name, minute, url in rows
+    ]
+
+
+def test_a_viral_object_does_not_explode_into_pairs() -> None:
+    n = 20_000
+    posts = pa.table(
+        {
+            "account": [f"u{i}" for i in range(n)],
+            "time": pa.array(np.linspace(0, 250, n) + START.timestamp()),
+            "url": ["https://example.org/viral"] * n,
+        }
+    )
+    traces = find_traces(read_dump(posts))
+    meetings = find_meetings(traces, 300.0, max_pairs=1_000_000)
+    assert len(meetings.first) <= 1_000_000
+    assert meetings.n_cut > 0
+    assert "most crowded moments" in " ".join(find_campaigns(posts).notes)
+
+
+def test_a_hub_that_all_answer_makes_no_campaign() -> None:
+    rng = np.random.default_rng(0)
+    posts = [
+        {
+            "account": f"u{rng.integers(200)}",
+            "time": float(START.timestamp() + rng.uniform(0, 20 * 86_400)),
+            "reply_to": "hub",
+        }
+        for _ in range(4_000)
+    ]
+    assert find_campaigns(posts).campaigns == ()
+
+
+def test_who_meets_once_is_no_edge() -> None:
+    traces = find_traces(read_dump(posts_of(("a", 0, "x"), ("b", 1, "x"), ("c", 2, "x"))))
+    meetings = find_meetings(traces, 300.0)
+    assert len(meetings.first) == 3
+    assert len(find_edges(traces, meetings, traces.account)) == 0
+
+
+def test_one_burst_counts_once_however_long() -> None:
+    rows = [(name, minute, f"u{minute}") for minute in range(10) for name in "ab"]
+    traces = find_traces(read_dump(posts_of(*rows)))
+    meetings = find_meetings(traces, 30.0)
+    assert len(meetings.first) == 10
+    assert len(find_edges(traces, meetings, traces.account)) == 0  # all in one hour
+
+
+def test_permuted_worlds_keep_every_accounts_activity(world: World) -> None:
+    traces = find_traces(read_dump(world.posts))
+    for account in permuted_worlds(traces, 2, seed=3):
+        for stratum in np.unique(traces.stratum)[:20]:
+            of = traces.stratum == stratum
+            assert sorted(account[of]) == sorted(traces.account[of])
+        assert not np.array_equal(account, traces.account)
+
+
+def test_near_identical_texts_are_one_object_and_others_are_not() -> None:
+    base = "the new model was quietly recalled last week and nobody told the owners about it"
+    texts = [base, f"{base}!!", base.replace("quietly", "secretly"), "so good", base[::-1]]
+    found = near_identical(texts)
+    assert found[0] == found[1] == found[2] != found[4]
+    assert found[3] == -1
+
+
+def test_coreness_of_a_clique_and_a_pair() -> None:
+    pairs = [(a, b) for a in range(5) for b in range(a + 1, 5)] + [(7, 8)]
+    a, b = np.array(pairs, dtype=np.int32).T
+    n = len(a)
+    none = np.zeros(0, np.int64)
+    edges = Edges(a, b, np.full(n, 2), np.ones(n), np.full(n, 3.0), none, none)
+    scores = coreness(edges, 10)
+    assert scores[:5].tolist() == [12.0] * 5
+    assert scores[5:].tolist() == [0.0] * 5
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=30))
+@settings(max_examples=50)
+def test_agreement_is_one_with_itself_and_symmetric(labels: list[int]) -> None:
+    one = np.array(labels)
+    assert agreement(one, one) == pytest.approx(1.0)
+    other = one[::-1].copy()
+    assert agreement(one, other) == pytest.approx(agreement(other, one))
+
+
+def test_q_values_rise_as_scores_fall() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.exponential(1, 200)
+    q_values = empirical_q_values(scores, rng.exponential(1, 3_800), 19)
+    assert np.all(np.diff(q_values[np.argsort(-scores)]) >= 0)
+    assert q_values.min() > 0.2  # no account stands out of its own null
+
+
+BAD: list[tuple[str, Any, dict[str, Any]]] = [
+    ("no account column", [{"time": 0.0, "url": "x"}], {}),
+    ("no text and no object column", [{"account": "a", "time": 0.0}], {}),
+    ("without a time zone", [{"account": "a", "time": "2024-12-01T08:00:00", "url": "x"}], {}),
+    (
+        "1 times have a time zone and 1 have none",
+        [
+            {"account": "a", "time": "2024-12-01T08:00:00Z", "url": "x"},
+            {"account": "b", "time": "2024-12-01T08:00:00", "url": "x"},
+        ],
+        {},
+    ),
+    (
+        "row 0: no time",
+        [{"account": "a", "time": "yesterday", "url": "x"}],
+        {"time_zone": "UTC"},
+    ),
+    ("milliseconds", [{"account": "a", "time": 1_733_040_000_000, "url": "x"}], {}),
+    ("a dict expected", ["a post"], {}),
+    ("no posts", [], {}),
+    ("a window", posts_of(("a", 0, "x")), {"window": "soon"}),
+    ("one day", posts_of(("a", 0, "x")), {"window": "48h"}),
+    ("pass n_worlds=99", posts_of(("a", 0, "x")), {"fdr": 0.01}),
+    ("near_duplicate", posts_of(("a", 0, "x")), {"near_duplicate": 0.0}),
+    ("fdr in", posts_of(("a", 0, "x")), {"fdr": 1.5}),
+]
+
+
+@pytest.mark.parametrize(("message", "posts", "options"), BAD, ids=[case[0] for case in BAD])
+def test_bad_input_is_a_clear_error(message: str, posts: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        find_campaigns(posts, **options)
+
+
+def test_odd_input_gets_a_sensible_answer() -> None:
+    one_account = posts_of(*[("a", minute, f"u{minute}") for minute in range(50)])
+    one_each = posts_of(*[(f"u{i}", i, f"x{i}") for i in range(50)])
+    all_at_once = posts_of(*[(f"u{i % 20}", 0, f"x{i}") for i in range(200)])
+    for posts in (one_account, one_each, all_at_once):
+        found = find_campaigns(posts)
+        assert found.campaigns == ()
+        assert pc.sum(found.accounts["n_posts"]).as_py() == len(posts)
+    empty = pa.table({"account": pa.array([], pa.string()), "time": pa.array([], pa.float64()),
+                      "url": pa.array([], pa.string())})  # fmt: skip
+    assert find_campaigns(empty).accounts.num_rows == 0
+
+
+def test_a_million_posts_of_one_account_cost_no_pairs() -> None:
+    n = 200_000
+    posts = pa.table(
+        {
+            "account": ["busy"] * n + ["quiet"],
+            "time": pa.array(np.arange(n + 1) * 10.0 + START.timestamp()),
+            "text": [f"breaking number {i % 1000} of the day from here" for i in range(n)] + ["hi"],
+        }
+    )
+    found = find_campaigns(posts)
+    assert found.campaigns == ()
+    assert found.accounts["n_posts"].to_pylist() == [n, 1]
+
+
+def test_what_is_left_out_is_counted() -> None:
+    rows = posts_of(("a", 0, "x"), ("b", 1, "x"), ("", 2, "x"))
+    rows = [row | {"id": name} for row, name in zip([*rows, rows[0]], "pqrp", strict=True)]
+    found = find_campaigns([*rows, {"account": "c", "time": None, "url": "x", "id": "s"}])
+    assert pc.sum(found.accounts["n_posts"]).as_py() == 2
+    assert "2 posts without an account or a time left out" in found.notes
+    assert "1 posts left out that repeat an id" in found.notes
+
+
+def test_time_zones_are_one_time() -> None:
+    east = timezone(timedelta(hours=8))
+    rows = [
+        {"account": "a", "time": START.isoformat(), "url": "x"},
+        {"account": "b", "time": START.astimezone(east).isoformat(), "url": "x"},
+    ]
+    assert len(set(read_dump(rows).time_s)) == 1
+    naive = [{"account": "a", "time": "2024-12-01T16:00:00", "url": "x"}]
+    assert read_dump(naive, time_zone="+08:00").time_s.tolist() == [START.timestamp()]
+    frame = pd.DataFrame({"account": ["a"], "time": [pd.Timestamp(START)], "url": ["x"]})
+    assert read_dump(frame).time_s.tolist() == [START.timestamp()]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_dump_is_read_from_every_format(suffix: str, tmp_path: Path, world: World) -> None:
+    table = world.posts.slice(0, 500)
+    if suffix == "jsonl":
+        table = table.set_column(2, "time", pc.strftime(table["time"], "%Y-%m-%dT%H:%M:%SZ"))
+    write_table(table, tmp_path / f"dump.{suffix}", format=suffix)
+    read, n_bad = read_posts(tmp_path / f"dump.{suffix}")
+    assert (read.num_rows, n_bad) == (500, 0)
+    assert len(read_dump(read)) == 500
+
+
+def test_rows_of_a_csv_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
+    file = tmp_path / "dump.csv"
+    file.write_text('account,time,text\n007,0,"two\nlines"\nb,1\nc,2,x,y\nd,3,z\n')
+    read, n_bad = read_posts(file)
+    assert read["account"].to_pylist() == ["007", "d"]
+    assert n_bad == 2
+
+
+def test_what_is_no_dump_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a post\n")
+    (tmp_path / "a.jsonl").write_text("not json\n")
+    for name in ("a.txt", "a.jsonl"):
+        with pytest.raises(DataError):
+            read_posts(tmp_path / name)

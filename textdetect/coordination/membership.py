@@ -1,0 +1,77 @@
+"""A campaign's core → the accounts around it that turn up with it again and again.
+
+Two accounts of a large campaign may hardly ever have the same order; each of them has orders with
+somebody. It does not decide whether there is a campaign: that is the core's p-value.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdetect.coordination.null import empirical_q_values
+from textdetect.coordination.projection import Meetings, distinct, surprise_of
+from textdetect.coordination.traces import Traces
+
+MIN_TIMES: Final = 3
+"""Who turns up with the core once or twice is not of it."""
+
+
+def attached(
+    traces: Traces,
+    meetings: Meetings,
+    core: NDArray[np.bool_],
+    own_objects: NDArray[np.bool_],
+    *,
+    n_worlds: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Give each account's q-value for turning up with the core by chance; 1 for the core itself.
+
+    The statistic is the surprise at how many of the core's objects, in distinct hours, the account
+    touched within the window of a core account. In the permuted worlds the core stays where it is,
+    and everyone else is shuffled within the strata.
+
+    Args:
+        traces, meetings: of the dump.
+        core: the core's accounts, shape (n_accounts,).
+        own_objects: the objects on which the core's accounts met, shape (n_objects,).
+        n_worlds: permuted worlds.
+        seed: of the worlds.
+    """
+    of_core = core[traces.account]
+    first, second = meetings.first, meetings.second
+    mixed = (of_core[first] != of_core[second]) & own_objects[traces.object[first]]
+    first, second = first[mixed], second[mixed]
+    near = np.zeros(len(traces), dtype=bool)
+    near[np.where(of_core[first], second, first)] = True
+
+    others = np.flatnonzero(~of_core)
+    account, stratum = traces.account[others], traces.stratum[others]
+    rate = np.bincount(stratum, near[others]) / np.maximum(1, np.bincount(stratum))
+    expected = np.bincount(account, rate[stratum], minlength=len(core)).astype(np.float64)
+    hour = (traces.time_s[others] // 3600).astype(np.int64)
+    touched = near[others]
+
+    def scores(account: NDArray[np.int32]) -> NDArray[np.float64]:
+        times = distinct(
+            account[touched].astype(np.int64),
+            traces.object[others][touched],
+            hour[touched],
+            len(core),
+        )
+        return np.where(times >= MIN_TIMES, surprise_of(times, expected), 0.0)
+
+    if not touched.any():
+        return np.ones(len(core))
+    order = np.argsort(stratum, kind="stable")
+    null = []
+    for world in range(n_worlds):
+        draw = np.lexsort((np.random.default_rng([seed, world, 1]).random(len(others)), stratum))
+        shuffled = np.empty_like(account)
+        shuffled[order] = account[draw]
+        found = scores(shuffled)
+        null.append(found[found > 0])
+    return empirical_q_values(scores(account), np.concatenate(null), n_worlds)

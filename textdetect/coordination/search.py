@@ -1,0 +1,326 @@
+"""The whole search: a dump of posts → campaigns, tested against permuted worlds.
+
+It names accounts that move together. Who pays them, whether they are machines, and whether what
+they say is false, it does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from textdetect.coordination.communities import cells, components, coreness, spare
+from textdetect.coordination.membership import attached
+from textdetect.coordination.null import empirical_q_values, max_p_value, permuted_worlds
+from textdetect.coordination.projection import Edges, Meetings, find_edges, find_meetings
+from textdetect.coordination.results import Behind, Campaign, Campaigns, Settings
+from textdetect.coordination.traces import OBJECTS, Dump, Traces, find_traces, read_dump
+from textdetect.errors import InvalidInput
+
+_UNITS_S: Final = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+_MIN_SURPRISE: Final = 2.0
+
+
+def find_campaigns(
+    posts: Any,
+    *,
+    window: str | float | timedelta = "5min",
+    fdr: float = 0.05,
+    n_worlds: int = 19,
+    seed: int = 0,
+    account: str = "account",
+    time: str = "time",
+    text: str = "text",
+    objects: Sequence[str] = OBJECTS,
+    time_zone: str | None = None,
+    near_duplicate: float = 0.6,
+    n_spared: int = 3,
+) -> Campaigns:
+    """Find groups of accounts that meet again and again, beyond what chance explains.
+
+    A campaign is listed if its statistic, the highest score among its accounts, exceeds the highest
+    of all accounts in so many permuted worlds that p ≤ `fdr` (for the strongest), and if the
+    empirical false-discovery rate of the list down to it is at most `fdr`. Its core are accounts
+    whose scores are reached by so few accounts of permuted worlds that the same rate among accounts
+    is at most `fdr`; around it are accounts that turn up with the core at three or more of its
+    objects, by the same rule. The promise is against the null of `textdetect.coordination.null`:
+    objects with their times, accounts with their activity and hours. docs/campaigns.md says what it
+    cannot see.
+
+    Args:
+        posts: a pyarrow Table, a pandas DataFrame or a list of dicts, a row a post.
+        window: two touches of one object so close are a meeting: "60s", "5min", seconds.
+        fdr: in [1 / (n_worlds + 1), 1).
+        n_worlds: permuted worlds; p-values go down to 1 / (n_worlds + 1).
+        seed: of the worlds and of Louvain.
+        account, time, text, objects, time_zone: the columns; see `read_dump`.
+        near_duplicate: overlap of shingles from which two texts are one object, in (0, 1].
+        n_spared: a campaign must stand without its so many most shared objects and hours.
+
+    Raises:
+        InvalidInput: a column, time, or option that cannot be used, or too few worlds for `fdr`.
+        MissingDependency: scipy or networkx is not installed.
+
+    >>> from textdetect.simulate import Planted, simulate_world
+    >>> world = simulate_world(n_accounts=200, n_posts=2000, campaigns=[Planted(n_accounts=20)])
+    >>> found = find_campaigns(world.posts, window="5min")
+    >>> len(found.campaigns), found.campaigns[0].p_value
+    (1, 0.05)
+    """
+    settings = Settings(
+        _window_s(window), fdr, n_worlds, seed, near_duplicate, n_spared, tuple(objects)
+    )
+    dump = read_dump(
+        posts, account=account, time=time, text=text, objects=objects, time_zone=time_zone
+    )
+    traces = find_traces(dump, near_duplicate=near_duplicate)
+    search = _Search(dump, traces, find_meetings(traces, settings.window_s), settings)
+    return search.run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """One dump under one set of options."""
+
+    dump: Dump
+    traces: Traces
+    meetings: Meetings
+    settings: Settings
+
+    @property
+    def n_accounts(self) -> int:
+        return len(self.dump.accounts)
+
+    @property
+    def min_surprise(self) -> float:
+        """−log10 p from which a pair is an edge: so that chance gives an account 10 at the most."""
+        return max(_MIN_SURPRISE, float(np.log10(max(1, self.n_accounts))) - 1.0)
+
+    def edges(self, account: NDArray[np.int32]) -> Edges:
+        return find_edges(self.traces, self.meetings, account, min_surprise=self.min_surprise)
+
+    def spare(self, edges: Edges, group: NDArray[np.int64]) -> Edges:
+        return spare(
+            edges,
+            group,
+            self.traces,
+            self.meetings,
+            n_spared=self.settings.n_spared,
+            min_surprise=self.min_surprise,
+        )
+
+    def scores(self, edges: Edges) -> NDArray[np.float64]:
+        """Give every account's score in one world."""
+        lighter = self.spare(edges, components(edges, self.n_accounts))
+        return coreness(lighter, self.n_accounts)
+
+    def run(self) -> Campaigns:
+        """Search the observed world and the permuted ones alike, and compare."""
+        edges = self.edges(self.traces.account)
+        scores = self.scores(edges)
+        worlds = permuted_worlds(self.traces, self.settings.n_worlds, self.settings.seed)
+        null = [self.scores(self.edges(account)) for account in worlds]
+        maxima = np.array([float(world.max(initial=0.0)) for world in null])
+        pooled = np.sort(np.concatenate([world[world > 0] for world in null]))
+        above = 1 + len(pooled) - np.searchsorted(pooled, scores, side="left")
+        above = np.where(scores > 0, above, 1 + self.settings.n_worlds * len(scores))
+        p_values = above / (1 + self.settings.n_worlds * max(1, len(scores)))
+        q_values = empirical_q_values(scores, pooled, self.settings.n_worlds)
+        member = (q_values <= self.settings.fdr) & (scores > 0)
+        found = self._groups(edges, scores, member)
+        listed = self._listed(found, maxima)
+        return self._results(edges, scores, p_values, q_values, listed, maxima)
+
+    def _around(
+        self, members: NDArray[np.int64], edges: Edges, taken: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """Give the q-values of belonging to a core's surroundings; 1 for those taken."""
+        core = np.zeros(self.n_accounts, dtype=bool)
+        core[members] = True
+        own = np.zeros(len(self.traces.kinds), dtype=bool)
+        own[self.traces.object[self.meetings.first[edges.meeting]]] = True
+        q_values = attached(
+            self.traces,
+            self.meetings,
+            core,
+            own,
+            n_worlds=self.settings.n_worlds,
+            seed=self.settings.seed,
+        )
+        return np.where(taken, 1.0, q_values)
+
+    def _groups(
+        self, edges: Edges, scores: NDArray[np.float64], member: NDArray[np.bool_]
+    ) -> list[tuple[NDArray[np.int64], float]]:
+        """Give the groups among the members, strongest first, each spared on its own as well."""
+        inside = edges.take(member[edges.a] & member[edges.b])
+        group = components(inside, self.n_accounts)
+        lighter = self.spare(inside, group)
+        again = np.minimum(coreness(lighter, self.n_accounts), scores)
+        group = components(lighter, self.n_accounts)
+        in_one = np.flatnonzero(again > 0)
+        order = in_one[np.argsort(group[in_one], kind="stable")]
+        starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+        groups = [np.sort(part) for part in np.split(order, starts)[1:]]
+        groups = [part for part in groups if len(part) >= 3]
+        found = [(part, float(again[part].max())) for part in groups]
+        return sorted(found, key=lambda one: (-one[1], int(one[0][0])))
+
+    def _listed(
+        self,
+        found: list[tuple[NDArray[np.int64], float]],
+        maxima: NDArray[np.float64],
+    ) -> list[tuple[NDArray[np.int64], float, float, float]]:
+        """Keep the groups whose p-value, from the maxima, and whose q-value are ≤ fdr.
+
+        The q-value of the k-th is the mean number of permuted worlds that hold one as strong, per
+        world and counting the observed one, over k.
+        """
+        values = [statistic for _, statistic in found]
+        n = len(maxima) + 1
+        rate = [
+            (1 + int(np.sum(maxima >= value))) / n / (rank + 1) for rank, value in enumerate(values)
+        ]
+        q_values = np.minimum(1.0, np.minimum.accumulate(np.array(rate)[::-1])[::-1])
+        p_values = [max_p_value(value, maxima) for value in values]
+        return [
+            (part, value, p, float(q))
+            for (part, value), p, q in zip(found, p_values, q_values, strict=True)
+            if p <= self.settings.fdr and q <= self.settings.fdr
+        ]
+
+    def _results(
+        self,
+        edges: Edges,
+        scores: NDArray[np.float64],
+        p_values: NDArray[np.float64],
+        q_values: NDArray[np.float64],
+        listed: list[tuple[NDArray[np.int64], float, float, float]],
+        maxima: NDArray[np.float64],
+    ) -> Campaigns:
+        """Describe what was listed, and put the accounts and the edges into tables."""
+        number = np.full(self.n_accounts, -1, dtype=np.int64)
+        cell = np.full(self.n_accounts, -1, dtype=np.int64)
+        core = np.zeros(self.n_accounts, dtype=bool)
+        for members, *_ in listed:
+            core[members] = True
+        q_values = q_values.copy()
+        campaigns = []
+        for i, (members, statistic, p_value, q_value) in enumerate(listed):
+            number[members] = i
+            inside = edges.take((number[edges.a] == i) & (number[edges.b] == i))
+            cell[members], stability = cells(inside, members, self.settings.seed)
+            around = self._around(members, inside, core | (number >= 0))
+            joins = np.flatnonzero(around <= self.settings.fdr)
+            number[joins] = i
+            q_values[joins] = around[joins]
+            everyone = np.sort(np.concatenate([members, joins]))
+            campaigns.append(
+                self._campaign(
+                    i, everyone, len(members), inside, statistic, p_value, q_value, stability
+                )
+            )
+        campaign_of_edge = np.where(number[edges.a] == number[edges.b], number[edges.a], -1)
+        n_partners = np.bincount(np.concatenate([edges.a, edges.b]), minlength=self.n_accounts)
+        accounts = pa.table(
+            {
+                "account": pa.array(self.dump.accounts, pa.string()),
+                "campaign": _or_null(number),
+                "core": core,
+                "cell": _or_null(cell),
+                "n_posts": np.bincount(self.dump.account, minlength=self.n_accounts),
+                "n_partners": n_partners,
+                "score": scores,
+                "p_value": p_values,
+                "q_value": q_values,
+            }
+        )
+        table = pa.table(
+            {
+                "a": pa.array(self.dump.accounts[edges.a], pa.string()),
+                "b": pa.array(self.dump.accounts[edges.b], pa.string()),
+                "n_meetings": edges.count,
+                "expected": edges.expected,
+                "surprise": edges.surprise,
+                "campaign": _or_null(campaign_of_edge),
+            }
+        )
+        behind = Behind(
+            edges.meeting_edge,
+            self.dump.row[self.traces.post[self.meetings.first[edges.meeting]]],
+            self.dump.row[self.traces.post[self.meetings.second[edges.meeting]]],
+        )
+        return Campaigns(
+            tuple(campaigns), accounts, table, maxima, self.settings, self._notes(), behind
+        )
+
+    def _campaign(
+        self,
+        number: int,
+        members: NDArray[np.int64],
+        n_core: int,
+        edges: Edges,
+        statistic: float,
+        p_value: float,
+        q_value: float,
+        stability: float,
+    ) -> Campaign:
+        ends = np.concatenate(
+            [self.meetings.first[edges.meeting], self.meetings.second[edges.meeting]]
+        )
+        times = self.traces.time_s[ends]
+        return Campaign(
+            number=number,
+            accounts=tuple(self.dump.accounts[members].tolist()),
+            n_core=n_core,
+            statistic=statistic,
+            p_value=p_value,
+            q_value=q_value,
+            n_edges=len(edges),
+            n_objects=len(np.unique(self.traces.object[ends])),
+            n_posts=len(np.unique(self.traces.post[ends])),
+            first=datetime.fromtimestamp(float(times.min()), tz=UTC),
+            last=datetime.fromtimestamp(float(times.max()), tz=UTC),
+            stability=stability,
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        """Say what of the input did not enter the search."""
+        notes = []
+        if self.dump.n_missing:
+            notes.append(f"{self.dump.n_missing} posts without an account or a time left out")
+        if self.dump.n_duplicate_ids:
+            notes.append(f"{self.dump.n_duplicate_ids} posts left out that repeat an id")
+        if self.meetings.n_cut:
+            notes.append(
+                f"{self.meetings.n_cut} meetings in the most crowded moments left out "
+                f"(each trace meets at most the next {self.meetings.max_lag} of its object)"
+            )
+        return tuple(notes)
+
+
+def _or_null(numbers: NDArray[np.int64]) -> pa.Array:
+    return pa.array(numbers, mask=numbers < 0)
+
+
+def _window_s(window: str | float | timedelta) -> float:
+    """Give a window in seconds."""
+    if isinstance(window, timedelta):
+        seconds = window.total_seconds()
+    elif isinstance(window, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|m|h)", window.strip())
+        if not match:
+            raise InvalidInput(f'a window as "60s", "5min" or "1h" expected, got {window!r}')
+        seconds = float(match[1]) * _UNITS_S[match[2]]
+    else:
+        seconds = float(window)
+    if not 0 <= seconds <= 86_400:
+        raise InvalidInput(f"a window of 0 s to one day expected, got {seconds:g} s")
+    return seconds

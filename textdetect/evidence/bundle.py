@@ -1,0 +1,260 @@
+"""Campaigns → a folder: tables, a page, and a manifest with the hash of each.
+
+The same search gives the same bytes: nothing in a bundle says when, where or by whom it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from textdetect._optional import installed_versions
+from textdetect._version import __version__
+from textdetect.accounts import AccountVerdicts
+from textdetect.checkpoint import sha256, write_atomically
+from textdetect.coordination import Campaigns
+from textdetect.errors import InvalidInput
+from textdetect.evidence.page import render
+from textdetect.posts.files import write_table
+
+MANIFEST: Final = "bundle.json"
+FORMAT: Final = 1
+PAGE: Final = "report.html"
+TABLES: Final = ("accounts", "campaigns", "edges", "posts", "null")
+_CSV: Final = ("accounts", "campaigns")
+_LIBRARIES: Final = ("numpy", "scipy", "networkx", "pyarrow")
+KEY_BYTES: Final = 32
+
+VERDICTS: Final = ("coordinated", "automated", "coordinated and likely automated")
+
+
+@dataclass(frozen=True, slots=True)
+class DumpFile:
+    """The file of posts that was searched, as `verify` must find it again.
+
+    Attributes:
+        name: without its folder.
+        sha256: of its bytes.
+        n_rows: rows that could be read.
+        options: how its columns were read: of `find_campaigns`.
+    """
+
+    name: str
+    sha256: str
+    n_rows: int
+    options: dict[str, Any]
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], n_rows: int, options: dict[str, Any]) -> DumpFile:
+        """Look at a file."""
+        return cls(Path(path).name, sha256(Path(path)), n_rows, options)
+
+
+def write_bundle(
+    found: Campaigns,
+    out: str | os.PathLike[str],
+    *,
+    dump: DumpFile | None = None,
+    automation: AccountVerdicts | None = None,
+    key: bytes | None = None,
+) -> str:
+    """Write a bundle of evidence into a new or empty folder.
+
+    Args:
+        found: what a search found.
+        out: the folder.
+        dump: the file that was searched, if it was one.
+        automation: what `score_accounts` says of the same accounts.
+        key: makes names pseudonyms (HMAC-SHA-256, of which 16 hexadecimal digits are kept); None
+            keeps the names, and is for those who may see them.
+
+    Returns:
+        The bundle's digest: the SHA-256 of its manifest. Keep it apart from the bundle.
+
+    Raises:
+        InvalidInput: a folder that holds something, a key of fewer than 32 bytes, or verdicts on
+            accounts that are not those of the search.
+        OSError: the folder can't be written.
+        MissingDependency: without the extra `campaigns`.
+    """
+    folder = Path(out)
+    if key is not None and len(key) < KEY_BYTES:
+        raise InvalidInput(f"key: expected at least {KEY_BYTES} bytes, got {len(key)}")
+    if folder.exists() and any(folder.iterdir()):
+        raise InvalidInput(f"{folder} is not empty; name a new folder for the bundle")
+    tables = make_tables(found, automation=automation, alias=alias_by(key))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.parquet", format="parquet")
+        if name in _CSV:
+            write_table(table, folder / f"{name}.csv", format="csv")
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "textdetect": __version__,
+        "python": platform.python_version(),
+        "libraries": installed_versions(_LIBRARIES),
+        "settings": asdict(found.settings),
+        "dump": asdict(dump) if dump else None,
+        "pseudonyms": None if key is None else hashlib.sha256(key).hexdigest()[:16],
+        "model": _model(automation),
+        "notes": list(found.notes),
+    }
+    write_atomically(folder / PAGE, render(tables, facts).encode())
+    facts["files"] = {
+        file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST
+    }
+    content = manifest_bytes(facts)
+    write_atomically(folder / MANIFEST, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def manifest_bytes(facts: dict[str, Any]) -> bytes:
+    """Write a manifest with a hash of itself, by which a slip of the hand shows."""
+    own = {name: value for name, value in facts.items() if name != "own_sha256"}
+    plain = json.dumps(own, indent=1, sort_keys=True, ensure_ascii=False)
+    own["own_sha256"] = hashlib.sha256(plain.encode()).hexdigest()
+    return (json.dumps(own, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def alias_by(key: bytes | None) -> Callable[[Sequence[str]], list[str]]:
+    """Give what turns names into pseudonyms by a key; without one, names stay.
+
+    >>> alias_by(None)(["ann"])
+    ['ann']
+    >>> alias_by(b"k" * 32)(["ann"]) == alias_by(b"k" * 32)(["ann"]) != alias_by(b"l" * 32)(["ann"])
+    True
+    """
+    if key is None:
+        return list
+    return lambda names: [
+        hmac.new(key, name.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
+        for name in names
+    ]
+
+
+def make_tables(
+    found: Campaigns,
+    *,
+    automation: AccountVerdicts | None = None,
+    alias: Callable[[Sequence[str]], list[str]] = list,
+) -> dict[str, pa.Table]:
+    """Give the tables of a bundle, by name, each in an order of its own.
+
+    accounts: a row an account, by (pseudo)name: account; campaign, null where none; core; cell;
+    n_posts; n_partners; coordination_score, _p, _q; automation_score, _p, _q, n_scored, all null
+    where the texts were not scored; verdict, of `VERDICTS` or null.
+    campaigns: a row each, as `Campaign`, with n_accounts in the place of the names.
+    edges: the pairs inside campaigns: edge, a, b, n_meetings, expected, surprise, campaign.
+    posts: what is behind them: edge, and the rows (0-based) of the two posts in the dump.
+    null: each permuted world's highest score.
+    """
+    accounts = found.accounts
+    names = accounts["account"].to_pylist()
+    aliases = alias(names)
+    table = pa.table(
+        {
+            "account": pa.array(aliases, pa.string()),
+            **{name: accounts[name] for name in ("campaign", "core", "cell", "n_posts")},
+            "n_partners": accounts["n_partners"],
+            "coordination_score": accounts["score"],
+            "coordination_p": accounts["p_value"],
+            "coordination_q": accounts["q_value"],
+            **_automation(names, automation),
+        }
+    )
+    table = table.append_column("verdict", _verdicts(table, automation))
+    number = found.edges["campaign"]
+    inside = pc.is_valid(number)
+    kept = np.flatnonzero(inside.to_numpy())
+    of = dict(zip(names, aliases, strict=True))
+    edges = found.edges.filter(inside)
+    edges = pa.table(
+        {
+            "edge": pa.array(np.arange(len(kept))),
+            "a": pa.array([of[name] for name in edges["a"].to_pylist()], pa.string()),
+            "b": pa.array([of[name] for name in edges["b"].to_pylist()], pa.string()),
+            **{name: edges[name] for name in ("n_meetings", "expected", "surprise", "campaign")},
+        }
+    )
+    place = np.full(found.edges.num_rows, -1, dtype=np.int64)
+    place[kept] = np.arange(len(kept))
+    behind = place[found.behind.edge] if len(found.behind.edge) else np.zeros(0, np.int64)
+    shown = behind >= 0
+    posts = pa.table(
+        {
+            "edge": behind[shown],
+            "first_row": found.behind.first_row[shown],
+            "second_row": found.behind.second_row[shown],
+        }
+    )
+    rows = [
+        {name: value for name, value in asdict(one).items() if name != "accounts"}
+        | {"n_accounts": len(one.accounts)}
+        for one in found.campaigns
+    ]
+    return {
+        "accounts": table.sort_by([("account", "ascending")]),
+        "campaigns": pa.Table.from_pylist(rows, schema=_CAMPAIGNS),
+        "edges": edges,
+        "posts": posts,
+        "null": pa.table({"world": np.arange(len(found.null_maxima)), "max": found.null_maxima}),
+    }
+
+
+_CAMPAIGNS: Final = pa.schema(
+    [("number", pa.int64()), ("n_accounts", pa.int64()), ("n_core", pa.int64())]
+    + [(name, pa.float64()) for name in ("statistic", "p_value", "q_value")]
+    + [(name, pa.int64()) for name in ("n_edges", "n_objects", "n_posts")]
+    + [(name, pa.timestamp("us", "UTC")) for name in ("first", "last")]
+    + [("stability", pa.float64())]
+)
+
+
+def _automation(names: list[str], verdicts: AccountVerdicts | None) -> dict[str, pa.Array]:
+    """Give the columns on who writes, in the search's order of accounts."""
+    columns = {"automation_score": "score", "automation_p": "p_value", "automation_q": "q_value"}
+    if verdicts is None:
+        none = pa.nulls(len(names), pa.float64())
+        return dict.fromkeys(columns, none) | {"n_scored": pa.nulls(len(names), pa.int64())}
+    place = {name: i for i, name in enumerate(verdicts.account.tolist())}
+    if not all(name in place for name in names):
+        raise InvalidInput("the verdicts on accounts are not those of the accounts searched")
+    of = [place[name] for name in names]
+    found = {
+        name: pa.array(getattr(verdicts, attribute)[of], from_pandas=True)
+        for name, attribute in columns.items()
+    }
+    return found | {"n_scored": pa.array(verdicts.n_scored[of])}
+
+
+def _verdicts(table: pa.Table, verdicts: AccountVerdicts | None) -> pa.Array:
+    """Say it in words: in a campaign, flagged by its texts, or both."""
+    fdr = verdicts.fdr if verdicts else 0.0
+    together = pc.is_valid(table["campaign"]).to_pylist()
+    machine = [q is not None and q <= fdr for q in table["automation_q"].to_pylist()]
+    coordinated, automated, both = VERDICTS
+    return pa.array(
+        [
+            both if a and b else coordinated if a else automated if b else None
+            for a, b in zip(together, machine, strict=True)
+        ],
+        pa.string(),
+    )
+
+
+def _model(verdicts: AccountVerdicts | None) -> dict[str, Any] | None:
+    if verdicts is None:
+        return None
+    names = ("model", "version", "fingerprint", "numerics", "fdr", "fewest")
+    return {name: getattr(verdicts, name) for name in names}

@@ -1,0 +1,206 @@
+"""A bundle → what is wrong with it: files, statistics, and the search run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from textdetect.accounts import benjamini_hochberg
+from textdetect.checkpoint import sha256
+from textdetect.coordination import find_campaigns
+from textdetect.coordination.files import read_posts
+from textdetect.coordination.null import max_p_value
+from textdetect.coordination.projection import surprise_of
+from textdetect.errors import DataError, TextdetectError
+from textdetect.evidence.bundle import (
+    FORMAT,
+    MANIFEST,
+    TABLES,
+    alias_by,
+    make_tables,
+    manifest_bytes,
+)
+
+_CLOSE = 1e-9
+
+
+def verify(
+    bundle: str | os.PathLike[str],
+    *,
+    dump: str | os.PathLike[str] | None = None,
+    key: bytes | None = None,
+    digest: str | None = None,
+) -> list[str]:
+    """Check a bundle; gives what is wrong, a line each, and nothing if all is well.
+
+    Without more than the bundle: every hash, and the statistics that follow from the stored tables
+    (p- and q-values from the permuted worlds, the surprise of each edge, every count). Whoever can
+    rewrite the whole folder, manifest included, can make that fit; the digest, kept apart, shows
+    it. With the dump the whole search is run again, and must come to the same tables.
+
+    Args:
+        bundle: the folder.
+        dump: the file of posts that was searched.
+        key: of the pseudonyms; without it, tables that were run again are compared without names.
+        digest: what `write_bundle` returned.
+
+    Raises:
+        DataError: no bundle there, or one of another format.
+        OSError: a file that can't be read.
+    """
+    folder = Path(bundle)
+    content = _read_manifest(folder)
+    wrong = []
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest.strip().lower():
+        wrong.append(f"{MANIFEST}: its digest is not the one given")
+    try:
+        facts: dict[str, Any] = json.loads(content)
+        if manifest_bytes(facts) != content:
+            wrong.append(f"{MANIFEST}: it was changed (its hash of itself does not fit)")
+        files, settings = dict(facts["files"]), facts["settings"]
+    except (ValueError, KeyError, TypeError):
+        return [*wrong, f"{MANIFEST}: it was changed, and can't be read"]
+    if facts.get("format") != FORMAT:
+        raise DataError(f"{folder}: a bundle of format {facts.get('format')!r}, not {FORMAT}")
+    wrong += _files(folder, files)
+    if wrong:  # what follows would be about other tables
+        return wrong
+    tables = {name: pa.parquet.read_table(folder / f"{name}.parquet") for name in TABLES}
+    wrong += list(_statistics(tables, settings, facts.get("model")))
+    if dump is not None:
+        wrong += _again(facts, tables, dump, key)
+    return wrong
+
+
+def _read_manifest(folder: Path) -> bytes:
+    if not (folder / MANIFEST).is_file():
+        raise DataError(f"{folder}: no bundle, as there is no {MANIFEST}")
+    return (folder / MANIFEST).read_bytes()
+
+
+def _files(folder: Path, listed: dict[str, str]) -> list[str]:
+    there = {file.name for file in folder.iterdir()} - {MANIFEST}
+    tables = {f"{name}.parquet" for name in TABLES}
+    wrong = [f"{name}: it is missing" for name in sorted((set(listed) | tables) - there)]
+    wrong += [f"{name}: it is none of the bundle's" for name in sorted(there - set(listed))]
+    return wrong + [
+        f"{name}: it was changed"
+        for name in sorted(set(listed) & there)
+        if not (folder / name).is_file() or sha256(folder / name) != listed[name]
+    ]
+
+
+def _statistics(
+    tables: dict[str, pa.Table], settings: dict[str, Any], model: dict[str, Any] | None
+) -> Any:
+    """Compute again what follows from the stored tables; yields what does not."""
+    accounts, campaigns, edges = (tables[name] for name in ("accounts", "campaigns", "edges"))
+    maxima = tables["null"]["max"].to_numpy()
+    if len(maxima) != settings["n_worlds"]:
+        yield f"null: {len(maxima)} worlds, where the settings say {settings['n_worlds']}"
+    statistic = campaigns["statistic"].to_numpy()
+    p_values = np.array([max_p_value(value, maxima) for value in statistic])
+    rate = p_values / np.arange(1, len(p_values) + 1)
+    q_values = np.minimum(1.0, np.minimum.accumulate(rate[::-1])[::-1])
+    for name, again in (("p_value", p_values), ("q_value", q_values)):
+        yield from _unlike(f"campaigns.{name}", campaigns[name].to_numpy(), again)
+    number = np.array([-1 if x is None else x for x in accounts["campaign"].to_pylist()], np.int64)
+    core = accounts["core"].to_numpy(zero_copy_only=False)
+    n = campaigns.num_rows
+    if number.max(initial=-1) >= n:
+        return (yield "accounts.campaign: a campaign that is not listed")
+    for name, members in (("n_accounts", number >= 0), ("n_core", (number >= 0) & core)):
+        counted = np.bincount(number[members], minlength=n)
+        yield from _unlike(f"campaigns.{name}", campaigns[name].to_numpy(), counted)
+    of_edge = edges["campaign"].to_numpy().astype(np.int64)
+    if edges.num_rows and of_edge.max() >= n:
+        return (yield "edges.campaign: a campaign that is not listed")
+    surprise = surprise_of(edges["n_meetings"].to_numpy(), edges["expected"].to_numpy())
+    yield from _unlike("edges.surprise", edges["surprise"].to_numpy(), surprise)
+    behind = np.bincount(tables["posts"]["edge"].to_numpy(), minlength=edges.num_rows)
+    if len(behind) > edges.num_rows or np.any(behind < edges["n_meetings"].to_numpy()):
+        yield "posts: fewer than the edges' meetings"
+    place = dict(zip(accounts["account"].to_pylist(), number.tolist(), strict=True))
+    for end in ("a", "b"):
+        ends = [place.get(name, -1) for name in edges[end].to_pylist()]
+        if ends != of_edge.tolist():
+            yield f"edges.{end}: an account that is not of the edge's campaign"
+    if model is not None:
+        p = accounts["automation_p"].to_numpy()
+        again = benjamini_hochberg(p)
+        yield from _unlike("accounts.automation_q", accounts["automation_q"].to_numpy(), again)
+
+
+def _unlike(name: str, stored: Any, again: Any) -> list[str]:
+    stored, again = np.asarray(stored, np.float64), np.asarray(again, np.float64)
+    if len(stored) == len(again) and np.allclose(
+        stored, again, rtol=_CLOSE, atol=_CLOSE, equal_nan=True
+    ):
+        return []
+    return [f"{name}: it does not follow from the stored tables"]
+
+
+def _again(
+    facts: dict[str, Any],
+    tables: dict[str, pa.Table],
+    dump: str | os.PathLike[str],
+    key: bytes | None,
+) -> list[str]:
+    """Run the search again on the dump, and compare what it finds."""
+    if facts["dump"] is None:
+        return ["dump: the bundle was made of no file, and can't be run again on one"]
+    if sha256(Path(dump)) != facts["dump"]["sha256"]:
+        return [f"{Path(dump).name}: it is not the dump that was searched"]
+    if key is not None and hashlib.sha256(key).hexdigest()[:16] != facts["pseudonyms"]:
+        return ["key: it is not the one of the pseudonyms"]
+    settings = facts["settings"]
+    options = dict(facts["dump"]["options"])
+    posts, _ = read_posts(dump, input_format=options.pop("input_format", None))
+    try:
+        found = find_campaigns(
+            posts,
+            window=settings["window_s"],
+            **{name: settings[name] for name in settings if name not in ("window_s", "objects")},
+            objects=settings["objects"],
+            **options,
+        )
+    except TextdetectError as error:
+        return [f"run again: {error}"]
+    again = make_tables(found, alias=alias_by(key))
+    named = key is not None or facts["pseudonyms"] is None
+    wrong = []
+    for name in TABLES:
+        columns = [
+            column
+            for column in tables[name].column_names
+            if not column.startswith("automation_")
+            and column not in ("n_scored", "verdict")
+            and (named or column not in ("account", "a", "b"))
+        ]
+        before, now = (_sorted(each[name].select(columns)) for each in (tables, again))
+        if before.num_rows != now.num_rows:
+            wrong.append(f"{name}: {before.num_rows} rows, and {now.num_rows} when run again")
+            continue
+        wrong += [
+            f"{name}.{column}: other values when run again"
+            for column in columns
+            if not _same(before[column], now[column])
+        ]
+    return wrong
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    return table.sort_by([(name, "ascending") for name in table.column_names])
+
+
+def _same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    if pa.types.is_floating(one.type):
+        return bool(np.allclose(one.to_numpy(), other.to_numpy(), rtol=1e-6, equal_nan=True))
+    return bool(one.to_pylist() == other.to_pylist())
