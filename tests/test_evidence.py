@@ -22,7 +22,7 @@ from textdetect.cli import app
 from textdetect.coordination import Campaigns, find_campaigns
 from textdetect.coordination.files import read_posts
 from textdetect.errors import DataError, InvalidInput
-from textdetect.evidence import DumpFile, verify, write_bundle
+from textdetect.evidence import DumpFile, forget, verify, write_bundle
 from textdetect.evidence.bundle import MANIFEST, VERDICTS, manifest_bytes
 from textdetect.evidence.keys import read_key, read_or_make_key
 from textdetect.posts.files import write_table
@@ -273,6 +273,20 @@ def test_a_folder_with_something_in_it_is_not_written_to(found: Campaigns, tmp_p
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InvalidInput, match="not empty"):
         write_bundle(found, tmp_path)
+
+
+def test_a_forgotten_bundle_is_gone_and_nothing_else_is(bundle: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(bundle, tmp_path / "evidence")
+    read_or_make_key(None, folder)
+    (tmp_path / "dump.csv").write_text("mine")
+    assert forget(folder, key_only=True) == [f"{folder}.key"]
+    assert verify(folder) == []
+    (folder / "notes.txt").write_text("mine")
+    assert len(forget(folder)) == 10
+    assert [file.name for file in folder.iterdir()] == ["notes.txt"]
+    assert (tmp_path / "dump.csv").is_file()
+    with pytest.raises(DataError, match="no bundle"):
+        forget(folder)
 
 
 def test_the_commands_from_dump_to_verdict(dump: Path, tmp_path: Path) -> None:

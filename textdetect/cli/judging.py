@@ -165,6 +165,9 @@ def campaigns(
     ] = 0.05,
     worlds: Annotated[int, typer.Option(metavar="N", help="Permuted worlds.")] = 19,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the worlds.")] = 0,
+    codebook: Annotated[
+        str | None, typer.Option(metavar="FILE", help="YAML file of cues that suggest tactics.")
+    ] = None,
     score_texts: Annotated[
         bool, typer.Option(help="Also tell for which accounts a machine writes (it takes longer).")
     ] = False,
@@ -185,6 +188,7 @@ def campaigns(
     from textdetect.accounts import score_accounts
     from textdetect.coordination import find_campaigns
     from textdetect.coordination.files import read_posts
+    from textdetect.coordination.tactics import Codebook
     from textdetect.coordination.traces import OBJECTS
     from textdetect.detector import Detector
     from textdetect.evidence import DumpFile, write_bundle
@@ -200,6 +204,7 @@ def campaigns(
         n_worlds=worlds,
         seed=seed,
         objects=object_column or OBJECTS,
+        codebook=Codebook.read(codebook),
         **options,
     )
     automation = None
@@ -247,3 +252,19 @@ def verify(
         say(line)
     say(f"{bundle}: {f'{len(wrong)} things are wrong' if wrong else 'sound'}")
     return FAILED if wrong else 0
+
+
+@app.command()
+@guard
+def forget(
+    bundle: Annotated[str, typer.Argument(metavar="FOLDER", help="A bundle of evidence.")],
+    key_only: Annotated[
+        bool, typer.Option(help="Delete the key alone: its pseudonyms become final.")
+    ] = False,
+) -> int:
+    """Delete a bundle of evidence and the key beside it; nothing else is touched."""
+    from textdetect.evidence import forget as delete
+
+    gone = delete(bundle, key_only=key_only)
+    say("\n".join(f"deleted {path}" for path in gone) or "there was no key")
+    return 0

@@ -108,6 +108,7 @@ class Campaigns:
             among accounts (around a core: of turning up with it). An account is in a campaign only
             if the campaign is listed.
         edges: a row a pair: a, b, n_meetings, expected, surprise (−log10 p), campaign.
+        narratives: a row a message of a campaign; see `narratives.find_narratives`.
         null_maxima: the highest score of each permuted world, shape (n_worlds,).
         settings: the options.
         notes: what of the input did not enter the search.
@@ -117,6 +118,7 @@ class Campaigns:
     campaigns: tuple[Campaign, ...]
     accounts: pa.Table
     edges: pa.Table
+    narratives: pa.Table
     null_maxima: NDArray[np.float64]
     settings: Settings
     notes: tuple[str, ...]

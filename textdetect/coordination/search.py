@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from textdetect.coordination.communities import cells, components, coreness, spare
 from textdetect.coordination.membership import attached
+from textdetect.coordination.narratives import find_narratives
 from textdetect.coordination.null import empirical_q_values, max_p_value, permuted_worlds
 from textdetect.coordination.projection import Edges, Meetings, find_edges, find_meetings
 from textdetect.coordination.results import Behind, Campaign, Campaigns, Settings
+from textdetect.coordination.tactics import Codebook
 from textdetect.coordination.traces import OBJECTS, Dump, Traces, find_traces, read_dump
 from textdetect.errors import InvalidInput
 
@@ -42,6 +44,7 @@ def find_campaigns(
     time_zone: str | None = None,
     near_duplicate: float = 0.6,
     n_spared: int = 3,
+    codebook: Codebook | None = None,
 ) -> Campaigns:
     """Find groups of accounts that meet again and again, beyond what chance explains.
 
@@ -63,6 +66,7 @@ def find_campaigns(
         account, time, text, objects, time_zone: the columns; see `read_dump`.
         near_duplicate: overlap of shingles from which two texts are one object, in (0, 1].
         n_spared: a campaign must stand without its so many most shared objects and hours.
+        codebook: what suggests tactics; None for the one that comes with the package.
 
     Raises:
         InvalidInput: a column, time, or option that cannot be used, or too few worlds for `fdr`.
@@ -81,8 +85,8 @@ def find_campaigns(
         posts, account=account, time=time, text=text, objects=objects, time_zone=time_zone
     )
     traces = find_traces(dump, near_duplicate=near_duplicate)
-    search = _Search(dump, traces, find_meetings(traces, settings.window_s), settings)
-    return search.run()
+    meetings = find_meetings(traces, settings.window_s)
+    return _Search(dump, traces, meetings, settings, codebook or Codebook.read()).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class _Search:
     traces: Traces
     meetings: Meetings
     settings: Settings
+    codebook: Codebook
 
     @property
     def n_accounts(self) -> int:
@@ -257,8 +262,21 @@ class _Search:
             self.dump.row[self.traces.post[self.meetings.first[edges.meeting]]],
             self.dump.row[self.traces.post[self.meetings.second[edges.meeting]]],
         )
+        narratives = find_narratives(
+            self.dump,
+            number,
+            near_duplicate=self.settings.near_duplicate,
+            codebook=self.codebook,
+        )
         return Campaigns(
-            tuple(campaigns), accounts, table, maxima, self.settings, self._notes(), behind
+            campaigns=tuple(campaigns),
+            accounts=accounts,
+            edges=table,
+            narratives=narratives,
+            null_maxima=maxima,
+            settings=self.settings,
+            notes=self._notes(),
+            behind=behind,
         )
 
     def _campaign(

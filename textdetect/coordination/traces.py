@@ -119,12 +119,12 @@ def read_dump(
             f"no text and no object column: expected {text!r} or one of {list(objects)}, "
             f"got {table.column_names}"
         )
-    names = _strings(table[account])
+    names = strings(table[account])
     time_s = _seconds(table[time], time_zone)
     known = np.array([name != "" for name in names], dtype=bool) & ~np.isnan(time_s)
     keys = [names[known], time_s[known]]
-    texts = _strings(table[text])[known] if text in wanted else np.full(known.sum(), "", object)
-    ids = _strings(table["id"])[known] if "id" in table.column_names else None
+    texts = strings(table[text])[known] if text in wanted else np.full(known.sum(), "", object)
+    ids = strings(table["id"])[known] if "id" in table.column_names else None
     ranks = [codes(column)[1] for column in (keys[0], texts)]
     tie = np.arange(len(texts)) if ids is None else codes(ids)[1]
     order = np.lexsort((tie, ranks[1], ranks[0], keys[1]))
@@ -180,7 +180,7 @@ def find_traces(dump: Dump, *, near_duplicate: float = 0.6) -> Traces:
         if name == "repost":
             continue
         if name == "text":
-            texts = _strings(column)
+            texts = strings(column)
             reposted = _reposts(dump, texts)
             clusters = near_identical(_normalised(texts), threshold=near_duplicate)
             for is_repost, label in ((False, "text"), (True, "repost")):
@@ -261,7 +261,7 @@ def _column(name: str, values: list[Any]) -> pa.Array:
         ) from None
 
 
-def _strings(column: Any) -> NDArray[np.object_]:
+def strings(column: Any) -> NDArray[np.object_]:
     """Give a column as str, "" where missing."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -298,7 +298,7 @@ def _seconds(column: Any, time_zone: str | None) -> NDArray[np.float64]:
         return np.full(len(column), np.nan)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise InvalidInput(f"times as timestamps, ISO 8601 or seconds expected, got {kind}")
-    texts = _strings(column)
+    texts = strings(column)
     zoned = [bool(_OFFSET.search(text.strip())) for text in texts if text]
     if any(zoned) and not all(zoned) and time_zone is None:
         raise InvalidInput(
@@ -359,7 +359,7 @@ def _normalised(texts: NDArray[np.object_]) -> list[str]:
 def _values(name: str, column: Any) -> NDArray[np.object_]:
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         column = pc.binary_join(column.cast(pa.list_(pa.string())), " ")
-    values = _strings(column)
+    values = strings(column)
     unique, inverse = codes(values)
     clean = [_clean(name, value) for value in unique]
     return np.array(clean, dtype=object)[inverse]

@@ -31,8 +31,10 @@ from textdetect.posts.files import write_table
 MANIFEST: Final = "bundle.json"
 FORMAT: Final = 1
 PAGE: Final = "report.html"
-TABLES: Final = ("accounts", "campaigns", "edges", "posts", "null")
+TABLES: Final = ("accounts", "campaigns", "edges", "posts", "narratives", "null")
 _CSV: Final = ("accounts", "campaigns")
+_SAYING: Final = ("example", "key_terms", "targets")
+"""Columns of the narratives that hold what was said, and to whom: kept where names are."""
 _LIBRARIES: Final = ("numpy", "scipy", "networkx", "pyarrow")
 KEY_BYTES: Final = 32
 
@@ -93,7 +95,8 @@ def write_bundle(
         raise InvalidInput(f"key: expected at least {KEY_BYTES} bytes, got {len(key)}")
     if folder.exists() and any(folder.iterdir()):
         raise InvalidInput(f"{folder} is not empty; name a new folder for the bundle")
-    tables = make_tables(found, automation=automation, alias=alias_by(key))
+    alias = alias_by(key)
+    tables = make_tables(found, automation=automation, alias=alias, named=key is None)
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         write_table(table, folder / f"{name}.parquet", format="parquet")
@@ -148,6 +151,7 @@ def make_tables(
     *,
     automation: AccountVerdicts | None = None,
     alias: Callable[[Sequence[str]], list[str]] = list,
+    named: bool = True,
 ) -> dict[str, pa.Table]:
     """Give the tables of a bundle, by name, each in an order of its own.
 
@@ -157,6 +161,7 @@ def make_tables(
     campaigns: a row each, as `Campaign`, with n_accounts in the place of the names.
     edges: the pairs inside campaigns: edge, a, b, n_meetings, expected, surprise, campaign.
     posts: what is behind them: edge, and the rows (0-based) of the two posts in the dump.
+    narratives: the messages of each campaign; what they say only where names stay (`named`).
     null: each permuted world's highest score.
     """
     accounts = found.accounts
@@ -208,6 +213,7 @@ def make_tables(
         "campaigns": pa.Table.from_pylist(rows, schema=_CAMPAIGNS),
         "edges": edges,
         "posts": posts,
+        "narratives": found.narratives if named else found.narratives.drop_columns(_SAYING),
         "null": pa.table({"world": np.arange(len(found.null_maxima)), "max": found.null_maxima}),
     }
 

@@ -13,9 +13,11 @@ import pyarrow.compute as pc
 from textdetect._optional import require
 
 _MOST_ACCOUNTS: Final = 100
+_MOST_MESSAGES: Final = 30
 _MOST_DRAWN: Final = 150
 """Accounts of a campaign whose network is drawn: its strongest."""
 _SIZE: Final = 360.0
+_BARS: Final = 60
 
 
 def render(tables: dict[str, pa.Table], facts: dict[str, Any]) -> str:
@@ -63,12 +65,28 @@ def _campaign(row: dict[str, Any], tables: dict[str, pa.Table]) -> dict[str, Any
         for name in ("accounts", "edges")
     )
     ranked = accounts.sort_by([("coordination_score", "descending"), ("account", "ascending")])
+    messages = tables["narratives"]
+    messages = messages.filter(pc.equal(messages["campaign"], row["number"]))
     return row | {
+        "n_messages": messages.num_rows,
+        "timeline": _timeline(messages, row["first"], row["last"]),
+        "messages": messages.slice(0, _MOST_MESSAGES).to_pylist(),
         "accounts": ranked.slice(0, _MOST_ACCOUNTS).to_pylist(),
         "network": _network(ranked.slice(0, _MOST_DRAWN)["account"].to_pylist(), edges),
         "cells": len(set(accounts["cell"].to_pylist()) - {None}),
         "days": _days(row["first"], row["last"]),
     }
+
+
+def _timeline(messages: pa.Table, first: datetime, last: datetime) -> list[tuple[float, float]]:
+    """Give the bars of a campaign's posts over its time, by their messages' first: x, height."""
+    span = max(1.0, (last - first).total_seconds())
+    bars = np.zeros(_BARS)
+    for row in messages.select(["first", "n_posts"]).to_pylist():
+        place = (row["first"] - first).total_seconds() / span * _BARS
+        bars[int(np.clip(place, 0, _BARS - 1))] += row["n_posts"]
+    heights = np.round(50 * bars / max(1.0, bars.max()), 1)
+    return [(600.0 / _BARS * i, float(height)) for i, height in enumerate(heights)]
 
 
 def _days(first: datetime, last: datetime) -> str:

@@ -173,7 +173,7 @@ def _again(
         )
     except TextdetectError as error:
         return [f"run again: {error}"]
-    again = make_tables(found, alias=alias_by(key))
+    again = make_tables(found, alias=alias_by(key), named=facts["pseudonyms"] is None)
     named = key is not None or facts["pseudonyms"] is None
     wrong = []
     for name in TABLES:
@@ -181,7 +181,7 @@ def _again(
             column
             for column in tables[name].column_names
             if not column.startswith("automation_")
-            and column not in ("n_scored", "verdict")
+            and column not in ("n_scored", "verdict", "tactics")
             and (named or column not in ("account", "a", "b"))
         ]
         before, now = (_sorted(each[name].select(columns)) for each in (tables, again))
@@ -197,7 +197,8 @@ def _again(
 
 
 def _sorted(table: pa.Table) -> pa.Table:
-    return table.sort_by([(name, "ascending") for name in table.column_names])
+    plain = [field.name for field in table.schema if not pa.types.is_list(field.type)]
+    return table.sort_by([(name, "ascending") for name in plain])
 
 
 def _same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
