@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -205,7 +205,10 @@ class Calibration:
         counts = np.asarray(n_tokens, dtype=np.int64)
         codes = np.asarray(languages, dtype=object)
         p, floor = np.full((2, len(scores)), np.nan)
+        asked = set(codes.tolist())
         for index, stratum in enumerate(self.strata):
+            if stratum.language not in asked:
+                continue
             rows = np.flatnonzero(
                 (codes == stratum.language) & stratum.holds(counts) & np.isfinite(scores)
             )
@@ -234,7 +237,7 @@ class Calibration:
             self._panels[index] = [stratum.logits[stratum.panels == name] for name in several]
         return self._panels[index]
 
-    @property
+    @cached_property
     def smallest(self) -> float:
         """The smallest p-value that any stratum can support; 1 without strata."""
         sizes = [len(stratum.logits) for stratum in self.strata]
