@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from synthetic import CHINESE_HUMAN, CHINESE_MACHINE, human_post, markov_post, template_post
 
 from textdetect import Detector
-from textdetect.errors import MissingDependency, MissingFile
+from textdetect.errors import InvalidInput, MissingDependency, MissingFile
 from textdetect.posts import load_posts
 from textdetect.runtimes import host
 from textdetect.runtimes.batching import MAX_BATCH, batches, pad, padded_length
@@ -183,3 +183,26 @@ def test_without_openvino_the_message_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingDependency, match=r"textdetect\[openvino\]"):
         Detector.from_pretrained(tiny, runtime="openvino")
+
+
+@pytest.mark.slow
+def test_torch_in_bf16_is_a_class_of_its_own_near_fp32() -> None:
+    posts = mixed_posts(200, seed=3)
+    half = Detector.from_pretrained(runtime="hf", dtype="bf16")
+    assert half.runtime.numerics == "torch-bf16"
+    assert half.calibration is None
+    ours = half.logits(posts)
+    theirs = Detector.from_pretrained(runtime="hf").logits(posts)
+    assert 0 < np.nanmax(np.abs(ours - theirs)) < 0.15
+    assert np.nanmax(np.abs(half.logits(posts[::-1])[::-1] - ours)) < 1e-5
+    assert len(set(np.round(ours, 4))) > 150  # the last layer is not rounded to three digits
+
+
+def test_a_gpu_that_is_not_there_is_an_error_with_advice(tiny: Path) -> None:
+    if not pytest.importorskip("torch").cuda.is_available():
+        with pytest.raises(InvalidInput, match="no GPU here"):
+            Detector.from_pretrained(tiny, device="cuda")
+    with pytest.raises(InvalidInput, match="dtype: expected"):
+        Detector.from_pretrained(tiny, dtype="fp8")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="runs on the processor"):
+        Detector.from_pretrained(tiny, runtime="onnx", device="cuda")

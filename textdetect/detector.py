@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, overload
@@ -30,7 +28,8 @@ from textdetect.checkpoint import (
 from textdetect.errors import InvalidInput, NotCalibrated, TooFewCalibration
 from textdetect.judgement import judge
 from textdetect.language import UNDETERMINED, identify, prepare
-from textdetect.runtimes.choice import RuntimeName, load_runtime
+from textdetect.progress import bar_over, length_of
+from textdetect.runtimes.choice import NumberType, RuntimeName, load_runtime
 from textdetect.runtimes.protocol import Runtime
 from textdetect.text import coerce, is_clipped, normalise
 from textdetect.types import Scores, Verdict, Verdicts
@@ -91,6 +90,7 @@ class Detector:
         *,
         runtime: RuntimeName = "auto",
         device: str | None = None,
+        dtype: NumberType = "auto",
         revision: str | None = None,
         machine_label: str | int | None = None,
     ) -> Detector:
@@ -102,6 +102,7 @@ class Detector:
                 onnx and a warning), "hf" (transformers + torch), or "auto": onnx for a checkpoint
                 of ours on the processor, hf otherwise.
             device: for "hf": "cpu", "cuda" …
+            dtype: for "hf": "fp32", "bf16", or "auto", which is bf16 on a GPU that has it.
             revision: of a hub id.
             machine_label: the class of someone else's model that means machine-written.
 
@@ -114,7 +115,7 @@ class Detector:
         ('en',)
         """
         checkpoint = open_checkpoint(find_folder(model, revision=revision))
-        engine = load_runtime(checkpoint, runtime, device, machine_label)
+        engine = load_runtime(checkpoint, runtime, device, machine_label, dtype)
         prepare()
         manifest = checkpoint.manifest
         detector = cls(
@@ -126,7 +127,12 @@ class Detector:
             normalised=manifest is not None,
         )
         detector.checkpoint = checkpoint
-        detector._options = {"runtime": runtime, "device": device, "machine_label": machine_label}
+        detector._options = {
+            "runtime": runtime,
+            "device": device,
+            "dtype": dtype,
+            "machine_label": machine_label,
+        }
         return detector
 
     @property
@@ -156,7 +162,7 @@ class Detector:
             raise InvalidInput("expected many texts; for one, pass [text]")
         parts: list[Scores] = []
         codes: list[str] = []
-        with _bar(texts, progress) as bar:
+        with bar_over(texts, progress) as bar:
             for prepared in self._windows(texts):
                 start = len(codes)
                 each = (
@@ -435,10 +441,10 @@ class Detector:
     ) -> Iterator[Verdicts]:
         calibration = self._check_rate(max_fpr)
         each = None if language is None or isinstance(language, str) else list(language)
-        total = _length(texts)
+        total = length_of(texts)
         if each is not None and total is not None and len(each) != total:
             raise InvalidInput(f"language: expected {total} codes, one a text, got {len(each)}")
-        with _bar(texts, progress) as bar:
+        with bar_over(texts, progress) as bar:
             done = 0
             for prepared in self._windows(texts):
                 given = language if each is None else each[done : done + len(prepared)]
@@ -464,30 +470,6 @@ class Detector:
             max_fpr=max_fpr,
         )
         return Verdicts(columns, max_fpr=max_fpr, **self._origin())
-
-
-def _bar(texts: Any, progress: bool | None) -> Any:
-    """Make a bar that shows after two seconds; with `progress` None, on a terminal only."""
-    if not (sys.stderr.isatty() if progress is None else progress):
-        return _NoBar()
-    from tqdm.auto import tqdm
-
-    return tqdm(total=_length(texts), unit="post", delay=2, leave=False)
-
-
-class _NoBar(AbstractContextManager["_NoBar"]):
-    """No bar, where none is to be seen: tqdm takes a while to be imported."""
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def update(self, n: int) -> None: ...
-
-
-def _length(texts: Any) -> int | None:
-    try:
-        return len(texts)
-    except TypeError:  # a generator, or an array without dimensions, which `coerce` refuses
-        return None
 
 
 def _calibration(checkpoint: Checkpoint, numerics: str) -> Calibration | None:

@@ -24,9 +24,13 @@ def padded_length(n_tokens: int, max_length: int) -> int:
 
 
 def batches(
-    lengths: Sequence[int], *, max_length: int, max_tokens: int = 1024
+    lengths: Sequence[int],
+    *,
+    max_length: int,
+    max_tokens: int = 1024,
+    max_texts: int = MAX_BATCH,
 ) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Yield (positions, padded length): texts of one padded length, `max_tokens` a batch.
+    """Yield (positions, padded length): texts of one padded length, so many tokens, texts a batch.
 
     >>> [(rows.tolist(), width) for rows, width in batches([3, 30, 5], max_length=64)]
     [([0, 2], 8), ([1], 32)]
@@ -34,7 +38,7 @@ def batches(
     widths = np.array([padded_length(n, max_length) for n in lengths], dtype=np.int64)
     for width in np.unique(widths):
         rows = np.flatnonzero(widths == width)
-        size = max(1, min(MAX_BATCH, max_tokens // int(width)))
+        size = max(1, min(max_texts, max_tokens // int(width)))
         for first in range(0, len(rows), size):
             yield rows[first : first + size], int(width)
 

@@ -12,6 +12,7 @@ from textdetect.runtimes.protocol import Runtime
 logger = logging.getLogger(__name__)
 
 RuntimeName = Literal["auto", "onnx", "openvino", "hf"]
+NumberType = Literal["auto", "fp32", "bf16"]
 
 
 def load_runtime(
@@ -19,6 +20,7 @@ def load_runtime(
     runtime: RuntimeName,
     device: str | None,
     machine_label: str | int | None,
+    dtype: NumberType = "auto",
 ) -> Runtime:
     """Load the engine asked for, or the one that takes its place; see `Detector.from_pretrained`.
 
@@ -30,10 +32,13 @@ def load_runtime(
         names = ", ".join(get_args(RuntimeName))
         raise InvalidInput(f"runtime: expected one of {names}, got {runtime!r}")
     on_processor = device in (None, "cpu")
+    if dtype not in get_args(NumberType):
+        names = ", ".join(get_args(NumberType))
+        raise InvalidInput(f"dtype: expected one of {names}, got {dtype!r}")
     if runtime == "hf" or (runtime == "auto" and not (checkpoint.manifest and on_processor)):
         from textdetect.runtimes.hf import HfRuntime
 
-        return HfRuntime(checkpoint, device=device, machine_label=machine_label)
+        return HfRuntime(checkpoint, device=device, dtype=dtype, machine_label=machine_label)
     if not on_processor:
         raise InvalidInput(f"runtime={runtime!r} runs on the processor, not on {device!r}")
     if runtime == "openvino":
