@@ -19,6 +19,7 @@ from textdetect.attacks import ATTACKS
 from textdetect.checkpoint import calibration_file, encoder_folder, open_checkpoint
 from textdetect.config import CalibrationConfig, DataConfig, FinetuneConfig, TrainConfig
 from textdetect.errors import DataError, InvalidInput
+from textdetect.evaluation.baselines import taught
 from textdetect.export import parity
 from textdetect.finetune import finetune, parameter_groups
 from textdetect.posts import load_posts
@@ -280,6 +281,44 @@ def test_lower_layers_learn_slower_and_only_matrices_decay(tmp_path: Path) -> No
     assert rates[id(bert.embeddings.word_embeddings.weight)] == 1.25e-4
     assert decays[id(bert.embeddings.word_embeddings.weight)] == 0.1
     assert decays[id(model.classifier.bias)] == 0.0
+
+
+def test_labels_may_be_probabilities_and_hard_ones_give_what_they_gave(
+    tmp_path: Path, encoder: Path
+) -> None:
+    from safetensors.numpy import load_file
+
+    from textdetect.posts.mixture import TrainingList
+
+    texts = [*human_posts(40), *(f"buy the best {i} now, as an AI" for i in range(40))]
+    rows = np.arange(80)
+    listed = TrainingList(rows, np.zeros(80, np.int64), np.zeros(80), rows < 0, rows < 0,
+                          (None,) * 80)  # fmt: skip
+    settings = FinetuneConfig(
+        encoder=str(encoder), max_length=32, batch_size=16, label_smoothing=0.1, learning_rate=1e-3
+    )
+    hard = [0.0] * 40 + [1.0] * 40
+    nearly = [min(max(label, 1e-9), 1 - 1e-9) for label in hard]
+    even = [0.25] * 40 + [0.75] * 40
+    found = []
+    for name, labels in (("hard", hard), ("nearly", nearly), ("even", even)):
+        folder = finetune(settings, texts, labels, listed, tmp_path / name, seed=1)
+        found.append(load_file(folder / "model.safetensors"))
+    for name in found[0]:
+        assert np.allclose(found[0][name], found[1][name], atol=1e-5), name
+    assert any(not np.allclose(found[0][n], found[2][n], atol=1e-4) for n in found[0])
+
+
+def test_what_is_taught_is_partly_the_label_and_partly_an_unseen_bag_of_words() -> None:
+    texts = ["so good lol", "omg no way", "as an AI", "in conclusion"] * 10
+    labels = np.array([0, 0, 1, 1] * 10)
+    rows = np.arange(40)
+    assert taught(texts, labels, rows, 0.0, seed=0) == labels.tolist()
+    labels[0] = 1  # as if a machine had written what people write
+    half = np.array(taught(texts, labels, rows, 0.5, seed=0))
+    assert half[4] < 0.3 < half[0] < 0.7 < half[2]
+    with pytest.raises(InvalidInput, match="folds"):
+        taught(texts, labels, rows * 0, 0.5, seed=0)
 
 
 def test_several_runs_are_averaged_and_the_first_is_a_run_by_itself(

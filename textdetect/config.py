@@ -87,6 +87,8 @@ class FinetuneConfig:
             run, in [0, 1); it begins after three tenths of the steps. 0: the last weights.
         save_steps: steps between resumable checkpoints.
         runs: fine-tuned so many times, of which the weights are averaged.
+        distil: share of a post's target, in [0, 1), that is the answer of a bag of words which did
+            not see the post; the rest is its label. 0: labels alone.
         lora_rank: rank of the changes that are trained in place of the weights, and added to them
             in the end (LoRA); 0: the weights themselves are trained.
     """
@@ -103,6 +105,7 @@ class FinetuneConfig:
     averaging: float = 0.0
     save_steps: int = 500
     runs: int = 1
+    distil: float = 0.0
     lora_rank: int = 0
 
     def __post_init__(self) -> None:
@@ -116,6 +119,7 @@ class FinetuneConfig:
         check(self.save_steps > 0, "finetune.save_steps", "a positive number", self.save_steps)
         check(0 <= self.averaging < 1, "finetune.averaging", "in [0, 1)", self.averaging)
         check(self.runs > 0, "finetune.runs", "a positive number", self.runs)
+        check(0 <= self.distil < 1, "finetune.distil", "in [0, 1)", self.distil)
         check(self.lora_rank >= 0, "finetune.lora_rank", "at least 0", self.lora_rank)
         smoothing = self.label_smoothing
         check(0 <= smoothing < 1, "finetune.label_smoothing", "in [0, 1)", smoothing)

@@ -70,7 +70,7 @@ def encode(
 def finetune(
     config: FinetuneConfig,
     texts: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[float],
     listed: TrainingList,
     out: str | Path,
     *,
@@ -84,7 +84,7 @@ def finetune(
 
     Args:
         texts: normalised texts of the list's rows, in its order.
-        labels: 0 human, 1 machine, in the list's order.
+        labels: 0 human, 1 machine, or a probability of machine; in the list's order.
         out: folder of the run; the classifier is written to `out`/model.
 
     Returns:
@@ -133,7 +133,7 @@ def _average(folders: Sequence[Path], out: Path) -> None:
 def _finetune(
     config: FinetuneConfig,
     texts: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[float],
     listed: TrainingList,
     out: Path,
     seed: int,
@@ -149,10 +149,11 @@ def _finetune(
     encoder = encoder_folder(config.encoder)
     tokenizer = load_tokenizer(encoder, config.max_length)
     ids = encode(tokenizer, texts, listed, max_length=config.max_length)
+    soft = any(label != int(label) for label in labels)
     dataset = datasets.Dataset.from_dict(
         {
             "input_ids": ids,
-            "labels": [int(label) for label in labels],
+            "labels": list(labels) if soft else [int(label) for label in labels],
             "length": [len(row) for row in ids],
         }
     )
@@ -165,7 +166,7 @@ def _finetune(
     )
     if config.lora_rank:
         model = _with_lora(model, config.lora_rank)
-    trainer = resumable_trainer(order)(
+    trainer = resumable_trainer(order, soft=soft)(
         model=model,
         args=arguments(config, out / "steps", order),
         train_dataset=dataset,
@@ -229,8 +230,12 @@ def parameter_groups(model: Any, config: FinetuneConfig) -> list[dict[str, Any]]
     ]
 
 
-def resumable_trainer(seed: int) -> Any:
-    """Make the Trainer whose order of posts is the epoch's own, so that a resumed run keeps it."""
+def resumable_trainer(seed: int, *, soft: bool = False) -> Any:
+    """Make the Trainer whose order of posts is the epoch's own, so that a resumed run keeps it.
+
+    With `soft` labels, probabilities of machine, its loss is the cross-entropy with them, smoothed
+    as hard ones are.
+    """
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
     by_length = transformers.trainer_pt_utils.LengthGroupedSampler
 
@@ -243,7 +248,18 @@ def resumable_trainer(seed: int) -> Any:
             lengths = self.train_dataset["length"]
             return ByEpoch(self.args.train_batch_size, lengths=lengths)
 
-    return Resumable
+    class Soft(Resumable):
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
+        ) -> Any:
+            smoothing = self.args.label_smoothing_factor
+            machine = smoothing / 2 + (1 - smoothing) * inputs.pop("labels").float()
+            out = model(**inputs)
+            target = torch.stack([1 - machine, machine], dim=-1)
+            loss = torch.nn.functional.cross_entropy(out.logits.float(), target)
+            return (loss, out) if return_outputs else loss
+
+    return Soft if soft else Resumable
 
 
 def _averaging(model: Any, decay: float) -> Any:

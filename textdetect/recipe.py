@@ -43,6 +43,7 @@ from textdetect.contamination import SeenFilter
 from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput, MissingDependency
 from textdetect.evaluation import BagOfWords, Evaluation, figures
+from textdetect.evaluation.baselines import taught
 from textdetect.evaluation.figures import markdown
 from textdetect.export import export
 from textdetect.finetune import finetune
@@ -103,7 +104,8 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
     parts = _parts(posts, config, run / "parts.parquet")
     listed = training_list(posts, parts.part, config.data, seed=config.seed)
     settings = dataclasses.replace(config.finetune, encoder=adapted(config, posts, parts, run))
-    texts, labels = listed.texts(parts.normalised), posts.labels[listed.rows].tolist()
+    texts = listed.texts(parts.normalised)
+    labels = taught(texts, posts.labels, listed.rows, config.finetune.distil, seed=config.seed)
     model = finetune(settings, texts, labels, listed, run, seed=config.seed)
     folder = run / "checkpoint"
     if not (folder / CARD).is_file():

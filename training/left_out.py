@@ -23,6 +23,7 @@ from textdetect.checkpoint import open_checkpoint
 from textdetect.config import DataConfig, TrainConfig, build, load_config
 from textdetect.errors import InvalidInput
 from textdetect.evaluation import BagOfWords
+from textdetect.evaluation.baselines import taught
 from textdetect.finetune import finetune
 from textdetect.metrics import auroc
 from textdetect.posts import Posts, load_posts
@@ -93,7 +94,8 @@ def cell(
     texts, labels = listed.texts(parts.normalised), posts.labels[listed.rows].tolist()
     encoder = adapted(dataclasses.replace(config, data=data), posts, parts, out / name)
     settings = dataclasses.replace(config.finetune, encoder=encoder, runs=1)
-    model = finetune(settings, texts, labels, listed, out / name, seed=config.seed)
+    learned = taught(texts, posts.labels, listed.rows, settings.distil, seed=config.seed)
+    model = finetune(settings, texts, learned, listed, out / name, seed=config.seed)
     rows = measured(of, posts, parts, seed=config.seed)
     asked = [parts.normalised[row] for row in rows]
     truth = posts.labels[rows]
