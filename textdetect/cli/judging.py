@@ -169,13 +169,15 @@ def campaigns(
         str | None, typer.Option(metavar="FILE", help="YAML file of cues that suggest tactics.")
     ] = None,
     score_texts: Annotated[
-        bool, typer.Option(help="Also tell for which accounts a machine writes (it takes longer).")
+        bool,
+        typer.Option("--score-texts", help="Also judge who writes: it takes longer."),
     ] = False,
     model: Model = "default",
     runtime: Runtime = "auto",
     key: KeyFile = None,
     keep_names: Annotated[
-        bool, typer.Option(help="Keep the accounts' names, for those who may see them.")
+        bool,
+        typer.Option("--keep-names", help="No pseudonyms: for those who may see the names."),
     ] = False,
 ) -> int:
     """Find accounts that move together, and write the evidence.
@@ -191,9 +193,10 @@ def campaigns(
     from textdetect.coordination.tactics import Codebook
     from textdetect.coordination.traces import OBJECTS
     from textdetect.detector import Detector
-    from textdetect.evidence import DumpFile, write_bundle
+    from textdetect.evidence import DumpFile, check_ready, write_bundle
     from textdetect.evidence.keys import read_or_make_key
 
+    check_ready(out)
     posts, n_bad = read_posts(source, input_format=input_format)
     columns = {"account": account_column, "time": time_column, "text": text_column}
     options: dict[str, Any] = columns | ({"time_zone": time_zone} if time_zone else {})
@@ -259,7 +262,7 @@ def verify(
 def forget(
     bundle: Annotated[str, typer.Argument(metavar="FOLDER", help="A bundle of evidence.")],
     key_only: Annotated[
-        bool, typer.Option(help="Delete the key alone: its pseudonyms become final.")
+        bool, typer.Option("--key-only", help="Delete the key alone: its pseudonyms become final.")
     ] = False,
 ) -> int:
     """Delete a bundle of evidence and the key beside it; nothing else is touched."""

@@ -111,7 +111,7 @@ def read_dump(
         if name not in table.column_names:
             raise InvalidInput(
                 f"no {why} column {name!r} among {table.column_names}; "
-                f"name it with {why}=, or rename it"
+                f"name it with {why}= (--{why}-column), or rename it"
             )
     wanted = [name for name in dict.fromkeys((text, *objects)) if name in table.column_names]
     if not wanted:
@@ -303,7 +303,7 @@ def _seconds(column: Any, time_zone: str | None) -> NDArray[np.float64]:
     if any(zoned) and not all(zoned) and time_zone is None:
         raise InvalidInput(
             f"{sum(zoned)} times have a time zone and {len(zoned) - sum(zoned)} have none; "
-            'say where these belong with time_zone="UTC" or an offset'
+            "say where these belong with time_zone= (--time-zone)"
         )
     zone_s = 0.0 if all(zoned) else _zone_s(time_zone)
     return np.array([_parse(t, row, zone_s) for row, t in enumerate(texts)], dtype=np.float64)
@@ -326,7 +326,8 @@ def _parse(text: str, row: int, zone_s: float) -> float:
 def _zone_s(time_zone: str | None) -> float:
     if time_zone is None:
         raise InvalidInput(
-            'times without a time zone: say which one, time_zone="UTC" or an offset as "+08:00"'
+            "times without a time zone: say which one with time_zone= (--time-zone), "
+            'as "UTC" or "+08:00"'
         )
     if time_zone.upper() in ("UTC", "Z"):
         return 0.0

@@ -1,7 +1,7 @@
 """What a search found → a folder that an expert of the other side can check and run again."""
 
-from textdetect.evidence.bundle import DumpFile, write_bundle
+from textdetect.evidence.bundle import DumpFile, check_ready, write_bundle
 from textdetect.evidence.forget import forget
 from textdetect.evidence.verify import verify
 
-__all__ = ["DumpFile", "forget", "verify", "write_bundle"]
+__all__ = ["DumpFile", "check_ready", "forget", "verify", "write_bundle"]

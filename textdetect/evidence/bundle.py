@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from textdetect._optional import installed_versions
+from textdetect._optional import installed_versions, require
 from textdetect._version import __version__
 from textdetect.accounts import AccountVerdicts
 from textdetect.checkpoint import sha256, write_atomically
@@ -93,8 +93,7 @@ def write_bundle(
     folder = Path(out)
     if key is not None and len(key) < KEY_BYTES:
         raise InvalidInput(f"key: expected at least {KEY_BYTES} bytes, got {len(key)}")
-    if folder.exists() and any(folder.iterdir()):
-        raise InvalidInput(f"{folder} is not empty; name a new folder for the bundle")
+    check_ready(folder)
     alias = alias_by(key)
     tables = make_tables(found, automation=automation, alias=alias, named=key is None)
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,6 +119,21 @@ def write_bundle(
     content = manifest_bytes(facts)
     write_atomically(folder / MANIFEST, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def check_ready(out: str | os.PathLike[str]) -> None:
+    """Raise what `write_bundle` would raise, before a long search.
+
+    Raises:
+        InvalidInput: a folder that holds something.
+        NotADirectoryError: a file of that name.
+        MissingDependency: without the extra `campaigns`.
+    """
+    folder = Path(out)
+    if folder.exists() and any(folder.iterdir()):
+        raise InvalidInput(f"{folder} is not empty; name a new folder for the bundle")
+    for library in ("scipy", "networkx", "jinja2"):
+        require(library, extra="campaigns")
 
 
 def manifest_bytes(facts: dict[str, Any]) -> bytes:
