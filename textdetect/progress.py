@@ -7,23 +7,23 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 
-def bar_over(texts: Any, progress: bool | None) -> Any:
+def bar_over(items: Any, progress: bool | None, *, unit: str = "post") -> Any:
     """Make a bar that shows after two seconds; with `progress` None, on a terminal only."""
     if not (sys.stderr.isatty() if progress is None else progress):
         return _NoBar()
     from tqdm.auto import tqdm
 
-    return tqdm(total=length_of(texts), unit="post", delay=2, leave=False)
+    return tqdm(total=length_of(items), unit=unit, delay=2, leave=False)
 
 
-def length_of(texts: Any) -> int | None:
-    """Give how many texts there are, if that can be told beforehand.
+def length_of(items: Any) -> int | None:
+    """Give how many items there are, if that can be told beforehand.
 
     >>> length_of(["a", "b"]), length_of(iter("ab"))
     (2, None)
     """
     try:
-        return len(texts)
+        return len(items)
     except TypeError:  # a generator, or an array without dimensions, which `coerce` refuses
         return None
 

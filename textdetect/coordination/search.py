@@ -25,6 +25,7 @@ from textdetect.coordination.results import Behind, Campaign, Campaigns, Setting
 from textdetect.coordination.tactics import Codebook
 from textdetect.coordination.traces import OBJECTS, Dump, Traces, find_traces, read_dump
 from textdetect.errors import InvalidInput
+from textdetect.progress import bar_over
 
 _UNITS_S: Final = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 _MIN_SURPRISE: Final = 2.0
@@ -45,6 +46,7 @@ def find_campaigns(
     near_duplicate: float = 0.6,
     n_spared: int = 3,
     codebook: Codebook | None = None,
+    progress: bool | None = None,
 ) -> Campaigns:
     """Find groups of accounts that meet again and again, beyond what chance explains.
 
@@ -67,6 +69,7 @@ def find_campaigns(
         near_duplicate: overlap of shingles from which two texts are one object, in (0, 1].
         n_spared: a campaign must stand without its so many most shared objects and hours.
         codebook: what suggests tactics; None for the one that comes with the package.
+        progress: show a bar over the worlds; None: if stderr is a terminal.
 
     Raises:
         InvalidInput: a column, time, or option that cannot be used, or too few worlds for `fdr`.
@@ -86,7 +89,8 @@ def find_campaigns(
     )
     traces = find_traces(dump, near_duplicate=near_duplicate)
     meetings = find_meetings(traces, settings.window_s)
-    return _Search(dump, traces, meetings, settings, codebook or Codebook.read()).run()
+    book = codebook or Codebook.read()
+    return _Search(dump, traces, meetings, settings, book, progress).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class _Search:
     meetings: Meetings
     settings: Settings
     codebook: Codebook
+    progress: bool | None
 
     @property
     def n_accounts(self) -> int:
@@ -131,7 +136,11 @@ class _Search:
         edges = self.edges(self.traces.account)
         scores = self.scores(edges)
         worlds = permuted_worlds(self.traces, self.settings.n_worlds, self.settings.seed)
-        null = [self.scores(self.edges(account)) for account in worlds]
+        null = []
+        with bar_over(range(self.settings.n_worlds), self.progress, unit="world") as bar:
+            for account in worlds:
+                null.append(self.scores(self.edges(account)))
+                bar.update(1)
         maxima = np.array([float(world.max(initial=0.0)) for world in null])
         pooled = np.sort(np.concatenate([world[world > 0] for world in null]))
         above = 1 + len(pooled) - np.searchsorted(pooled, scores, side="left")
