@@ -22,6 +22,9 @@ from textdetect.types import Verdicts
 if TYPE_CHECKING:
     from textdetect.detector import Detector
 
+logger = logging.getLogger(__name__)
+
+_PATIENCE_S: Final = 60
 CORES: Final = 1
 """Processor cores of a worker: two workers with one are faster than one with two."""
 
@@ -88,7 +91,15 @@ class RayWorkers(Pool):
         self._give()
         if not self._running:
             return
-        done, _ = self._ray.wait(list(self._running), timeout=None if block else 0)
+        done, _ = self._ray.wait(list(self._running), timeout=_PATIENCE_S if block else 0)
+        if block and not done:
+            free = self._ray.available_resources().get("CPU", 0)
+            logger.warning(
+                "no answer for %d s from %d workers; the cluster has %g cores free",
+                _PATIENCE_S,
+                len(self._running),
+                free,
+            )
         for answered in done:
             worker, job = self._running.pop(answered)
             try:
