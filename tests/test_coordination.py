@@ -206,6 +206,14 @@ def test_q_values_rise_as_scores_fall() -> None:
     assert q_values.min() > 0.2  # no account stands out of its own null
 
 
+def test_accounts_without_a_score_make_no_one_elses_q_value_smaller() -> None:
+    null = np.array([4.5, 3.0, 2.0])
+    few = empirical_q_values(np.array([4.0]), null, 19)
+    among_many = empirical_q_values(np.array([4.0] + [0.0] * 1_000), null, 19)
+    assert among_many[0] == few[0] == 2 / 20
+    assert set(among_many[1:]) == {1.0}
+
+
 BAD: list[tuple[str, Any, dict[str, Any]]] = [
     ("no account column", [{"time": 0.0, "url": "x"}], {}),
     ("no text and no object column", [{"account": "a", "time": 0.0}], {}),

@@ -70,7 +70,7 @@ def empirical_q_values(
     ranked = scores[order]
     above = 1 + len(pooled) - np.searchsorted(pooled, ranked, side="left")
     n_at_least = np.searchsorted(-ranked, -ranked, side="right")
-    rate = above / (1 + n_worlds) / np.maximum(1, n_at_least)
+    rate = np.where(ranked > 0, above / (1 + n_worlds) / n_at_least, 1.0)
     q_values = np.ones(len(scores))
     q_values[order] = np.minimum(1.0, np.minimum.accumulate(rate[::-1])[::-1])
     return np.where(scores > 0, q_values, 1.0)

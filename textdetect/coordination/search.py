@@ -76,7 +76,8 @@ def find_campaigns(
         MissingDependency: scipy or networkx is not installed.
 
     >>> from textdetect.simulate import Planted, simulate_world
-    >>> world = simulate_world(n_accounts=200, n_posts=2000, campaigns=[Planted(n_accounts=20)])
+    >>> campaign = Planted(n_accounts=50, reach=0.2)
+    >>> world = simulate_world(n_accounts=400, n_posts=4000, campaigns=[campaign])
     >>> found = find_campaigns(world.posts, window="5min")
     >>> len(found.campaigns), found.campaigns[0].p_value
     (1, 0.05)
