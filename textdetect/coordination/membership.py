@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.coordination.null import empirical_q_values
+from textdetect.coordination.null import empirical_q_values, shuffled
 from textdetect.coordination.projection import Meetings, distinct, surprise_of
 from textdetect.coordination.traces import Traces
 
@@ -69,9 +69,7 @@ def attached(
     order = np.argsort(stratum, kind="stable")
     null = []
     for world in range(n_worlds):
-        draw = np.lexsort((np.random.default_rng([seed, world, 1]).random(len(others)), stratum))
-        shuffled = np.empty_like(account)
-        shuffled[order] = account[draw]
-        found = scores(shuffled)
+        rng = np.random.default_rng([seed, world, 1])
+        found = scores(shuffled(account, stratum, order, rng))
         null.append(found[found > 0])
     return empirical_q_values(scores(account), np.concatenate(null), n_worlds)

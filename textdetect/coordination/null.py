@@ -31,10 +31,20 @@ def permuted_worlds(traces: Traces, n_worlds: int, seed: int) -> Iterator[NDArra
     order = np.argsort(traces.stratum, kind="stable")
     for world in range(n_worlds):
         rng = np.random.default_rng([seed, world])
-        draw = np.lexsort((rng.random(len(traces)), traces.stratum))
-        account = np.empty_like(traces.account)
-        account[order] = traces.account[draw]
-        yield account
+        yield shuffled(traces.account, traces.stratum, order, rng)
+
+
+def shuffled(
+    account: NDArray[np.int32],
+    stratum: NDArray[np.int32],
+    order: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.int32]:
+    """Shuffle accounts within strata; `order` sorts the strata, stably."""
+    draw = np.lexsort((rng.random(len(account)), stratum))
+    found = np.empty_like(account)
+    found[order] = account[draw]
+    return found
 
 
 def max_p_value(value: float, null_maxima: NDArray[np.float64]) -> float:
@@ -47,6 +57,16 @@ def max_p_value(value: float, null_maxima: NDArray[np.float64]) -> float:
     0.5
     """
     return float((1 + np.sum(null_maxima >= value)) / (1 + len(null_maxima)))
+
+
+def list_q_values(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the q-values of a list of campaigns, strongest first: p over rank, never falling.
+
+    >>> list_q_values(np.array([0.05, 0.05])).tolist()
+    [0.025, 0.025]
+    """
+    rate = p_values / np.arange(1, len(p_values) + 1)
+    return np.asarray(np.minimum(1.0, np.minimum.accumulate(rate[::-1])[::-1]), dtype=np.float64)
 
 
 def empirical_q_values(

@@ -19,7 +19,12 @@ from numpy.typing import NDArray
 from textdetect.coordination.communities import cells, components, coreness, spare
 from textdetect.coordination.membership import attached
 from textdetect.coordination.narratives import find_narratives
-from textdetect.coordination.null import empirical_q_values, max_p_value, permuted_worlds
+from textdetect.coordination.null import (
+    empirical_q_values,
+    list_q_values,
+    max_p_value,
+    permuted_worlds,
+)
 from textdetect.coordination.projection import Edges, Meetings, find_edges, find_meetings
 from textdetect.coordination.results import Behind, Campaign, Campaigns, Settings
 from textdetect.coordination.tactics import Codebook
@@ -198,13 +203,8 @@ class _Search:
         The q-value of the k-th is the mean number of permuted worlds that hold one as strong, per
         world and counting the observed one, over k.
         """
-        values = [statistic for _, statistic in found]
-        n = len(maxima) + 1
-        rate = [
-            (1 + int(np.sum(maxima >= value))) / n / (rank + 1) for rank, value in enumerate(values)
-        ]
-        q_values = np.minimum(1.0, np.minimum.accumulate(np.array(rate)[::-1])[::-1])
-        p_values = [max_p_value(value, maxima) for value in values]
+        p_values = [max_p_value(statistic, maxima) for _, statistic in found]
+        q_values = list_q_values(np.array(p_values))
         return [
             (part, value, p, float(q))
             for (part, value), p, q in zip(found, p_values, q_values, strict=True)

@@ -108,7 +108,7 @@ def write_bundle(
         "libraries": installed_versions(_LIBRARIES),
         "settings": asdict(found.settings),
         "dump": asdict(dump) if dump else None,
-        "pseudonyms": None if key is None else hashlib.sha256(key).hexdigest()[:16],
+        "pseudonyms": None if key is None else key_id(key),
         "model": _model(automation),
         "notes": list(found.notes),
     }
@@ -142,6 +142,11 @@ def manifest_bytes(facts: dict[str, Any]) -> bytes:
     plain = json.dumps(own, indent=1, sort_keys=True, ensure_ascii=False)
     own["own_sha256"] = hashlib.sha256(plain.encode()).hexdigest()
     return (json.dumps(own, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def key_id(key: bytes) -> str:
+    """Give what tells keys apart without giving one away."""
+    return hashlib.sha256(key).hexdigest()[:16]
 
 
 def alias_by(key: bytes | None) -> Callable[[Sequence[str]], list[str]]:

@@ -16,7 +16,7 @@ from textdetect.accounts import benjamini_hochberg
 from textdetect.checkpoint import sha256
 from textdetect.coordination import find_campaigns
 from textdetect.coordination.files import read_posts
-from textdetect.coordination.null import max_p_value
+from textdetect.coordination.null import list_q_values, max_p_value
 from textdetect.coordination.projection import surprise_of
 from textdetect.errors import DataError, TextdetectError
 from textdetect.evidence.bundle import (
@@ -24,6 +24,7 @@ from textdetect.evidence.bundle import (
     MANIFEST,
     TABLES,
     alias_by,
+    key_id,
     make_tables,
     manifest_bytes,
 )
@@ -107,9 +108,7 @@ def _statistics(
         yield f"null: {len(maxima)} worlds, where the settings say {settings['n_worlds']}"
     statistic = campaigns["statistic"].to_numpy()
     p_values = np.array([max_p_value(value, maxima) for value in statistic])
-    rate = p_values / np.arange(1, len(p_values) + 1)
-    q_values = np.minimum(1.0, np.minimum.accumulate(rate[::-1])[::-1])
-    for name, again in (("p_value", p_values), ("q_value", q_values)):
+    for name, again in (("p_value", p_values), ("q_value", list_q_values(p_values))):
         yield from _unlike(f"campaigns.{name}", campaigns[name].to_numpy(), again)
     number = np.array([-1 if x is None else x for x in accounts["campaign"].to_pylist()], np.int64)
     core = accounts["core"].to_numpy(zero_copy_only=False)
@@ -158,7 +157,7 @@ def _again(
         return ["dump: the bundle was made of no file, and can't be run again on one"]
     if sha256(Path(dump)) != facts["dump"]["sha256"]:
         return [f"{Path(dump).name}: it is not the dump that was searched"]
-    if key is not None and hashlib.sha256(key).hexdigest()[:16] != facts["pseudonyms"]:
+    if key is not None and key_id(key) != facts["pseudonyms"]:
         return ["key: it is not the one of the pseudonyms"]
     settings = facts["settings"]
     options = dict(facts["dump"]["options"])
