@@ -119,6 +119,8 @@ class RayWorkers(Pool):
                     f"({', '.join(self._identity)}): install the same version, and choose a "
                     "runtime that all processors of the cluster have"
                 )
+            else:
+                self._n_failed_starts = 0
             self._idle.append(worker)
         self._give()
 
