@@ -28,6 +28,10 @@ InputFormat = Annotated[
 OutputFormat = Annotated[
     str | None, typer.Option(metavar="F", help="Output format, if no suffix tells.")
 ]
+DataFolder = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA."),
+]
 OutFolder = Annotated[
     str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the new checkpoint.")
 ]

@@ -134,6 +134,7 @@ def accounts(
     return UNREADABLE if found.n_unreadable else 0
 
 
+Bundle = Annotated[str, typer.Argument(metavar="FOLDER", help="A bundle of evidence.")]
 KeyFile = Annotated[
     str | None, typer.Option("--key", metavar="FILE", help="Key of the pseudonyms.")
 ]
@@ -234,7 +235,7 @@ def campaigns(
 @app.command()
 @guard
 def verify(
-    bundle: Annotated[str, typer.Argument(metavar="FOLDER", help="A bundle of evidence.")],
+    bundle: Bundle,
     dump: Annotated[
         str | None, typer.Option("--input", metavar="FILE", help="The dump: search it again.")
     ] = None,
@@ -260,7 +261,7 @@ def verify(
 @app.command()
 @guard
 def forget(
-    bundle: Annotated[str, typer.Argument(metavar="FOLDER", help="A bundle of evidence.")],
+    bundle: Bundle,
     key_only: Annotated[
         bool, typer.Option("--key-only", help="Delete the key alone: its pseudonyms become final.")
     ] = False,

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from textdetect.cli.app import InputFormat, ModelArgument, OutFolder, Runtime, TextColumn, app
+from textdetect.cli.app import (
+    DataFolder,
+    InputFormat,
+    ModelArgument,
+    OutFolder,
+    Runtime,
+    TextColumn,
+    app,
+)
 from textdetect.exits import guard
 
 
@@ -17,10 +25,7 @@ def train(
     config: Annotated[
         str, typer.Argument(metavar="CONFIG", help="YAML file, as configs/default.yaml.")
     ],
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA."),
-    ] = None,
+    data: DataFolder = None,
     out: Annotated[
         str | None,
         typer.Option(

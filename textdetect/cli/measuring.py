@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from textdetect.cli.app import AsJson, Model, app, print_json
+from textdetect.cli.app import AsJson, DataFolder, Model, app, print_json
 from textdetect.exits import FAILED, failed, guard, say
 
 
@@ -56,10 +56,7 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="MODEL", help="Another detector on the same posts; may be repeated."),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA."),
-    ] = None,
+    data: DataFolder = None,
     part: Annotated[
         Literal["report", "select"],
         typer.Option(help="Posts to measure: select to choose by, report to state (it is logged)."),
