@@ -18,6 +18,7 @@ from textdetect._version import __version__
 if TYPE_CHECKING:
     from textdetect.accounts import AccountVerdicts, score_accounts
     from textdetect.bulk import score_files
+    from textdetect.client import AsyncClient, Client
     from textdetect.coordination import Campaigns, find_campaigns
     from textdetect.detector import Detector
     from textdetect.posts import Posts, load_posts
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccountVerdicts",
+    "AsyncClient",
     "Campaigns",
+    "Client",
     "Detector",
     "Posts",
     "Verdict",
@@ -40,7 +43,9 @@ __all__ = [
 
 _HOMES = {
     "AccountVerdicts": "textdetect.accounts",
+    "AsyncClient": "textdetect.client",
     "Campaigns": "textdetect.coordination",
+    "Client": "textdetect.client",
     "Detector": "textdetect.detector",
     "Posts": "textdetect.posts",
     "Verdict": "textdetect.types",

@@ -140,6 +140,11 @@ class Detector:
         """Hash of all that makes a logit: weights, tokenizer, normalisation, max_length."""
         return self.runtime.fingerprint
 
+    @property
+    def numerics(self) -> str:
+        """Engine and number type: the class that a calibration belongs to."""
+        return self.runtime.numerics
+
     def logits(self, texts: Iterable[Any]) -> NDArray[np.float64]:
         """Score texts without a verdict: float64, shape (n,), higher = more machine-like.
 
@@ -232,11 +237,7 @@ class Detector:
         if not parts:
             self._check_rate(max_fpr)
             return Verdicts.from_list([], max_fpr=max_fpr, **self._origin())
-        columns = {
-            name: np.concatenate([part.columns()[name] for part in parts])
-            for name in parts[0].columns()
-        }
-        return Verdicts(columns, max_fpr=max_fpr, **self._origin())
+        return Verdicts.joined(parts)
 
     def predict_iter(
         self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: str | None = None

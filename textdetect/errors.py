@@ -24,6 +24,10 @@
     │       ├── PickleRefused              a file that could run code when it is loaded
     │       ├── RemoteCodeRefused          a model that asks for its own Python code
     │       └── PathOutsideFolder          a manifest entry that points out of the folder
+    ├── ServerError                        a scoring server gave no verdicts
+    │   ├── NotAllowed                     no API key, or one that it does not know
+    │   ├── RequestTooLarge                more posts, characters or bytes than it takes
+    │   └── ServerBusy                     full, too fast, loading or stopping: try again later
     └── CalibrationError
         ├── NotCalibrated                  scores are there, p-values are not
         ├── CalibrationMismatch            a calibration of another model or numerics class
@@ -141,6 +145,32 @@ class RemoteCodeRefused(UnsafeCheckpoint):
 
 class PathOutsideFolder(UnsafeCheckpoint):
     """A manifest entry points out of the checkpoint folder."""
+
+
+class ServerError(TextdetectError):
+    """Base of why a scoring server gave no verdicts, raised in the server and by its clients."""
+
+
+class NotAllowed(ServerError):
+    """The API key is missing, unknown or no longer valid."""
+
+
+class RequestTooLarge(ServerError):
+    """More posts, characters or bytes in a request than the server takes."""
+
+
+class ServerBusy(ServerError):
+    """The server is full, asked too fast, loading its model or stopping.
+
+    Attributes:
+        retry_after_s: seconds after which another try may fare better.
+        loading: it takes no requests at all for now.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, loading: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.loading = loading
 
 
 class CalibrationError(TextdetectError):

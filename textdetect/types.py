@@ -138,6 +138,15 @@ class Verdicts(Sequence[Verdict]):
         }
         return cls(columns, max_fpr=max_fpr, **origin)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Verdicts]) -> Verdicts:
+        """Put verdicts of one model and rate one behind the other; at least one part."""
+        if len(parts) == 1:
+            return parts[0]
+        each = [part.columns() for part in parts]
+        columns = {name: np.concatenate([own[name] for own in each]) for name in FIELDS}
+        return cls(columns, max_fpr=parts[0].max_fpr, **parts[0].origin)
+
     @property
     def origin(self) -> dict[str, str]:
         """The model's name, version and fingerprint, and the numerics class."""

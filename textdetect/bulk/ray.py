@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from textdetect._optional import require
 from textdetect._version import __version__
-from textdetect.bulk.workers import Job, Pool, Posts, answer_to
+from textdetect.bulk.process import Posts, answer_to
+from textdetect.bulk.workers import Job, Pool
 from textdetect.errors import DetectorFailed
 from textdetect.runtimes.host import share_cores
 from textdetect.types import Verdicts
@@ -84,7 +85,7 @@ class RayWorkers(Pool):
                 self._start()
 
     def _start(self) -> None:
-        worker = self._actor.remote(self._where, self._max_fpr)
+        worker = self._actor.remote(self._where)
         self._running[worker.load.remote()] = (worker, None)
 
     def _exchange(self, *, block: bool) -> None:
@@ -133,8 +134,8 @@ class RayWorkers(Pool):
 class _Worker:
     """What runs in an actor."""
 
-    def __init__(self, payload: bytes, max_fpr: float) -> None:
-        self._payload, self._max_fpr = payload, max_fpr
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
 
     def load(self) -> tuple[str, ...] | str:
         """Load the detector; returns what it is, or what went wrong."""
@@ -146,7 +147,7 @@ class _Worker:
         return _identity(self._detector)
 
     def judge(self, posts: Posts) -> Verdicts | str:
-        return answer_to(posts, self._detector, self._max_fpr)
+        return answer_to(posts, self._detector)
 
 
 def _identity(detector: Detector) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ from textdetect.runtimes.host import available_cores
 from textdetect.types import Verdicts
 
 if TYPE_CHECKING:
+    from textdetect.client import Client
     from textdetect.detector import Detector
 
 Engine = Literal["local", "ray"]
@@ -52,7 +53,7 @@ def score_files(
     source: PathOrDash | Sequence[PathOrDash],
     out: PathOrDash | Writer,
     *,
-    detector: Detector | None = None,
+    detector: Detector | Client | None = None,
     text_column: str | None = None,
     language_column: str | None = None,
     input_format: str | None = None,
@@ -83,7 +84,7 @@ def score_files(
             and folders.
         out: a path, "-" for stdout, or a `Writer` of your own. For several files, or with a "/" at
             its end, a folder.
-        detector: the embedded one by default.
+        detector: the embedded one by default; or a `Client` of one behind a URL.
         text_column: the posts' column; found by its usual names otherwise.
         language_column: a column with ISO 639-1 codes, which replace identification.
         input_format: csv, tsv, jsonl, parquet or txt (a post a line); by the suffix otherwise.
@@ -161,10 +162,14 @@ def _embedded() -> Detector:
 
 
 def _judge_by(
-    detector: Detector, max_fpr: float, engine: Engine, n: int | None, *, default: int
+    detector: Detector | Client, max_fpr: float, engine: Engine, n: int | None, *, default: int
 ) -> Judge:
     if engine == "ray":
         from textdetect.bulk.ray import RayWorkers
+        from textdetect.detector import Detector
+
+        if not isinstance(detector, Detector):
+            raise InvalidInput("engine: a server has workers of its own; ask it with 'local'")
 
         return RayWorkers(detector, max_fpr, n)
     n = n or default
@@ -276,13 +281,13 @@ def _write_shard(
     return piece if isinstance(piece, End) else None
 
 
-def _facts(detector: Detector, options: Options) -> dict[str, Any]:
+def _facts(detector: Detector | Client, options: Options) -> dict[str, Any]:
     """Name all that decides what comes out of an input, in plain values."""
     calibration = detector.calibration.to_dict() if detector.calibration else {}
     return {
         "model": f"{detector.name} {detector.version}",
         "fingerprint": detector.fingerprint,
-        "numerics": detector.runtime.numerics,
+        "numerics": detector.numerics,
         "calibration": hashlib.sha256(json.dumps(calibration).encode()).hexdigest(),
         "languages": list(detector.languages),
         "normalises": detector.normalises,

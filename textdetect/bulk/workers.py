@@ -5,39 +5,27 @@ It knows nothing of formats, nor of where the verdicts go.
 
 from __future__ import annotations
 
-import multiprocessing
-import pickle
-import signal
-import sys
-import threading
-import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from tqdm import tqdm
-
 from textdetect.bulk.inputs import End, Rows
-from textdetect.errors import DetectorFailed, InvalidInput
+from textdetect.bulk.process import DetectorProcess, Posts, packed, predict
+from textdetect.errors import DetectorFailed
 from textdetect.posts.rows import Chunk
-from textdetect.runtimes.host import available_cores, share_cores
+from textdetect.runtimes.host import available_cores
 from textdetect.types import Verdicts
 
 if TYPE_CHECKING:
+    from textdetect.client import Client
     from textdetect.detector import Detector
 
 MAX_DEATHS: Final = 3
 """Worker processes that a chunk may take with it, or that may die before they are ready."""
 
 Piece = TypeVar("Piece", bound=Rows | End)
-Posts = tuple[list[str | None], list[str | None] | None]
-"""Texts, and their languages where any are given."""
 
 
 class Judge:
@@ -54,7 +42,7 @@ class Judge:
         InvalidInput, NotCalibrated, TooFewCalibration: a rate that can't be.
     """
 
-    def __init__(self, detector: Detector, max_fpr: float) -> None:
+    def __init__(self, detector: Detector | Client, max_fpr: float) -> None:
         self._detector, self._max_fpr = detector, max_fpr
         self._none = detector.predict([], max_fpr=max_fpr)
         self.n_deaths = 0
@@ -68,7 +56,7 @@ class Judge:
     def judge(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Verdicts]]:
         """Yield each piece, in order, with the verdicts on its readable rows."""
         for piece in pieces:
-            yield piece, _predict(self._detector, _posts(_chunk(piece)), self._max_fpr)
+            yield piece, predict(self._detector, _posts(_chunk(piece), self._max_fpr))
 
 
 @dataclass(slots=True, eq=False)
@@ -95,17 +83,11 @@ class Pool(Judge):
 
     _n: int
 
-    def __init__(self, detector: Detector, max_fpr: float) -> None:
+    def __init__(self, detector: Detector | Client, max_fpr: float) -> None:
         super().__init__(detector, max_fpr)
         self._todo: deque[Job] = deque()
         self._n_failed_starts = 0
-        try:
-            self._payload = bytes(ForkingPickler.dumps(detector))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise InvalidInput(
-                "this detector can't be sent to worker processes (a lambda in it?): make it of "
-                "what can be pickled, or ask for workers=1"
-            ) from error
+        self._payload = packed(detector)
 
     def judge(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Verdicts]]:
         """Yield each piece, in order, with the verdicts on its readable rows."""
@@ -125,8 +107,8 @@ class Pool(Judge):
 
     def _take(self, piece: Piece) -> tuple[Piece, Job]:
         chunk = _chunk(piece)
-        job = Job(chunk, _posts(chunk))
-        if job.posts[0]:
+        job = Job(chunk, _posts(chunk, self._max_fpr))
+        if job.posts.texts:
             self._todo.append(job)
             self._begin()
         else:
@@ -158,29 +140,11 @@ class Pool(Judge):
         job.verdicts = self._none
 
 
-class _Worker:
-    """A process that loads the detector once and judges one chunk after the other."""
+class _Worker(DetectorProcess):
+    """A process, and the chunk that it is at."""
 
-    def __init__(self, context: Any, payload: Any, threads: int, max_fpr: float) -> None:
-        self.connection, theirs = context.Pipe()
-        self._payload = payload
-        self.process = context.Process(target=_work, args=(theirs, threads, max_fpr), daemon=True)
-        with _interrupts_held():
-            self.process.start()
-        theirs.close()  # or its death would not close the pipe
-        self.ready = False
-        self.job: Job | None = None
-
-    def load(self) -> None:
-        """Send it the detector; where it has died already, its answer will show that."""
-        with suppress(OSError):
-            self.connection.send_bytes(self._payload)
-
-    def stop(self) -> None:
-        """End the process; it has nothing to lose."""
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
+    ready = False
+    job: Job | None = None
 
 
 class Workers(Pool):
@@ -190,10 +154,9 @@ class Workers(Pool):
         n: processes, at least 1.
     """
 
-    def __init__(self, detector: Detector, max_fpr: float, n: int) -> None:
+    def __init__(self, detector: Detector | Client, max_fpr: float, n: int) -> None:
         super().__init__(detector, max_fpr)
         self._n, self._threads = n, max(1, available_cores() // n)
-        self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
 
     def __exit__(self, *_: object) -> None:
@@ -209,12 +172,14 @@ class Workers(Pool):
                 worker.load()
 
     def _start(self) -> _Worker:
-        return _Worker(self._context, self._payload, self._threads, self._max_fpr)
+        return _Worker(self._payload, self._threads)
 
     def _exchange(self, *, block: bool) -> None:
         """Give chunks to idle workers and take what is answered; `block`: wait for an answer."""
         self._give()
-        busy = {w.connection: w for w in self._workers if w.job is not None or not w.ready}
+        busy: dict[Any, _Worker] = {
+            w.connection: w for w in self._workers if w.job is not None or not w.ready
+        }
         for connection in wait(list(busy), None if block else 0) if busy else ():
             worker = busy[connection]
             try:
@@ -253,73 +218,12 @@ class Workers(Pool):
         other.load()
 
 
-def _posts(chunk: Chunk) -> Posts:
+def _posts(chunk: Chunk, max_fpr: float) -> Posts:
     """Return the posts of a chunk's readable rows."""
     rows = [row for row in chunk.rows if row.problem is None]
     languages = [row.language for row in rows] if any(row.language for row in rows) else None
-    return [row.text for row in rows], languages
+    return Posts([row.text for row in rows], languages, max_fpr)
 
 
 def _chunk(piece: Rows | End) -> Chunk:
     return piece.chunk if isinstance(piece, Rows) else Chunk([])
-
-
-def _predict(detector: Detector, posts: Posts, max_fpr: float) -> Verdicts:
-    texts, languages = posts
-    return detector.predict(texts, max_fpr=max_fpr, language=languages, progress=False)
-
-
-def _work(connection: Connection, threads: int, max_fpr: float) -> None:
-    """Take the detector, then judge what comes until nothing does, as when the parent is gone.
-
-    An answer of None says that the detector is loaded, a str what went wrong.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    share_cores(threads)
-    tqdm.set_lock(threading.RLock())  # its own is one of the system's, which a kill would leave
-    try:
-        detector = connection.recv()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
-        _answer(connection, f"a worker can't load the detector: {type(error).__name__}: {error}")
-        return
-    answer: Verdicts | str | None = None
-    while _answer(connection, answer):
-        try:
-            posts = connection.recv()
-        except (EOFError, OSError):
-            return
-        answer = answer_to(posts, detector, max_fpr)
-
-
-def answer_to(posts: Posts, detector: Detector, max_fpr: float) -> Verdicts | str:
-    """Judge posts in a worker: verdicts, or what went wrong."""
-    try:
-        return _predict(detector, posts, max_fpr)
-    except Exception as error:  # noqa: BLE001 - anyone's code, and its message may hold a text
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return (
-            f"the detector raised {type(error).__name__} in a worker process "
-            f"({Path(place.filename).name}, line {place.lineno}); workers=1 shows all of it"
-        )
-
-
-def _answer(connection: Connection, answer: Verdicts | str | None) -> bool:
-    try:
-        connection.send(answer)
-    except OSError:  # the parent is gone
-        return False
-    return True
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Let what is started here not hear of Ctrl-C: its parent does, and ends it."""
-    if sys.platform == "win32":  # it has no masks
-        yield
-        return
-    resource_tracker.ensure_running()  # or starting it would let interrupts through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any, Literal
 
@@ -45,6 +46,12 @@ def score(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in FOLDER, if there is one.")
     ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="U", help="Ask a server (textdetect serve); its key: TEXTDETECT_API_KEY."
+        ),
+    ] = None,
 ) -> int:
     """Score posts: every row with its verdict, to a file, to stdout or as a table.
 
@@ -54,8 +61,12 @@ def score(
     from textdetect.bulk import score_files
     from textdetect.posts.writers import TerminalWriter
 
-    detector = None
-    if (model, runtime) != ("default", "auto"):
+    detector: Any = None
+    if url is not None:
+        from textdetect.client import Client
+
+        detector = Client(url, api_key=os.environ.get("TEXTDETECT_API_KEY"))
+    elif (model, runtime) != ("default", "auto"):
         from textdetect.detector import Detector
 
         detector = Detector.from_pretrained(model, runtime=runtime)

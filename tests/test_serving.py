@@ -1,0 +1,254 @@
+"""The server answers what a Detector answers, in every dialect, to the clients people have."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import Served, served, stubbed
+
+from textdetect import AsyncClient, Client, Detector, Verdicts, errors, score_files
+from textdetect.benchmark import made_posts
+
+pytest.importorskip("granian")
+pytest.importorskip("fastapi")
+
+ODD = [
+    None,
+    "",
+    "  ",
+    "so",
+    "\ud800 hello to all my friends",
+    "x" * 200_000,
+    "好 的 今天",
+    "a\0b c d e",
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def posts() -> list[str]:
+    return made_posts("short", 1_500) + made_posts("chinese", 480) + made_posts("long", 20)
+
+
+@pytest.fixture(scope="module")
+def expected(posts: list[str], embedded: Detector) -> Verdicts:
+    return embedded.predict(posts)
+
+
+def _patiently(server: Served, path: str, body: Any) -> Any:
+    """Ask until there is room."""
+    while True:
+        status, answer, headers = server.ask(path, body)
+        if status == 200:
+            return answer
+        assert status == 429
+        time.sleep(int(headers["Retry-After"]))
+
+
+@pytest.mark.slow
+def test_two_thousand_posts_get_the_detectors_verdicts_through_every_dialect_at_once(
+    server: Served, posts: list[str], expected: Verdicts
+) -> None:
+    def score() -> list[Any]:
+        return list(Client(server.url, batch_posts=100, n_retries=60).predict(posts))
+
+    async def asynchronously() -> list[Any]:
+        async with AsyncClient(server.url, batch_posts=64, n_retries=60) as client:
+            return list(await client.predict(posts))
+
+    def stream() -> list[Any]:
+        lines = "\n".join(json.dumps({"id": str(i), "text": t}) for i, t in enumerate(posts))
+        _, text, _ = server.ask("/v1/score", lines.encode(), Content_Type="application/x-ndjson")
+        rows = [json.loads(line) for line in text.splitlines()]
+        assert [row.pop("id") for row in rows] == [str(i) for i in range(len(posts))]
+        return rows
+
+    def predict() -> list[Any]:
+        found = []
+        for first in range(0, len(posts), 250):
+            body = {"inputs": [[text] for text in posts[first : first + 250]]}
+            found += _patiently(server, "/predict", body)
+        return found
+
+    def moderations() -> list[Any]:
+        found = []
+        for first in range(0, len(posts), 500):
+            body = {"input": posts[first : first + 500]}
+            found += _patiently(server, "/v1/moderations", body)["results"]
+        return found
+
+    jobs = (score, lambda: asyncio.run(asynchronously()), stream, predict, moderations)
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        scored, later, streamed, classes, moderated = (
+            each.result() for each in [pool.submit(job) for job in jobs]
+        )
+    assert scored == list(expected)
+    assert later == list(expected)
+    assert streamed == expected.to_dicts(nan_as_none=True)
+    machine = [next(c["score"] for c in each if c["label"] == "machine") for each in classes]
+    assert machine == expected.probability.tolist()
+    assert [each["flagged"] for each in moderated] == expected.flagged.tolist()
+    scores = [each["category_scores"]["machine_written"] for each in moderated]
+    assert scores == expected.probability.tolist()
+
+
+def test_odd_posts_get_the_detectors_verdicts_too(server: Served, embedded: Detector) -> None:
+    with Client(server.url) as client:
+        assert client.predict(ODD) == embedded.predict(ODD)
+        assert client.predict(ODD, max_fpr=0.05, language="en") == embedded.predict(
+            ODD, max_fpr=0.05, language="en"
+        )
+        codes = ["en", None, "zh", "de", None, "en", "zh", "xx"]
+        assert client.predict(ODD, language=codes) == embedded.predict(ODD, language=codes)
+        assert client.predict("so good to see you") == embedded.predict("so good to see you")
+        assert client.predict([]) == embedded.predict([])
+        assert client(ODD[3:5]) == embedded(ODD[3:5])
+        assert list(client.predict_iter(iter(ODD[3:5]))) == list(embedded.predict(ODD[3:5]))
+        assert client.logits(ODD[3:5]).tolist() == embedded.logits(ODD[3:5]).tolist()
+        assert (client.name, client.version) == (embedded.name, embedded.version)
+        assert (client.fingerprint, client.numerics) == (embedded.fingerprint, embedded.numerics)
+        assert client.languages == embedded.languages
+
+
+def test_a_client_raises_what_a_detector_raises(server: Served) -> None:
+    client = Client(server.url, n_retries=0)
+    with pytest.raises(errors.InvalidInput, match="text 1: expected str"):
+        client.predict(["a", 1])
+    with pytest.raises(errors.InvalidInput, match="max_fpr"):
+        client.predict("a", max_fpr=2)
+    with pytest.raises(errors.TooFewCalibration):
+        client.predict("a", max_fpr=1e-9)
+    with pytest.raises(errors.InvalidInput, match="expected 1 codes"):
+        client.predict(["a"], language=["en", "en"])
+    with pytest.raises(errors.InvalidInput, match="language"):
+        client.predict(["so good to see you"], language="English")
+    with pytest.raises(errors.InvalidInput, match="url"):
+        Client("ftp://host")
+    with pytest.raises(errors.ServerBusy, match="does not answer"):
+        Client("http://127.0.0.1:9", n_retries=0).predict("a")
+    with pytest.raises(errors.ServerError):
+        Client(server.url + "/nowhere", n_retries=0).predict("a")
+
+
+def test_files_are_scored_by_a_server_as_by_a_detector(
+    server: Served, embedded: Detector, tmp_path: Path
+) -> None:
+    file = tmp_path / "posts.csv"
+    file.write_text("id,text\n1,so good to see you all again\n2,\n3,the weather was fine today\n")
+    score_files(file, tmp_path / "there.csv", detector=Client(server.url))
+    score_files(file, tmp_path / "here.csv", detector=embedded)
+    assert (tmp_path / "there.csv").read_text() == (tmp_path / "here.csv").read_text()
+    score_files([file, file], f"{tmp_path}/many/", detector=Client(server.url), workers=1)
+    assert len(list((tmp_path / "many").glob("*.parquet"))) == 1
+
+
+def test_the_moderation_client_of_openai_works_unchanged(
+    server: Served, embedded: Detector
+) -> None:
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    text = "so good to see you all again last night"
+    one = client.moderations.create(input=text)
+    assert one.results[0].flagged == embedded.predict(text).flagged
+    scores = one.results[0].category_scores.model_dump()
+    assert scores["machine_written"] == embedded.predict(text).probability
+    parts = [{"type": "text", "text": text}] * 2
+    assert len(client.moderations.create(input=parts, model="omni-moderation-latest").results) == 2
+    with pytest.raises(openai.UnprocessableEntityError):
+        client.moderations.create(input=[{"type": "image_url", "image_url": {"url": "data:"}}])
+
+
+def test_the_inference_client_of_the_hub_works_unchanged(
+    server: Served, embedded: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HF_HUB_OFFLINE", False
+    )  # it is asked for this host alone
+    text = "so good to see you all again last night"
+    for path in ("", "/"):
+        found = hub.InferenceClient(server.url + path).text_classification(text)
+        scores = {each.label: each.score for each in found}
+        assert scores["machine"] == embedded.predict(text).probability
+        assert scores["human"] == pytest.approx(1 - scores["machine"])
+    status, found, _ = server.ask("/predict", {"inputs": text, "truncate": True})
+    assert status == 200
+    assert {each["label"] for each in found} == {"human", "machine"}
+    assert found[0]["score"] >= found[1]["score"]
+    raw = server.ask("/predict", {"inputs": [text], "raw_scores": True})[1]
+    assert {c["label"]: c["score"] for c in raw}["machine"] == embedded.predict(text).logit
+    assert server.ask("/predict", {"inputs": []})[1] == []
+    assert server.ask("/predict", {"inputs": [text, text]})[0] == 422  # a pair, which is no post
+
+
+def test_accounts_are_judged_as_by_the_function(server: Served, embedded: Detector) -> None:
+    from textdetect import score_accounts
+
+    posts = made_posts("short", 60)
+    owners = [f"account {i % 5}" for i in range(60)]
+    rows = [{"account": a, "text": t} for a, t in zip(owners, posts, strict=True)]
+    status, answer, _ = server.ask("/v1/accounts", {"posts": rows, "fdr": 0.1})
+    here = score_accounts({"account": owners, "text": posts}, detector=embedded, fdr=0.1)
+    assert status == 200
+    assert answer["accounts"] == here.to_table().to_pylist()
+    assert (answer["fdr"], answer["fewest"]) == (0.1, here.fewest)
+
+
+def test_a_stream_answers_each_line_in_its_place(server: Served) -> None:
+    lines = b'{"text":"so good to see you"}\nnot json\n\n{"text":1}\n{"id":"z","text":null}'
+    status, text, headers = server.ask("/v1/score", lines, Content_Type="application/x-ndjson")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert (status, headers["Content-Type"]) == (200, "application/x-ndjson")
+    assert ["error" in row for row in rows] == [False, True, True, False]
+    assert (rows[3]["id"], rows[3]["reason"]) == ("z", "empty")
+    at_05 = server.ask("/v1/score?max_fpr=0.05", lines, Content_Type="application/x-ndjson")
+    assert at_05[0] == 200
+    assert server.ask("/v1/score?max_fpr=9", lines, Content_Type="application/x-ndjson")[0] == 422
+
+
+def test_it_says_what_it_is_and_how_it_is(server: Served, embedded: Detector) -> None:
+    about = server.ask("/v1/model")[1]
+    assert about["fingerprint"] == embedded.fingerprint
+    assert about["limits"]["posts"] == 1_000
+    assert server.ask("/health/live")[1] == server.ask("/health/ready")[1] == {"status": "ok"}
+    server.ask("/v1/score", {"posts": [{"text": "so good to see you"}]})
+    metrics = server.ask("/metrics")[1]
+    assert 'textdetect_requests_total{path="/v1/score",status="200"}' in metrics
+    assert "textdetect_posts_total{label=" in metrics
+    assert "textdetect_workers_ready" in metrics
+    document = server.ask("/openapi.json")[1]
+    assert (
+        document["components"]["schemas"]["ScoreRequest"]["properties"]["posts"]["maxItems"]
+        == 1_000
+    )
+    assert server.ask("/info")[1]["model_type"]["classifier"]["id2label"]["1"] == "machine"
+
+
+def test_every_answer_has_security_headers_and_an_id(server: Served) -> None:
+    for path in ("/", "/v1/model", "/nowhere", "/page/app.js"):
+        _, _, headers = server.ask(path)
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert len(headers["X-Request-Id"]) == 32
+        assert "Access-Control-Allow-Origin" not in headers
+    assert server.ask("/v1/model", X_Request_ID="mine-1")[2]["X-Request-Id"] == "mine-1"
+    assert server.ask("/v1/model", X_Request_ID="<b>")[2]["X-Request-Id"] != "<b>"
+
+
+def test_a_stub_serves_without_a_model(tmp_path: Path) -> None:
+    with stubbed(tmp_path, "--workers", "2") as stub:
+        assert Client(stub.url).predict(["so good to see you all"] * 3).label.tolist()
+        assert stub.ask("/v1/accounts", {"posts": []})[0] == 404  # it has no human accounts

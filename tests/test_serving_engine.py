@@ -1,0 +1,194 @@
+"""The engine: batches, turns, bounds, and one result or one error for each request."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from textdetect import Detector, errors
+from textdetect.runtimes import StubRuntime
+
+engine_of = pytest.importorskip("textdetect.serving.engine")
+
+TEXT = "so good to see you all again"
+
+
+class Slow(StubRuntime):
+    """A stub whose time for each text, in seconds, is known; one word ends its process."""
+
+    post_s = 0.0
+
+    def run(self, texts: object) -> object:
+        if any("end this process" in text for text in texts):  # type: ignore[attr-defined]
+            os._exit(9)
+        time.sleep(self.post_s * len(texts))  # type: ignore[arg-type]
+        return super().run(texts)  # type: ignore[arg-type]
+
+
+def _texts(n: int) -> list[str | None]:
+    """Give different texts, as equal ones are scored once."""
+    return [f"{TEXT}, {random.random()}" for _ in range(n)]
+
+
+def _detector(post_s: float = 0.0) -> Detector:
+    humans = [f"so good to see you all again, for the {i}th time" for i in range(600)]
+    quick = Detector(StubRuntime()).calibrate(humans, languages=["en"] * len(humans))
+    slow = Slow()
+    slow.post_s = post_s
+    return Detector(slow, calibration=quick.calibration, languages=["en"])
+
+
+def _with(
+    work: Callable[[engine_of.Engine], Awaitable[None]], post_s: float = 0.0, **options: object
+) -> None:
+    """Run something against an engine that is ready."""
+
+    async def run() -> None:
+        engine = engine_of.Engine(_detector(post_s), **{"workers": 1} | options)
+        await engine.start()
+        try:
+            await engine.ready()
+            await work(engine)
+        finally:
+            await engine.stop()
+
+    asyncio.run(run())
+
+
+def test_verdicts_come_in_order_whatever_the_request_is_cut_into() -> None:
+    detector = _detector()
+    texts = [f"{TEXT}, for the {i}th time" if i % 7 else None for i in range(333)]
+
+    async def work(engine: engine_of.Engine) -> None:
+        codes = ["en" if i % 2 else None for i in range(333)]
+        found = await asyncio.gather(
+            engine.judge(texts),
+            engine.judge(texts, languages=codes, max_fpr=0.05),
+            engine.judge([]),
+        )
+        assert found[0] == detector.predict(texts)
+        assert found[1] == detector.predict(texts, language=codes, max_fpr=0.05)
+        assert found[2] == detector.predict([])
+
+    _with(work, workers=2)
+
+
+def test_requests_that_wait_are_judged_together() -> None:
+    sizes: list[int] = []
+
+    async def work(engine: engine_of.Engine) -> None:
+        engine.watch = engine_of.Watch(batch=lambda n, _: sizes.append(n))
+        await asyncio.gather(*(engine.judge(_texts(1)) for _ in range(60)))
+
+    _with(work, post_s=0.002)
+    assert sum(sizes) == 60
+    assert max(sizes) > 20
+
+
+def test_a_small_client_does_not_wait_for_a_large_one() -> None:
+    async def work(engine: engine_of.Engine) -> None:
+        large = asyncio.create_task(engine.judge(_texts(400), client="large"))
+        await asyncio.sleep(0.05)
+        start_s = time.perf_counter()
+        await engine.judge([TEXT], client="small")
+        waited_s = time.perf_counter() - start_s
+        assert not large.done()
+        assert waited_s < 1.0  # a batch or two of 0.25 s, not the 2 s of the other
+        await large
+
+    _with(work, post_s=0.005, wait_s=60.0)
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
+    async def work(engine: engine_of.Engine) -> None:
+        held = [asyncio.create_task(engine.judge(_texts(16))) for _ in range(6)]
+        await asyncio.sleep(0)
+        with pytest.raises(errors.ServerBusy) as caught:
+            await engine.judge(_texts(50))
+        assert caught.value.retry_after_s >= 1
+        assert not caught.value.loading
+        await asyncio.gather(*held)
+        assert engine.n_waiting == 0
+        assert len(await engine.judge(_texts(200))) == 200  # alone, a large one is let in
+
+    _with(work, post_s=0.002, queued_posts=100)
+
+
+def test_a_long_expected_wait_refuses_too() -> None:
+    async def work(engine: engine_of.Engine) -> None:
+        await engine.judge(_texts(16))  # so that the rate is known
+        first = asyncio.create_task(engine.judge(_texts(600)))
+        await asyncio.sleep(0.1)
+        assert engine.expected_wait_s > 1
+        with pytest.raises(errors.ServerBusy):
+            await engine.judge([TEXT])
+        first.cancel()
+        with suppress(asyncio.CancelledError):
+            await first
+        assert engine.n_waiting == 0
+        assert len(await engine.judge([TEXT])) == 1
+
+    _with(work, post_s=0.01, wait_s=1.0)
+
+
+def test_what_takes_too_long_or_is_cancelled_leaves_the_queue() -> None:
+    async def work(engine: engine_of.Engine) -> None:
+        with pytest.raises(errors.ServerBusy, match="no answer within"):
+            await engine.judge(_texts(200), timeout_s=0.2)
+        assert engine.n_waiting == 0
+        await engine.judge([TEXT])
+
+    _with(work, post_s=0.01)
+
+
+def test_a_worker_that_is_killed_costs_an_error_and_is_replaced() -> None:
+    async def work(engine: engine_of.Engine) -> None:
+        restarts: list[int] = []
+        engine.watch = engine_of.Watch(restart=lambda: restarts.append(1))
+        with pytest.raises(errors.DetectorFailed):
+            await engine.judge([TEXT, "please end this process now"])
+        await engine.ready()
+        assert restarts == [1]
+        assert len(await engine.judge([TEXT])) == 1
+        waiting = asyncio.create_task(engine.judge(_texts(100)))
+        await asyncio.sleep(0.1)
+        for child in multiprocessing.active_children():
+            os.kill(child.pid or 0, signal.SIGKILL)
+        with pytest.raises(errors.DetectorFailed):
+            await waiting
+        await engine.ready()
+        assert len(await engine.judge([TEXT])) == 1
+
+    _with(work, post_s=0.01)
+
+
+def test_an_engine_that_is_not_ready_or_stops_says_so() -> None:
+    async def run() -> None:
+        engine = engine_of.Engine(_detector(0.01), workers=1)
+        await engine.start()
+        with pytest.raises(errors.ServerBusy) as caught:
+            await engine.judge([TEXT])
+        assert caught.value.loading
+        await engine.ready()
+        waiting = asyncio.create_task(engine.judge(_texts(300)))
+        await asyncio.sleep(0.05)
+        await engine.stop()
+        with pytest.raises(errors.ServerBusy):
+            await waiting
+        with pytest.raises(errors.ServerBusy):
+            await engine.judge([TEXT])
+
+    asyncio.run(run())
+
+
+def test_a_rate_that_the_calibration_does_not_support_is_refused_at_once() -> None:
+    with pytest.raises(errors.TooFewCalibration):
+        engine_of.Engine(_detector(), max_fpr=1e-6)

@@ -1,0 +1,82 @@
+"""Commands of the scoring server: run it, and make keys for those who may ask it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from textdetect.cli.app import Model, Runtime, app
+from textdetect.exits import guard, say
+
+
+@app.command()
+@guard
+def serve(
+    host: Annotated[str, typer.Option(metavar="H", help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="P", min=1, max=65_535)] = 8000,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Processes that judge.", show_default="a core each"),
+    ] = None,
+    max_fpr: Annotated[float, typer.Option(metavar="A", help="Where a request names none.")] = 0.01,
+    keys: Annotated[
+        str | None, typer.Option(metavar="FILE", help="API keys; see: textdetect key.")
+    ] = None,
+    allow_anonymous: Annotated[
+        bool,
+        typer.Option("--allow-anonymous", help="Let other machines ask without a key."),
+    ] = False,
+    max_posts: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Posts in one request.")
+    ] = 1_000,
+    max_wait: Annotated[
+        float, typer.Option(metavar="S", help="Seconds of queue at which requests are refused.")
+    ] = 2.0,
+    model: Model = "default",
+    runtime: Runtime = "auto",
+) -> int:
+    """Serve the detector over HTTP, with a page at /: for other tools, and for people.
+
+    SIGTERM ends it when every request in flight is answered; SIGHUP reads the
+    keys again. Needs the extra "server". See docs/serve.md.
+    """
+    from textdetect._optional import require
+
+    require("granian", extra="server")
+    from textdetect.detector import Detector
+    from textdetect.serving import Limits
+    from textdetect.serving import serve as run
+
+    say(f"textdetect: loading; then at http://{host}:{port}")
+    run(
+        Detector.from_pretrained(model, runtime=runtime),
+        host=host,
+        port=port,
+        workers=workers,
+        max_fpr=max_fpr,
+        limits=Limits(posts=max_posts, wait_s=max_wait),
+        keys=keys,
+        allow_anonymous=allow_anonymous,
+    )
+    return 0
+
+
+@app.command()
+@guard
+def key(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is; stands in the log.")],
+    rate: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Posts a minute.", show_default="any")
+    ] = None,
+) -> int:
+    """Make an API key: the key on stderr, once; its line for the server's file on stdout.
+
+    textdetect key NAME >> keys.txt
+    """
+    from textdetect.serving.keys import make_key
+
+    secret, line = make_key(name, rate)
+    say(f"the key, shown this once: {secret}")
+    typer.echo(line)
+    return 0

@@ -1,0 +1,275 @@
+"""The server's endpoints as one ASGI app: our own dialect, those of others, operations, the page.
+
+It knows nothing of sockets and signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from textdetect._version import __version__
+from textdetect.accounts import AccountVerdicts, score_accounts
+from textdetect.errors import InvalidInput, TextdetectError
+from textdetect.serving import schemas
+from textdetect.serving.bodies import NDJSON, media_type
+from textdetect.serving.desk import ClientGone, Desk, error_answer, json_answer, plain_error
+from textdetect.serving.dialects import dialects
+from textdetect.serving.documents import documented
+from textdetect.serving.engine import Engine
+from textdetect.serving.guard import Guard
+from textdetect.serving.keys import Keys
+from textdetect.serving.metrics import Metrics
+from textdetect.serving.settings import Limits
+from textdetect.serving.streams import Lines, answers
+from textdetect.types import Scores, Verdicts
+
+_PAGE: Final = {"index.html": "text/html", "app.css": "text/css", "app.js": "text/javascript"}
+_PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def create_app(
+    engine: Engine, *, limits: Limits | None = None, keys: Keys | None = None
+) -> FastAPI:
+    """Make the app; its lifespan starts and stops the engine.
+
+    Args:
+        engine: what judges.
+        limits: bounds of each request.
+        keys: who may ask; None: anyone.
+
+    Returns:
+        The app; `app.state.desk` is what its endpoints share, `app.state.guard` stands before them.
+    """
+    desk = Desk(engine, limits or Limits(), keys, Metrics(engine))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await engine.start()
+        yield
+        await engine.stop()
+
+    app = FastAPI(
+        title="textdetect",
+        version=__version__,
+        description=(
+            "Tells, with stated error rates, whether a machine wrote a post. A flag is a "
+            "statistical statement about a text, not about a person, and never the sole ground "
+            "for a sanction or a legal claim."
+        ),
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.include_router(_scoring(desk))
+    app.include_router(dialects(desk))
+    app.include_router(_operations(desk))
+    app.include_router(_page())
+    _answer_errors(app)
+    app.openapi = documented(app, desk)  # type: ignore[method-assign]
+    app.state.desk = desk
+    app.state.guard = Guard(app, metrics=desk.metrics, most=desk.limits.requests)
+    return app
+
+
+def _scoring(desk: Desk) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["scoring"])
+    model = {key: value for key, value in desk.engine.model.origin.items() if key != "model"}
+    model = {"name": desk.engine.model.name, **model}
+
+    @router.post("/score", response_model=schemas.ScoreAnswer)
+    async def score(request: Request) -> Response:
+        """Judge posts: a verdict each, in their order.
+
+        With Content-Type application/x-ndjson each line is a post, and each line of the answer a
+        verdict, or {"error": …} where the line can't be read; `max_fpr` is then in the query.
+        """
+        if media_type(request.headers) == NDJSON:
+            key = desk.who(request)
+            lines = answers(desk, request, key, _rate(request, desk))
+            return Lines(lines)
+        asked, key = await desk.read(request, desk.requests.score)
+        verdicts = await desk.judge(
+            request,
+            key,
+            [post.text for post in asked.posts],
+            languages=[post.language for post in asked.posts],
+            max_fpr=asked.max_fpr,
+        )
+        each = [
+            {"id": post.id, **verdict}
+            for post, verdict in zip(asked.posts, verdicts.to_dicts(), strict=True)
+        ]
+        return json_answer({"model": model, "max_fpr": asked.max_fpr, "verdicts": each})
+
+    if desk.engine.model.null is not None:
+
+        @router.post("/accounts", response_model=schemas.AccountsAnswer)
+        async def accounts(request: Request) -> Response:
+            """Tell for which accounts a machine writes, at a false-discovery rate."""
+            asked, key = await desk.read(request, desk.requests.accounts)
+            texts = [post.text for post in asked.posts]
+            verdicts = await desk.judge(request, key, texts)
+            owners = [post.account for post in asked.posts]
+            found = await asyncio.to_thread(_accounts, desk, owners, texts, verdicts, asked.fdr)
+            return json_answer(
+                {
+                    "model": model,
+                    "fdr": found.fdr,
+                    "fewest": found.fewest,
+                    "accounts": found.to_table().to_pylist(),
+                }
+            )
+
+    @router.get("/model", response_model=schemas.ModelAnswer)
+    async def about(request: Request) -> Response:
+        """Tell which model answers, and what this server takes."""
+        key = desk.who(request)
+        rate = key.posts_per_minute if key else None
+        return json_answer(
+            {
+                **model,
+                "languages": desk.engine.model.languages,
+                "max_fpr": desk.engine.max_fpr,
+                "smallest_max_fpr": desk.engine.model.smallest,
+                "limits": {
+                    "posts": min(desk.limits.posts, rate or desk.limits.posts),
+                    "characters": desk.limits.characters,
+                    "body_bytes": desk.limits.body_bytes,
+                },
+            }
+        )
+
+    return router
+
+
+def _operations(desk: Desk) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+
+    def state() -> str:
+        return "stopping" if desk.stopping else "ok" if desk.engine.n_ready else "loading"
+
+    @router.get("/health/live", response_model=schemas.State)
+    async def live() -> Response:
+        """Tell that the process runs."""
+        return json_answer({"status": state()})
+
+    @router.get("/health/ready", response_model=schemas.State)
+    @router.get("/health", response_model=schemas.State)
+    async def ready() -> Response:
+        """Tell whether posts are judged: 503 while the model loads, or the server stops."""
+        return json_answer({"status": state()}, 200 if state() == "ok" else 503)
+
+    @router.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        """Give counters for Prometheus."""
+        desk.who(request)
+        return Response(desk.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    return router
+
+
+def _page() -> APIRouter:
+    router = APIRouter(tags=["page"])
+    folder = files("textdetect.serving") / "page"
+    policy = {"content-security-policy": _PAGE_POLICY}
+    ready = {
+        name: Response((folder / name).read_bytes(), media_type=kind, headers=policy)
+        for name, kind in _PAGE.items()
+    }
+
+    @router.get("/", response_class=HTMLResponse)
+    async def index() -> Response:
+        """Give the page: posts in, verdicts out, for people."""
+        return ready["index.html"]
+
+    @router.get("/page/{name}", include_in_schema=False)
+    async def asset(name: str) -> Response:
+        return ready.get(name) or plain_error(404, "not_found", "there is no such page")
+
+    return router
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Answer every error in one shape, without what was sent."""
+
+    async def ours(request: Request, error: Any) -> Response:
+        return error_answer(error)
+
+    async def http(request: Request, error: Any) -> Response:
+        kind = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")
+        message = {404: "there is no such path", 405: "this path takes another method"}.get(
+            error.status_code, "the request can't be read"
+        )
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # Starlette names the methods of one route alone
+            methods = app.openapi()["paths"].get(request.url.path, {})
+            headers["Allow"] = ", ".join(map(str.upper, methods)) or headers.get("Allow", "")
+        return plain_error(error.status_code, kind, message, **headers)
+
+    async def query(request: Request, error: Any) -> Response:
+        return plain_error(422, "invalid_input", "a parameter of the query can't be read")
+
+    async def gone(request: Request, error: Any) -> Response:
+        return Response(status_code=499)
+
+    async def broken(request: Request, error: Any) -> Response:
+        return plain_error(400, "http", "the body ended before its end")
+
+    handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
+        TextdetectError: ours,
+        HTTPException: http,
+        RequestValidationError: query,
+        ClientGone: gone,
+        ClientDisconnect: broken,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def _rate(request: Request, desk: Desk) -> float:
+    given = request.query_params.get("max_fpr")
+    try:
+        rate = desk.engine.max_fpr if given is None else float(given)
+    except ValueError:
+        rate = 0.0
+    if not desk.engine.model.smallest <= rate < 1 or not rate > 0:
+        raise InvalidInput(
+            f"max_fpr: expected a share from {desk.engine.model.smallest:.2g} to below 1"
+        )
+    return rate
+
+
+class _Judged:
+    """Stands for a detector where the posts were judged already; see `score_accounts`."""
+
+    def __init__(self, desk: Desk, verdicts: Verdicts) -> None:
+        model = desk.engine.model
+        self.name, self.version, self.fingerprint = model.name, model.version, model.fingerprint
+        self.languages, self.checkpoint, self.runtime = model.languages, None, model
+        self._verdicts = verdicts
+
+    def score(self, texts: Any, *, progress: bool) -> tuple[Scores, list[str]]:
+        """Give what is known of the texts."""
+        known = self._verdicts
+        return Scores(known.logit, known.n_tokens, known.truncated), known.language.tolist()
+
+
+def _accounts(
+    desk: Desk, owners: list[str | None], texts: list[str | None], verdicts: Verdicts, fdr: float
+) -> AccountVerdicts:
+    judged: Any = _Judged(desk, verdicts)
+    posts = {"account": owners, "text": texts}
+    return score_accounts(posts, detector=judged, null=desk.engine.model.null, fdr=fdr)

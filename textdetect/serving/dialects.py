@@ -1,0 +1,112 @@
+"""Dialects that other tools speak: text-embeddings-inference's /predict, /v1/moderations.
+
+They have no word for "uncertain": a post that is not flagged is not flagged.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from textdetect.serving import schemas
+from textdetect.serving.desk import Desk, json_answer
+from textdetect.types import Verdict, Verdicts
+
+CATEGORY: Final = "machine_written"
+"""The one category of the moderation shape; no other is judged, and so none is listed."""
+
+
+def dialects(desk: Desk) -> APIRouter:
+    """Make their endpoints."""
+    router = APIRouter(tags=["dialects"])
+
+    async def classified(request: Request) -> tuple[list[list[dict[str, Any]]], bool]:
+        asked, key = await desk.read(request, desk.requests.predict)
+        several = isinstance(asked.inputs, list) and not isinstance(asked.inputs[:1], str)
+        nested = several and bool(asked.inputs) and isinstance(asked.inputs[0], list)
+        texts: Sequence[str] = (
+            [lone[0] for lone in asked.inputs]
+            if nested
+            else asked.inputs
+            if several
+            else [asked.inputs]
+        )
+        verdicts = await desk.judge(request, key, texts)
+        found = [_classes(verdict, raw=asked.raw_scores) for verdict in verdicts]
+        return found, nested or (several and not asked.inputs)
+
+    @router.post(
+        "/predict", response_model=list[schemas.LabelScore] | list[list[schemas.LabelScore]]
+    )
+    async def predict(request: Request) -> Response:
+        """Classify as text-embeddings-inference does: a list of classes, or one for each input."""
+        found, many = await classified(request)
+        return json_answer(found if many else found[0])
+
+    @router.post("/", response_model=list[list[schemas.LabelScore]])
+    async def inference(request: Request) -> Response:
+        """Classify as a hub's inference API does: a list of classes for each input."""
+        found, _ = await classified(request)
+        return json_answer(found)
+
+    @router.get("/info")
+    async def info(request: Request) -> Response:
+        """Describe the model as text-embeddings-inference does."""
+        desk.who(request)
+        model = desk.engine.model
+        return json_answer(
+            {
+                "model_id": model.name,
+                "model_sha": model.fingerprint,
+                "model_dtype": model.numerics,
+                "model_type": {
+                    "classifier": {
+                        "id2label": {"0": "human", "1": "machine"},
+                        "label2id": {"human": 0, "machine": 1},
+                    }
+                },
+                "max_client_batch_size": desk.limits.posts,
+                "version": model.version,
+            }
+        )
+
+    @router.post("/v1/moderations", response_model=schemas.ModerationAnswer)
+    async def moderations(request: Request) -> Response:
+        """Judge in the moderation shape; its one category is `machine_written`."""
+        asked, key = await desk.read(request, desk.requests.moderations)
+        given = [asked.input] if isinstance(asked.input, str) else asked.input
+        texts = [each if isinstance(each, str) else each.text for each in given]
+        verdicts = await desk.judge(request, key, texts)
+        return json_answer(
+            {
+                "id": f"modr-{uuid.uuid4().hex}",
+                "model": f"{desk.engine.model.name}-{desk.engine.model.version}",
+                "results": _results(verdicts),
+            }
+        )
+
+    return router
+
+
+def _classes(verdict: Verdict, *, raw: bool) -> list[dict[str, Any]]:
+    """Give both classes, the likelier first; raw: their logits, of which human's is 0."""
+    p = verdict.probability
+    machine, human = (verdict.logit, 0.0) if raw else (p, 1 - p)
+    both = [{"label": "machine", "score": machine}, {"label": "human", "score": human}]
+    return both if not human > machine else both[::-1]
+
+
+def _results(verdicts: Verdicts) -> list[dict[str, Any]]:
+    return [
+        {
+            "flagged": verdict.flagged,
+            "categories": {CATEGORY: verdict.flagged},
+            "category_scores": {CATEGORY: verdict.probability},
+            "category_applied_input_types": {CATEGORY: ["text"]},
+        }
+        for verdict in verdicts
+    ]

@@ -1,0 +1,427 @@
+"""Posts of many clients → batches → worker processes → verdicts, each request answered once.
+
+Batches form by themselves: a worker that is free takes what waits, up to `BATCH_TOKENS`, so a post
+that comes alone does not wait for company, and under load batches grow. It knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from textdetect.account_null import AccountNull
+from textdetect.bulk.process import DetectorProcess, Posts, packed
+from textdetect.errors import DetectorFailed, ServerBusy, TextdetectError
+from textdetect.runtimes.host import available_cores
+from textdetect.types import Verdicts
+
+if TYPE_CHECKING:
+    from textdetect.detector import Detector
+
+logger = logging.getLogger(__name__)
+
+BATCH_TOKENS: Final = 1_024
+"""Tokens, as they are guessed, that a worker takes at once; one piece may have more."""
+_PIECE_POSTS: Final = 16
+_PIECE_TOKENS: Final = 512
+_HANGS_S: Final = 120.0
+"""A worker that answers nothing for so long is replaced."""
+_PAUSES_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
+"""Before a worker is started again, by how often in a row it did not get ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a server says of its detector, when the detector itself lives in the workers."""
+
+    name: str
+    version: str
+    fingerprint: str
+    numerics: str
+    languages: tuple[str, ...]
+    smallest: float
+    null: AccountNull | None
+
+    @classmethod
+    def of(cls, detector: Detector, *, max_fpr: float) -> Model:
+        """Describe a detector; raises as `predict` does at a rate that it can't keep."""
+        detector.predict([], max_fpr=max_fpr)
+        calibration, checkpoint = detector.calibration, detector.checkpoint
+        return cls(
+            name=detector.name,
+            version=detector.version,
+            fingerprint=detector.fingerprint,
+            numerics=detector.runtime.numerics,
+            languages=detector.languages or (calibration.languages if calibration else ()),
+            smallest=calibration.smallest if calibration else 0.0,
+            null=checkpoint.account_null(detector.runtime.numerics) if checkpoint else None,
+        )
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """See `Verdicts.origin`; the name is `model` there."""
+        return {
+            "model": self.name,
+            "version": self.version,
+            "fingerprint": self.fingerprint,
+            "numerics": self.numerics,
+        }
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """One request's posts, and where the answer goes."""
+
+    posts: Posts
+    future: asyncio.Future[None]
+    parts: list[Verdicts | None] = field(default_factory=list)
+    left: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Piece:
+    """Some of a job's posts; the part of the answer that they fill."""
+
+    job: _Job
+    part: int
+    start: int
+    stop: int
+    n_tokens: int
+
+
+@dataclass(slots=True)
+class Watch:
+    """What whoever measures is told; each may be replaced."""
+
+    batch: Callable[[int, float], None] = lambda n_posts, took_s: None
+    restart: Callable[[], None] = lambda: None
+
+
+class Engine:
+    """Worker processes with a detector each, behind one bounded queue that is fair to clients.
+
+    Clients take turns, a piece of at most 16 posts each. A request is refused (`ServerBusy`) when
+    it would wait longer than `wait_s` at the rate that the workers keep, or when `queued_posts`
+    wait already. Start and stop it in the event loop that it is used in.
+
+    Args:
+        detector: what the workers load; it must pickle.
+        workers: processes; None: the cores that this process may use.
+        queued_posts: that may wait, at least 1.
+        wait_s: seconds that a request may expect to wait before its first post is judged.
+        max_fpr: the rate where a request names none, in (0, 1).
+
+    Attributes:
+        model: what the detector is.
+        max_fpr: see above.
+        watch: who is told of batches and restarts.
+
+    Raises:
+        InvalidInput, NotCalibrated, TooFewCalibration: see `Detector.predict`.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        workers: int | None = None,
+        queued_posts: int = 4_000,
+        wait_s: float = 2.0,
+        max_fpr: float = 0.01,
+    ) -> None:
+        self.model = Model.of(detector, max_fpr=max_fpr)
+        self.max_fpr = max_fpr
+        self.watch = Watch()
+        self._payload = packed(detector)
+        cores = available_cores()
+        self._n_workers = workers or cores
+        self._threads = max(1, cores // self._n_workers)
+        self._most, self._wait_s = queued_posts, wait_s
+        self._waiting: OrderedDict[str, deque[_Piece]] = OrderedDict()
+        self._n_posts = self._n_tokens = 0
+        self._tokens_per_s = 0.0
+        self._work = asyncio.Event()
+        self._n_ready = 0
+        self._running: set[_Job] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = False
+
+    @property
+    def n_ready(self) -> int:
+        """Workers that have loaded the detector."""
+        return self._n_ready
+
+    @property
+    def n_waiting(self) -> int:
+        """Posts that no worker has taken yet."""
+        return self._n_posts
+
+    @property
+    def expected_wait_s(self) -> float:
+        """Seconds until what waits now is judged; 0 before the first batch."""
+        return self._n_tokens / self._tokens_per_s if self._tokens_per_s else 0.0
+
+    async def start(self) -> None:
+        """Start the workers; returns at once, see `ready`."""
+        self._tasks = [
+            asyncio.create_task(self._keep_worker(), name=f"worker {i}")
+            for i in range(self._n_workers)
+        ]
+
+    async def ready(self, timeout_s: float = 120.0) -> None:
+        """Wait until all workers have loaded the detector; raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while self._n_ready < self._n_workers:
+                await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """End the workers; requests that still wait get `ServerBusy`."""
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for job in list(self._running):
+            _fail(job, ServerBusy("the server is stopping", loading=True))
+        self._waiting.clear()
+        self._n_posts = self._n_tokens = 0
+
+    async def judge(
+        self,
+        texts: Sequence[str | None],
+        *,
+        languages: Sequence[str | None] | None = None,
+        max_fpr: float | None = None,
+        client: str = "",
+        timeout_s: float = 30.0,
+    ) -> Verdicts:
+        """Judge posts as `Detector.predict` does; what is cancelled leaves the queue.
+
+        Args:
+            texts: str, or None for an empty post.
+            languages: see `Detector.predict`.
+            client: whose turn it takes.
+            timeout_s: seconds after which it is given up.
+
+        Raises:
+            ServerBusy: too much waits, or it took too long.
+            DetectorFailed: the worker that had a post ended.
+        """
+        posts = Posts(texts, languages, self.max_fpr if max_fpr is None else max_fpr)
+        if not texts:
+            return Verdicts.from_list([], max_fpr=posts.max_fpr, **self.model.origin)
+        costs = [tokens_guessed(text) for text in texts]
+        self._admit(len(texts))
+        job = _Job(posts, asyncio.get_running_loop().create_future())
+        self._queue(job, costs, client)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await job.future
+        except TimeoutError:
+            raise ServerBusy(
+                f"no answer within {timeout_s:g} s", retry_after_s=self.retry_after_s
+            ) from None
+        finally:
+            self._running.discard(job)
+            if any(part is None for part in job.parts):
+                job.future.cancel()
+                self._forget(job, client)
+        return Verdicts.joined([part for part in job.parts if part is not None])
+
+    @property
+    def retry_after_s(self) -> int:
+        """Whole seconds after which there may be room."""
+        return max(1, min(60, math.ceil(self.expected_wait_s)))
+
+    def _admit(self, n_posts: int) -> None:
+        if self._stopped or not self._n_ready:
+            what = "stopping" if self._stopped else "loading its model"
+            raise ServerBusy(f"the server is {what}", retry_after_s=2, loading=True)
+        full = self._n_posts and self._n_posts + n_posts > self._most
+        if full or self.expected_wait_s > self._wait_s:
+            raise ServerBusy(
+                f"{self._n_posts} posts wait already; try again later",
+                retry_after_s=self.retry_after_s,
+            )
+
+    def _queue(self, job: _Job, costs: Sequence[int], client: str) -> None:
+        start, n_tokens = 0, 0
+        own = self._waiting.setdefault(client, deque())
+        for i, cost in enumerate(costs):
+            if i > start and (i - start >= _PIECE_POSTS or n_tokens + cost > _PIECE_TOKENS):
+                own.append(_Piece(job, job.left, start, i, n_tokens))
+                start, n_tokens, job.left = i, 0, job.left + 1
+            n_tokens += cost
+        own.append(_Piece(job, job.left, start, len(costs), n_tokens))
+        job.left += 1
+        job.parts = [None] * job.left
+        self._running.add(job)
+        self._n_posts += len(costs)
+        self._n_tokens += sum(costs)
+        self._work.set()
+
+    def _forget(self, job: _Job, client: str) -> None:
+        """Take what is left of a job out of the queue."""
+        own = self._waiting.get(client, deque())
+        for piece in [piece for piece in own if piece.job is job]:
+            own.remove(piece)
+            self._uncount(piece)
+        if not own:
+            self._waiting.pop(client, None)
+
+    def _uncount(self, piece: _Piece) -> None:
+        self._n_posts -= piece.stop - piece.start
+        self._n_tokens -= piece.n_tokens
+
+    def _take(self) -> list[_Piece]:
+        """Take a batch: pieces of one rate, a client after the other."""
+        batch: list[_Piece] = []
+        n_tokens = 0
+        while self._waiting:
+            client, own = next(iter(self._waiting.items()))
+            piece = own[0]
+            if batch and (
+                n_tokens + piece.n_tokens > BATCH_TOKENS
+                or piece.job.posts.max_fpr != batch[0].job.posts.max_fpr
+            ):
+                break
+            own.popleft()
+            self._uncount(piece)
+            if own:
+                self._waiting.move_to_end(client)
+            else:
+                del self._waiting[client]
+            batch.append(piece)
+            n_tokens += piece.n_tokens
+        return batch
+
+    async def _keep_worker(self) -> None:
+        """Have one worker at all times: start it, feed it, replace it."""
+        failures = 0
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            while True:
+                await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+                worker = _Worker(self._payload, self._threads)
+                try:
+                    await asyncio.get_running_loop().run_in_executor(thread, worker.start)
+                    failures = 0
+                    self._n_ready += 1
+                    try:
+                        await self._feed(worker, thread)
+                    finally:
+                        self._n_ready -= 1
+                except (EOFError, OSError, DetectorFailed) as error:
+                    failures += 1
+                    self.watch.restart()
+                    logger.error("a worker ended (%s); another is started", type(error).__name__)
+                finally:
+                    worker.kill()
+
+    async def _feed(self, worker: _Worker, thread: ThreadPoolExecutor) -> None:
+        """Give batches to a worker until it ends."""
+        loop = asyncio.get_running_loop()
+        while True:
+            while not (batch := self._take()):
+                self._work.clear()
+                await self._work.wait()
+            start_s = time.perf_counter()
+            posts = _together(batch)
+            try:
+                answer = await loop.run_in_executor(thread, worker.ask, posts)
+            except (EOFError, OSError):
+                for piece in batch:
+                    _fail(piece.job, DetectorFailed("the worker that had this post ended"))
+                raise
+            except asyncio.CancelledError:
+                for piece in batch:
+                    _fail(piece.job, ServerBusy("the server is stopping", loading=True))
+                raise
+            if isinstance(answer, str):
+                for piece in batch:
+                    _fail(piece.job, DetectorFailed(answer))
+                continue
+            took_s = time.perf_counter() - start_s
+            self._note_rate(sum(piece.n_tokens for piece in batch), took_s)
+            self.watch.batch(len(answer), took_s)
+            _hand_out(batch, answer)
+
+    def _note_rate(self, n_tokens: int, took_s: float) -> None:
+        rate = n_tokens / max(took_s, 1e-6) * max(self._n_ready, 1)
+        self._tokens_per_s += (rate - self._tokens_per_s) * (0.1 if self._tokens_per_s else 1.0)
+
+
+class _Worker:
+    """A `DetectorProcess`, asked by a thread of its own."""
+
+    def __init__(self, payload: bytes, threads: int) -> None:
+        self._payload, self._threads = payload, threads
+        self._process: DetectorProcess | None = None
+        self._killed = False
+
+    def start(self) -> None:
+        """Start the process, and wait until it has loaded the detector."""
+        self._process = DetectorProcess(self._payload, self._threads)
+        if self._killed:
+            self.kill()
+        self._process.load()
+        if (wrong := self._process.connection.recv()) is not None:
+            raise DetectorFailed(str(wrong))
+
+    def ask(self, posts: Posts) -> Verdicts | str:
+        """Judge posts; raises EOFError or OSError where the process ended or hangs."""
+        if self._process is None:
+            raise EOFError
+        self._process.connection.send(posts)
+        if not self._process.connection.poll(_HANGS_S):
+            raise EOFError
+        answer: Verdicts | str = self._process.connection.recv()
+        return answer
+
+    def kill(self) -> None:
+        """End the process; the thread that waits for it gets EOFError."""
+        self._killed = True
+        if self._process is not None:
+            self._process.process.kill()
+            self._process.process.join()
+
+
+def tokens_guessed(text: str | None) -> int:
+    """Guess how many tokens a post costs, without a tokenizer: a third of its bytes, cut at 256.
+
+    >>> tokens_guessed("so good to see you"), tokens_guessed("今天天气很好"), tokens_guessed(None)
+    (10, 10, 4)
+    """
+    return 4 + min(252, len((text or "")[:1_024].encode("utf-8", "replace")) // 3)
+
+
+def _together(batch: Sequence[_Piece]) -> Posts:
+    texts: list[str | None] = []
+    languages: list[str | None] = []
+    for piece in batch:
+        own = piece.job.posts
+        texts += own.texts[piece.start : piece.stop]
+        languages += (own.languages or [None] * len(own.texts))[piece.start : piece.stop]
+    return Posts(texts, languages, batch[0].job.posts.max_fpr)
+
+
+def _hand_out(batch: Sequence[_Piece], verdicts: Verdicts) -> None:
+    place = 0
+    for piece in batch:
+        n = piece.stop - piece.start
+        job = piece.job
+        job.parts[piece.part] = verdicts[place : place + n]
+        place += n
+        job.left -= 1
+        if not job.left and not job.future.done():
+            job.future.set_result(None)
+
+
+def _fail(job: _Job, error: TextdetectError) -> None:
+    if not job.future.done():
+        job.future.set_exception(error)

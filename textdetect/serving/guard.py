@@ -1,0 +1,112 @@
+"""What stands around every request: an id, a bound on how many, headers, a log line, metrics.
+
+It never sees a body, and so can't let one out.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from starlette.datastructures import Headers, MutableHeaders
+
+from textdetect.serving.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEADERS: Final = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""On every answer that does not bring its own."""
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        app: what answers.
+        metrics: where requests are counted.
+        most: requests at the same time.
+
+    Attributes:
+        n_running: requests that are not answered yet.
+        closing: whether each answer ends its connection, as before a stop.
+    """
+
+    def __init__(self, app: App, *, metrics: Metrics, most: int) -> None:
+        self._app, self._metrics, self._most = app, metrics, most
+        self.n_running = 0
+        self.closing = False
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        start_s, status = time.perf_counter(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = int(message["status"])
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers["x-request-id"] = request_id
+                if self.closing:
+                    headers["connection"] = "close"
+            await send(message)
+
+        self.n_running += 1
+        try:
+            if self.n_running > self._most:
+                await _refuse(answer, 429, "busy", "too many requests at the same time")
+            else:
+                await self._app(scope, receive, answer)
+        except Exception as error:  # noqa: BLE001 - its message may hold a text: only its type goes on
+            logger.error(
+                "unexpected", extra={"request_id": request_id, "why": type(error).__name__}
+            )
+            if not status:
+                await _refuse(answer, 500, "internal", "something went wrong; it was logged")
+        finally:
+            self.n_running -= 1
+            took_s = time.perf_counter() - start_s
+            where = getattr(scope.get("route"), "path", "other")
+            self._metrics.request(where, status or 499, took_s)
+            logger.info(
+                "request",
+                extra={
+                    "request_id": request_id,
+                    "method": scope["method"],
+                    "path": where,
+                    "status": status or 499,
+                    "ms": round(took_s * 1e3, 1),
+                    "key": scope.get("textdetect.key"),
+                    "n_posts": scope.get("textdetect.n_posts"),
+                },
+            )
+
+
+async def _refuse(send: Send, status: int, kind: str, message: str) -> None:
+    body = f'{{"error":{{"type":"{kind}","message":"{message}","param":null,"code":null}}}}'
+    headers = [(b"content-type", b"application/json"), (b"retry-after", b"1")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body.encode()})

@@ -1,0 +1,84 @@
+"""What a server counts, for Prometheus: never a text, never an account's name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from textdetect.serving.engine import Engine, Watch
+from textdetect.types import Verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LATENCY_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_POSTS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """Counters of one server, in a registry of their own.
+
+    Args:
+        engine: whose queue and workers are watched.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "textdetect_requests",
+            "Requests answered; 499: the client left.",
+            ("path", "status"),
+            registry=self._registry,
+        )
+        self._latency = Histogram(
+            "textdetect_request_seconds",
+            "From a request's headers to its last byte.",
+            ("path",),
+            buckets=_LATENCY_S,
+            registry=self._registry,
+        )
+        self._posts = Counter(
+            "textdetect_posts",
+            "Posts judged, by label and by why they are uncertain.",
+            ("label", "reason"),
+            registry=self._registry,
+        )
+        batch = Histogram(
+            "textdetect_batch_posts", "Posts in a batch.", buckets=_POSTS, registry=self._registry
+        )
+        batch_s = Histogram(
+            "textdetect_batch_seconds",
+            "A batch's time in its worker.",
+            buckets=_LATENCY_S,
+            registry=self._registry,
+        )
+        restarts = Counter(
+            "textdetect_worker_restarts", "Workers that ended.", registry=self._registry
+        )
+
+        def on_batch(n_posts: int, took_s: float) -> None:
+            batch.observe(n_posts)
+            batch_s.observe(took_s)
+
+        engine.watch = Watch(batch=on_batch, restart=restarts.inc)
+        self._gauge("textdetect_waiting_posts", "Posts in the queue.", lambda: engine.n_waiting)
+        self._gauge("textdetect_wait_seconds", "Of the queue.", lambda: engine.expected_wait_s)
+        self._gauge("textdetect_workers_ready", "Workers.", lambda: engine.n_ready)
+
+    def _gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
+        Gauge(name, help_text, registry=self._registry).set_function(value)
+
+    def request(self, path: str, status: int, took_s: float) -> None:
+        """Count a request."""
+        self._requests.labels(path, status).inc()
+        self._latency.labels(path).observe(took_s)
+
+    def verdicts(self, verdicts: Verdicts) -> None:
+        """Count posts by what was said of them."""
+        for label, reason in zip(verdicts.label, verdicts.reason, strict=True):
+            self._posts.labels(label, reason or "").inc()
+
+    def text(self) -> bytes:
+        """Give all of them in Prometheus' format."""
+        return generate_latest(self._registry)

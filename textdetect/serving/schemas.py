@@ -1,0 +1,219 @@
+"""What requests and answers look like, with the bounds of the server that is asked.
+
+It knows nothing of who answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from textdetect.serving.settings import Limits
+
+_STRICT = ConfigDict(strict=True, extra="forbid")
+_OPEN = ConfigDict(strict=True, extra="ignore")
+"""For dialects that others defined: what they have and we don't is left aside."""
+
+
+class ModelName(BaseModel):
+    """Which model gave an answer."""
+
+    name: str
+    version: str
+    fingerprint: str = Field(description="Hash of all that makes a score.")
+    numerics: str = Field(description="Engine and number type: what a calibration belongs to.")
+
+
+class VerdictOut(BaseModel):
+    """What is said of one post."""
+
+    id: str | None = Field(description="As it was given.")
+    label: Literal["human", "machine", "uncertain"]
+    probability: float | None = Field(description="Of machine-written; null for an empty post.")
+    logit: float | None = Field(description="The score; higher is more machine-like.")
+    p_value: float | None = Field(
+        description="How rarely a human post of this language and length scores as high."
+    )
+    flagged: bool = Field(description="p_value ≤ max_fpr, and no reason to be uncertain.")
+    language: str = Field(description='ISO 639-1 code, or "und".')
+    reason: (
+        Literal["empty", "too_short", "unsupported_language", "too_few_calibration", "inconclusive"]
+        | None
+    )
+    n_tokens: int
+    truncated: bool
+
+
+class ScoreAnswer(BaseModel):
+    """Verdicts, in the order of the posts."""
+
+    model: ModelName
+    max_fpr: float
+    verdicts: list[VerdictOut]
+
+
+class AccountOut(BaseModel):
+    """What is said of one account."""
+
+    account: str | None
+    n_posts: int
+    n_scored: int
+    language: str
+    score: float | None
+    p_value: float | None
+    p_conditional: float | None
+    q_value: float | None
+    flagged: bool
+    reason: str | None
+
+
+class AccountsAnswer(BaseModel):
+    """Accounts, in the order in which they first appear."""
+
+    model: ModelName
+    fdr: float
+    fewest: int = Field(description="Smallest number that can be flagged at this rate.")
+    accounts: list[AccountOut]
+
+
+class LimitsOut(BaseModel):
+    """What one request may hold."""
+
+    posts: int
+    characters: int = Field(description="Of one post.")
+    body_bytes: int
+
+
+class ModelAnswer(ModelName):
+    """The model, and what this server takes."""
+
+    languages: list[str]
+    max_fpr: float = Field(description="Where a request names none.")
+    smallest_max_fpr: float
+    limits: LimitsOut
+
+
+class State(BaseModel):
+    """How a server is."""
+
+    status: Literal["ok", "loading", "stopping"]
+
+
+class ErrorOut(BaseModel):
+    """What was wrong; it never holds a text."""
+
+    type: str
+    message: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorAnswer(BaseModel):
+    """Every answer that is not a 200."""
+
+    error: ErrorOut
+
+
+class LabelScore(BaseModel):
+    """A class and its probability, as text-embeddings-inference gives them."""
+
+    label: str
+    score: float | None
+
+
+class ModerationResult(BaseModel):
+    """One input's result in the moderation shape."""
+
+    flagged: bool
+    categories: dict[str, bool]
+    category_scores: dict[str, float | None]
+    category_applied_input_types: dict[str, list[str]]
+
+
+class ModerationAnswer(BaseModel):
+    """Results in the order of the inputs."""
+
+    id: str
+    model: str
+    results: list[ModerationResult]
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The requests' classes, for one server's bounds.
+
+    Attributes:
+        post: a post, alone on a line of a stream.
+        score, accounts, predict, moderations: the bodies of the endpoints.
+    """
+
+    post: type[BaseModel]
+    score: type[BaseModel]
+    accounts: type[BaseModel]
+    predict: type[BaseModel]
+    moderations: type[BaseModel]
+
+    @classmethod
+    def within(cls, limits: Limits, *, smallest: float, max_fpr: float) -> Requests:
+        """Make them.
+
+        Args:
+            smallest: rate that the model's calibration supports.
+            max_fpr: where a request names none.
+        """
+        text: Any = Annotated[str, Field(max_length=limits.characters)]
+        language: Any = Annotated[
+            str, Field(pattern="^[a-z]{2,3}$", description="ISO 639-1; replaces identification.")
+        ]
+        rate: Any = Annotated[
+            float,
+            Field(ge=smallest, lt=1, description="Share of human posts that may be flagged."),
+        ]
+        several = Field(max_length=limits.posts)
+        post: Any = create_model(
+            "Post",
+            __config__=_STRICT,
+            id=(Annotated[str, Field(max_length=256)] | None, None),
+            text=(text | None, Field(examples=["so good to see you all again last night"])),
+            language=(language | None, None),
+        )
+        owned: Any = create_model(
+            "AccountPost",
+            __config__=_STRICT,
+            account=(Annotated[str, Field(max_length=256)] | None, Field(examples=["a"])),
+            text=(text | None, Field(examples=["so good to see you all again last night"])),
+        )
+        kind: Any = Literal["text"]
+        part: Any = create_model("TextPart", __config__=_OPEN, type=(kind, ...), text=(text, ...))
+        lone: Any = Annotated[list[text], Field(min_length=1, max_length=1)]
+        return cls(
+            post=post,
+            score=create_model(
+                "ScoreRequest",
+                __config__=_STRICT,
+                posts=(Annotated[list[post], several], ...),
+                max_fpr=(rate, max_fpr),
+            ),
+            accounts=create_model(
+                "AccountsRequest",
+                __config__=_STRICT,
+                posts=(Annotated[list[owned], several], ...),
+                fdr=(Annotated[float, Field(gt=0, lt=1)], 0.05),
+            ),
+            predict=create_model(
+                "PredictRequest",
+                __config__=_OPEN,
+                inputs=(text | lone | Annotated[list[lone], several], Field(examples=["so good"])),
+                raw_scores=(bool, False),
+            ),
+            moderations=create_model(
+                "ModerationRequest",
+                __config__=_OPEN,
+                input=(
+                    text | Annotated[list[text], several] | Annotated[list[part], several],
+                    Field(examples=["so good to see you all again last night"]),
+                ),
+            ),
+        )
