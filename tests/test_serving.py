@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -216,6 +217,22 @@ def test_a_stream_answers_each_line_in_its_place(server: Served) -> None:
     at_05 = server.ask("/v1/score?max_fpr=0.05", lines, Content_Type="application/x-ndjson")
     assert at_05[0] == 200
     assert server.ask("/v1/score?max_fpr=9", lines, Content_Type="application/x-ndjson")[0] == 422
+
+
+def test_a_line_of_a_stream_is_answered_before_the_next_is_sent(server: Served) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as there:
+        there.sendall(
+            b"POST /v1/score HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
+        )
+        for text in ("so good to see you", "the weather was fine today"):
+            line = json.dumps({"id": text, "text": text}).encode() + b"\n"
+            there.sendall(b"%x\r\n%s\r\n" % (len(line), line))
+            got = b""
+            while text.encode() not in got:
+                got += there.recv(4_096)
+        there.sendall(b"0\r\n\r\n")
+        assert there.recv(4_096).endswith(b"0\r\n\r\n")
 
 
 def test_it_says_what_it_is_and_how_it_is(server: Served, embedded: Detector) -> None:

@@ -153,7 +153,7 @@ def test_a_thousand_idle_connections_do_not_keep_others_out(server: Served) -> N
         (b"\x16\x03\x01\x02\x00\x01\x00", (0, 400)),
         (b"POST /v1/score HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n", (0, 400)),
         (
-            b"POST /v1/score HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ncontent-length: 9\r\n\r\nabc",
+            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ncontent-length: 9\r\n\r\nabc",
             (0, 400),
         ),
         (HEAD + b"transfer-encoding: chunked\r\n\r\nZZ\r\n", (0, 400)),

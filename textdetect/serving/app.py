@@ -99,7 +99,7 @@ def _scoring(desk: Desk) -> APIRouter:
         if media_type(request.headers) == NDJSON:
             key = desk.who(request)
             lines = answers(desk, request, key, _rate(request, desk))
-            return Lines(lines)
+            return Lines(lines, patience_s=desk.limits.request_s)
         asked, key = await desk.read(request, desk.requests.score)
         verdicts = await desk.judge(
             request,

@@ -74,8 +74,8 @@ def _too_large(limits: Limits) -> RequestTooLarge:
     return RequestTooLarge(f"a body of more than {limits.body_bytes} bytes")
 
 
-async def read_lines(request: Request, limits: Limits) -> AsyncIterator[bytes]:
-    """Read an NDJSON stream, a line that holds something at a time.
+async def read_lines(request: Request, limits: Limits) -> AsyncIterator[list[bytes]]:
+    """Read an NDJSON stream: the lines that hold something, as they come, one or more at a time.
 
     Raises:
         RequestTooLarge: a line or the whole has more bytes than it may.
@@ -99,11 +99,10 @@ async def read_lines(request: Request, limits: Limits) -> AsyncIterator[bytes]:
         except TimeoutError:
             raise TooSlow(f"no line came within {limits.body_s:g} s") from None
         *lines, rest = rest.split(b"\n")
-        for line in lines:
-            if line.strip():
-                yield line
+        if full := [line for line in lines if line.strip()]:
+            yield full
     if rest.strip():
-        yield rest
+        yield [rest]
 
 
 def parsed(kind: type[Body], body: bytes) -> Body:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final
 
@@ -19,9 +18,9 @@ from textdetect.serving.desk import Desk
 from textdetect.serving.keys import Key
 
 _GROUP: Final = 64
-"""Lines that are judged together."""
+"""Lines that are judged together, at most."""
 _AHEAD: Final = 4
-"""Groups on their way; more lines are read when one of them is written."""
+"""Groups on their way; more is read when one of them is written."""
 _TRIES: Final = 60
 
 Line = BaseModel | TextdetectError
@@ -32,21 +31,25 @@ class Lines(Response):
 
     Starlette's `StreamingResponse` watches for the client's leaving by taking what comes in, which
     here are the posts.
+
+    Args:
+        patience_s: seconds that a client may take to read a part of the answer.
     """
 
     media_type = NDJSON
 
-    def __init__(self, lines: AsyncIterator[bytes]) -> None:
+    def __init__(self, lines: AsyncIterator[bytes], *, patience_s: float) -> None:
         super().__init__()
         del self.headers["content-length"]
-        self._lines = lines
+        self._lines, self._patience_s = lines, patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the lines."""
         headers = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(headers)
         async for part in self._lines:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+            async with asyncio.timeout(self._patience_s):  # a client that does not read
+                await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -55,30 +58,42 @@ async def answers(
 ) -> AsyncIterator[bytes]:
     """Yield a line for each line: a verdict, or {"error": …} for one that can't be read.
 
-    A full queue slows a stream down, and does not end it. What ends it early is said in its last
-    line.
+    What comes is judged at once, a line alone too. A full queue slows a stream down, and does not
+    end it. What ends it early is said in its last line.
     """
-    running: deque[asyncio.Task[bytes]] = deque()
+    ahead: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(_AHEAD)
+    reader = asyncio.create_task(_read(desk, request, key, max_fpr, ahead))
     try:
-        group: list[Line] = []
-        async for line in read_lines(request, desk.limits):
-            group.append(_post(desk, line))
-            if len(group) == _GROUP:
-                running.append(asyncio.create_task(_judged(desk, request, key, group, max_fpr)))
-                group = []
-            if len(running) > _AHEAD:
-                yield await running.popleft()
-        if group:
-            running.append(asyncio.create_task(_judged(desk, request, key, group, max_fpr)))
-        while running:
-            yield await running.popleft()
-    except TextdetectError as error:
-        while running:
-            yield await running.popleft()
-        yield _error_line(error)
+        while (task := await ahead.get()) is not None:
+            yield await task
+        if (error := await reader) is not None:
+            yield _error_line(error)
     finally:
-        for task in running:
-            task.cancel()
+        reader.cancel()
+        while not ahead.empty():
+            if (task := ahead.get_nowait()) is not None:
+                task.cancel()
+
+
+async def _read(
+    desk: Desk,
+    request: Request,
+    key: Key | None,
+    max_fpr: float,
+    ahead: asyncio.Queue[asyncio.Task[bytes] | None],
+) -> TextdetectError | None:
+    """Let what comes be judged; returns what ended it before its end."""
+    try:
+        async for lines in read_lines(request, desk.limits):
+            for first in range(0, len(lines), _GROUP):
+                group = [_post(desk, line) for line in lines[first : first + _GROUP]]
+                work = _judged(desk, request, key, group, max_fpr)
+                await ahead.put(asyncio.create_task(work))
+    except TextdetectError as error:
+        return error
+    finally:
+        await ahead.put(None)
+    return None
 
 
 def _post(desk: Desk, line: bytes) -> Line:
