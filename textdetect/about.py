@@ -27,6 +27,8 @@ from textdetect.runtimes.host import machine
 LIBRARIES: Final = (
     "numpy",
     "onnxruntime",
+    "fastapi",
+    "granian",
     "openvino",
     "tokenizers",
     "py3langid",

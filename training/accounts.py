@@ -1,0 +1,79 @@
+"""Measure verdicts on accounts that trained and calibrated nothing: the report part of a config.
+
+python training/accounts.py configs/default.yaml [--model MODEL] [--data FOLDER]
+
+Prints, by source and kind, how many accounts have p ≤ 0.05, with the exact one-sided binomial
+p-value against a promise of 5%; the same for people by their number of posts; the AUROC by account;
+and what is flagged at two false-discovery rates.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+
+import numpy as np
+from scipy.stats import binomtest, kstest
+
+from textdetect.accounts import score_accounts
+from textdetect.config import TrainConfig, load_config
+from textdetect.detector import Detector
+from textdetect.metrics import auroc
+from textdetect.posts import load_posts
+from textdetect.posts.splits import split
+from textdetect.recipe import corpus_folder
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("config", help="YAML file of the run, as configs/default.yaml")
+parser.add_argument("--model", default="default", help="embedded name or checkpoint folder")
+parser.add_argument("--data", help="folder of Parquet files, one a source (or TEXTDETECT_DATA)")
+RATE = 0.05
+KEYS = ("source", "kind", "account")
+
+
+def main() -> None:
+    """Split, judge, print."""
+    arguments = parser.parse_args()
+    config, _ = load_config(arguments.config, TrainConfig)
+    posts = load_posts(corpus_folder(arguments.data), sources=config.data.sources)
+    parts = split(posts, config.data, seed=config.seed, progress=True)
+    kind, account = posts.column("kind"), posts.column("account")
+    known = np.isin(kind, ("human", "machine")) & (account != "") & (parts.part == "report")
+    chosen = posts.take(np.flatnonzero(known))
+    owners = [f"{s} {k} {a}" for s, k, a in zip(*map(chosen.column, KEYS), strict=True)]
+    detector = Detector.from_pretrained(arguments.model)
+    dump = {"account": owners, "text": chosen.texts}
+    found = {rate: score_accounts(dump, detector=detector, fdr=rate) for rate in (0.05, 0.10)}
+    first = found[0.05]
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, name in enumerate(first.account):
+        if np.isfinite(first.p_value[i]):
+            groups[tuple(name.split(" ", 2)[:2])].append(i)
+    print("| source | kind | accounts | p ≤ 0.05 | binomial p |\n|---|---|---|---|---|")
+    for (source, what), places in sorted(groups.items()):
+        print(f"| {source} | {what} | {_line(first.p_value[places])} |")
+    people = [i for (_, what), places in groups.items() if what == "human" for i in places]
+    p, n = first.p_value[people], first.n_scored[people]
+    print("\n| people with posts | accounts | p ≤ 0.05 | binomial p |\n|---|---|---|---|")
+    for low, high in ((3, 5), (6, 11), (12, int(n.max()))):
+        print(f"| {low} to {high} | {_line(p[(n >= low) & (n <= high)])} |")
+    print(f"| all | {_line(p)} |")
+    below = kstest(p, "uniform", alternative="greater").pvalue
+    print(f"people's p-values below uniform, by Kolmogorov and Smirnov: p = {below:.3f}")
+    for source in sorted({source for source, _ in groups}):
+        both = [groups.get((source, what), []) for what in ("human", "machine")]
+        if all(both):
+            scores = first.score[[*both[0], *both[1]]]
+            truth = [0] * len(both[0]) + [1] * len(both[1])
+            print(f"AUROC by account, {source}: {auroc(truth, scores):.3f}")
+    for rate, each in found.items():
+        print(f"flagged at FDR {rate}: {each.flagged.sum()} (fewest possible {each.fewest})")
+
+
+def _line(p: np.ndarray) -> str:
+    n = int((p <= RATE).sum())
+    return f"{len(p)} | {n} | {binomtest(n, len(p), RATE, alternative='greater').pvalue:.2f}"
+
+
+if __name__ == "__main__":
+    main()
