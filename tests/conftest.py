@@ -1,9 +1,12 @@
-"""What many tests share: a tiny checkpoint, the embedded model, the corpus where there is one."""
+"""What many tests share: a tiny checkpoint, the embedded model, the corpus, a browser."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -39,3 +42,19 @@ def corpus() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs the corpus folder, named by TEXTDETECT_DATA")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Start a headless browser of this machine's, or skip."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"needs a browser: none of {', '.join(names)} is installed")
+    quiet = ("background-networking", "component-update", "gpu", "quic", "sync")
+    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=flags)
+        yield browser
+        browser.close()

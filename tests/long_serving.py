@@ -116,7 +116,7 @@ def _overload(folder: Path, seconds: float) -> None:
 
         async def storm() -> tuple[Load, Load]:
             found = await load(
-                server.port, SINGLE, clients=1_000, seconds=seconds, per_s=10 * capacity
+                server.port, SINGLE, clients=1_600, seconds=seconds, per_s=10 * capacity
             )
             return found, await load(server.port, SINGLE, clients=1, seconds=10)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import random
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -162,22 +160,6 @@ def made_up(*, texts: bool = True) -> Results:
 @pytest.fixture(scope="module")
 def html() -> str:
     return render(made_up())
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """Start a headless browser of this machine's, or skip."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"needs a browser: none of {', '.join(names)} is installed")
-    quiet = ("background-networking", "component-update", "gpu", "quic", "sync")
-    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.slow

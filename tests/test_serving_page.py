@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from served import stubbed
 
 import textdetect
 
@@ -115,22 +115,6 @@ def server() -> Iterator[Standin]:
         yield standin
         standin.end.set()
         standin.shutdown()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """Start a headless browser of this machine's, or skip."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"needs a browser: none of {', '.join(names)} is installed")
-    quiet = ("background-networking", "component-update", "gpu", "quic", "sync")
-    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=flags)
-        yield browser
-        browser.close()
 
 
 @contextmanager
@@ -397,3 +381,16 @@ def test_without_scripts_the_page_points_to_the_api(chromium: Any, server: Stand
         tab.goto(server.url)
         assert "POST /v1/score" in tab.inner_text("body")
         assert not tab.is_visible("#form")
+
+
+def test_a_real_server_shows_the_page_and_answers_it(chromium: Any, tmp_path: Path) -> None:
+    pytest.importorskip("granian")
+    with stubbed(tmp_path) as running, chromium.new_context(locale="en-US") as context:
+        opened = context.new_page()
+        answer = opened.goto(running.url)
+        assert answer.headers["content-security-policy"] == POLICY
+        opened.locator("textarea").fill("\n".join(POSTS))
+        opened.locator("#judge").click()
+        opened.locator("tbody tr").nth(len(POSTS) - 1).wait_for()
+        assert opened.locator("tbody tr").count() == len(POSTS)
+        assert opened.title() != "ran"
