@@ -104,6 +104,7 @@ class Desk:
             texts
         )
         if self.keys is not None and key is not None:
+            self.engine.admit(len(texts))  # what the queue refuses is not charged
             self.keys.charge(key, len(texts))
         address = request.client.host if request.client else ""
         work = self.engine.judge(

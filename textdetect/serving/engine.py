@@ -217,7 +217,7 @@ class Engine:
         if not texts:
             return Verdicts.from_list([], max_fpr=posts.max_fpr, **self.model.origin)
         costs = [tokens_guessed(text) for text in texts]
-        self._admit(len(texts))
+        self.admit(len(texts))
         job = _Job(posts, asyncio.get_running_loop().create_future())
         self._queue(job, costs, client)
         try:
@@ -234,12 +234,8 @@ class Engine:
                 self._forget(job, client)
         return Verdicts.joined([part for part in job.parts if part is not None])
 
-    @property
-    def retry_after_s(self) -> int:
-        """Whole seconds after which there may be room."""
-        return max(1, min(60, math.ceil(self.expected_wait_s)))
-
-    def _admit(self, n_posts: int) -> None:
+    def admit(self, n_posts: int) -> None:
+        """Raise `ServerBusy` where a request of so many posts would be refused now."""
         if self._stopped or not self._n_ready:
             what = "stopping" if self._stopped else "loading its model"
             raise ServerBusy(f"the server is {what}", retry_after_s=2, loading=True)
@@ -249,6 +245,11 @@ class Engine:
                 f"{self._n_posts} posts wait already; try again later",
                 retry_after_s=self.retry_after_s,
             )
+
+    @property
+    def retry_after_s(self) -> int:
+        """Whole seconds after which there may be room."""
+        return max(1, min(60, math.ceil(self.expected_wait_s)))
 
     def _queue(self, job: _Job, costs: Sequence[int], client: str) -> None:
         start, n_tokens = 0, 0
