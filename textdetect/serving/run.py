@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from textdetect._optional import require
 from textdetect.errors import InvalidInput, TextdetectError
+from textdetect.runtimes.host import return_freed_memory
 from textdetect.serving.settings import Limits
 
 if TYPE_CHECKING:
     from textdetect.detector import Detector
+    from textdetect.serving.engine import Engine
     from textdetect.serving.keys import Keys
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ def serve(
     """
     for module in ("fastapi", "granian", "prometheus_client", "structlog"):
         require(module, extra="server")
+    from textdetect.serving.engine import Engine
     from textdetect.serving.keys import Keys
 
     if not (keys or allow_anonymous or _is_local(host)):
@@ -65,32 +68,7 @@ def serve(
         )
     _check_free(host, port)
     _log_as_json()
-    asyncio.run(
-        _serve(
-            detector,
-            host=host,
-            port=port,
-            workers=workers,
-            max_fpr=max_fpr,
-            limits=limits or Limits(),
-            keys=Keys(keys) if keys else None,
-        )
-    )
-
-
-async def _serve(
-    detector: Detector,
-    *,
-    host: str,
-    port: int,
-    workers: int | None,
-    max_fpr: float,
-    limits: Limits,
-    keys: Keys | None,
-) -> None:
-    from textdetect.serving.app import create_app
-    from textdetect.serving.engine import Engine
-
+    limits = limits or Limits()
     engine = Engine(
         detector,
         workers=workers,
@@ -98,6 +76,14 @@ async def _serve(
         wait_s=limits.wait_s,
         max_fpr=max_fpr,
     )
+    del detector  # the workers have their own: unless the caller keeps it, its memory goes back
+    return_freed_memory()
+    asyncio.run(_serve(engine, host, port, limits, Keys(keys) if keys else None))
+
+
+async def _serve(engine: Engine, host: str, port: int, limits: Limits, keys: Keys | None) -> None:
+    from textdetect.serving.app import create_app
+
     app = create_app(engine, limits=limits, keys=keys)
     server = _granian(app.state.guard, host, port, limits)
     told = asyncio.Event()
