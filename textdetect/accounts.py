@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
 from textdetect.account_null import SIZES, AccountNull
+from textdetect.calibration import check_share
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, NotCalibrated
 from textdetect.judgement import MIN_WORDS
@@ -156,8 +157,7 @@ def score_accounts(
         NotCalibrated: no human accounts for this model and engine.
         OSError: a file that can't be read.
     """
-    if not isinstance(fdr, (int, float)) or not 0 < fdr < 1:
-        raise InvalidInput(f"fdr: expected a share between 0 and 1, got {fdr!r}")
+    check_share("fdr", fdr)
     detector = detector or Detector.from_pretrained()
     if null is None and detector.checkpoint is not None:
         null = detector.checkpoint.account_null(detector.runtime.numerics)

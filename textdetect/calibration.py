@@ -321,6 +321,15 @@ class Calibration:
             raise NotCalibrated(f"this is not a calibration: {error!r} is wrong in it") from error
 
 
+def check_share(name: str, value: float) -> None:
+    """Raise `InvalidInput` where a rate is no share between 0 and 1, both excluded.
+
+    >>> check_share("max_fpr", 0.01)
+    """
+    if not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise InvalidInput(f"{name}: expected a share between 0 and 1, got {value!r}")
+
+
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """Fit the temperature by maximum likelihood on labelled posts, each class weighing one half.
 

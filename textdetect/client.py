@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect._optional import require
+from textdetect.calibration import check_share
 from textdetect.errors import (
     InvalidInput,
     NotAllowed,
@@ -252,7 +253,7 @@ class Client(_Talk):
             InvalidInput, TooFewCalibration: as there.
             NotAllowed, RequestTooLarge, ServerBusy, ServerError: the server gives no verdicts.
         """
-        _check_rate(max_fpr)
+        check_share("max_fpr", max_fpr)
         if isinstance(texts, str):
             return self.predict([texts], max_fpr=max_fpr, language=language, progress=False)[0]
         parts = []
@@ -266,7 +267,7 @@ class Client(_Talk):
         self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: str | None = None
     ) -> Iterator[Verdict]:
         """Judge an endless stream in flat memory; verdicts come in the order of the texts."""
-        _check_rate(max_fpr)
+        check_share("max_fpr", max_fpr)
         for piece, codes in self._pieces(texts, language):
             yield from self._run(self._judged(piece, codes, max_fpr))
 
@@ -358,7 +359,7 @@ class AsyncClient(_Talk):
         language: str | Sequence[str | None] | None = None,
     ) -> Verdict | Verdicts:
         """Judge posts; see `Client.predict`."""
-        _check_rate(max_fpr)
+        check_share("max_fpr", max_fpr)
         if isinstance(texts, str):
             return (await self.predict([texts], max_fpr=max_fpr, language=language))[0]
         parts = [part async for part in self._parts(texts, max_fpr, language)]
@@ -368,7 +369,7 @@ class AsyncClient(_Talk):
         self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: str | None = None
     ) -> AsyncIterator[Verdict]:
         """Judge an endless stream in flat memory; verdicts come in the order of the texts."""
-        _check_rate(max_fpr)
+        check_share("max_fpr", max_fpr)
         async for part in self._parts(texts, max_fpr, language):
             for verdict in part:
                 yield verdict
@@ -422,11 +423,6 @@ class AsyncClient(_Talk):
                 answer = await self._http.request(step.method, step.path, json=step.body)
             except httpx.TransportError as error:
                 answer = error
-
-
-def _check_rate(max_fpr: float) -> None:
-    if not isinstance(max_fpr, (int, float)) or not 0 < max_fpr < 1:
-        raise InvalidInput(f"max_fpr: expected a share between 0 and 1, got {max_fpr!r}")
 
 
 def _sendable(text: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect._optional import require
-from textdetect.calibration import Calibration, fit_temperature
+from textdetect.calibration import Calibration, check_share, fit_temperature
 from textdetect.checkpoint import (
     CARD,
     Checkpoint,
@@ -381,8 +381,7 @@ class Detector:
         }
 
     def _check_rate(self, max_fpr: float) -> Calibration:
-        if not isinstance(max_fpr, (int, float)) or not 0 < max_fpr < 1:
-            raise InvalidInput(f"max_fpr: expected a share between 0 and 1, got {max_fpr!r}")
+        check_share("max_fpr", max_fpr)
         if self.calibration is None:
             raise NotCalibrated(
                 f"{self.name} has no calibration for {self.runtime.numerics}: logits() and calling "
