@@ -6,7 +6,6 @@ They have no word for "uncertain": a post that is not flagged is not flagged.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -26,18 +25,11 @@ def dialects(desk: Desk) -> APIRouter:
 
     async def classified(request: Request) -> tuple[list[list[dict[str, Any]]], bool]:
         asked, key = await desk.read(request, desk.requests.predict)
-        several = isinstance(asked.inputs, list) and not isinstance(asked.inputs[:1], str)
-        nested = several and bool(asked.inputs) and isinstance(asked.inputs[0], list)
-        texts: Sequence[str] = (
-            [lone[0] for lone in asked.inputs]
-            if nested
-            else asked.inputs
-            if several
-            else [asked.inputs]
-        )
+        inputs = asked.inputs if isinstance(asked.inputs, list) else [asked.inputs]
+        texts = [text if isinstance(text, str) else text[0] for text in inputs]
         verdicts = await desk.judge(request, key, texts)
         found = [_classes(verdict, raw=asked.raw_scores) for verdict in verdicts]
-        return found, nested or (several and not asked.inputs)
+        return found, not any(isinstance(text, str) for text in inputs)
 
     @router.post(
         "/predict", response_model=list[schemas.LabelScore] | list[list[schemas.LabelScore]]
