@@ -89,6 +89,13 @@ def test_an_unknown_key_is_refused_by_its_whole_name(tmp_path: Path, body: str, 
     assert "known here:" in message
 
 
+def test_a_rate_may_be_written_as_yaml_takes_for_a_text(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("name: x\nfinetune: {learning_rate: 1e-4, epochs: 2}")
+    config, _ = load_config(file, TrainConfig)
+    assert (config.finetune.learning_rate, config.finetune.epochs) == (1e-4, 2.0)
+
+
 @pytest.mark.parametrize(
     ("body", "key", "got"),
     [
@@ -101,7 +108,7 @@ def test_an_unknown_key_is_refused_by_its_whole_name(tmp_path: Path, body: str, 
         ("name: x\ndata:", "data", "None"),
         ("name: x\ndata: [a]", "data", "['a']"),
         ("name: x\nfinetune: {epochs: true}", "finetune.epochs", "True"),
-        ("name: x\nfinetune: {learning_rate: 1e-4}", "finetune.learning_rate", "'1e-4'"),
+        ("name: x\nfinetune: {learning_rate: fast}", "finetune.learning_rate", "'fast'"),
         ("name: x\ndata: {sources: tweets}", "data.sources", "'tweets'"),
         ("name: x\ndata: {sources: [1]}", "data.sources", "1"),
         ("name: x\ndata: {crops: [64.0]}", "data.crops", "64.0"),

@@ -208,6 +208,17 @@ def test_each_copy_of_a_post_is_cut_anew() -> None:
     assert max(len(lengths) for lengths in cuts.values()) > 2
 
 
+def test_a_training_that_goes_on_cuts_the_same_posts_anew() -> None:
+    rows = [*many(50, 0), *many(50, 1)]
+    two = chosen(rows, crops=(16, 32, 64, 128), repeat={"one": 2})
+    data = DataConfig(crops=(16, 32, 64, 128))
+    part = np.array(["train"] * len(rows), dtype=object)
+    second = training_list(posts(rows), part, data, seed=0, first_copy=1)
+    for place in second.rows.tolist():
+        cuts = two.crops[two.rows == place].tolist()
+        assert second.crops[second.rows == place].tolist() == cuts[1:]
+
+
 def test_a_share_of_the_posts_loses_its_links_and_a_share_its_names() -> None:
     rows = [*many(300, 0), *many(300, 1)]
     made = chosen(rows, drop_links=0.3)

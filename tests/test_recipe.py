@@ -12,18 +12,26 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import safetensors.numpy
 from synthetic import human_posts, template_post, write_corpus, write_encoder
 
 from textdetect import Detector, score_accounts
 from textdetect.attacks import ATTACKS
 from textdetect.checkpoint import calibration_file, encoder_folder, open_checkpoint
-from textdetect.config import CalibrationConfig, DataConfig, FinetuneConfig, TrainConfig
+from textdetect.config import (
+    CalibrationConfig,
+    DataConfig,
+    FinetuneConfig,
+    FurtherConfig,
+    TrainConfig,
+)
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.baselines import taught
 from textdetect.export import parity
 from textdetect.finetune import finetune, parameter_groups
+from textdetect.metrics import auroc_within
 from textdetect.posts import load_posts
-from textdetect.recipe import auroc_within, corpus_folder, recalibrate, remeasure, train
+from textdetect.recipe import corpus_folder, recalibrate, remeasure, train
 from textdetect.text import normalise
 
 pytestmark = pytest.mark.slow
@@ -86,6 +94,32 @@ def test_the_card_and_the_manifest_say_where_the_model_comes_from(run: Path) -> 
     card = (run / "checkpoint" / "README.md").read_text(encoding="utf-8")
     assert "not about a person" in card
     assert "small 0.1.0" in card
+
+
+def test_a_training_may_go_on_from_its_own_classifier(
+    tmp_path: Path, run: Path, corpus_made: Path, encoder: Path
+) -> None:
+    further = FurtherConfig(epochs=1, learning_rate=1e-4, max_rows=900, repeat={"chats": 2})
+    config = dataclasses.replace(config_for(encoder), further=further)
+    (tmp_path / "model").symlink_to(run / "model")  # the first training is that of `run`
+    folder = train(config, corpus_made, tmp_path)
+    first, last, mean = (
+        safetensors.numpy.load_file(model / "model.safetensors")
+        for model in (run / "model", tmp_path / "further" / "model", tmp_path / "average")
+    )
+    assert any((last[name] != first[name]).any() for name in first)
+    for name in first:
+        np.testing.assert_allclose(mean[name], (first[name] + last[name]) / 2, atol=1e-6)
+    once, twice = (open_checkpoint(made).manifest for made in (run / "checkpoint", folder))
+    assert once is not None
+    assert twice is not None
+    assert twice.training["n_posts"] > once.training["n_posts"]
+    assert twice.training["encoder_sha256"] == once.training["encoder_sha256"]
+    sources = {row["source"]: row for row in twice.figures["sources"]}
+    assert sources["chats"]["auroc"] > 0.9
+    made = (folder / "model.safetensors").stat().st_mtime_ns
+    train(config, corpus_made, tmp_path)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == made
 
 
 def test_no_post_is_in_two_parts_and_none_is_lost(run: Path, corpus_made: Path) -> None:

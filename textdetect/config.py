@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -187,6 +188,33 @@ class CalibrationConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherConfig:
+    """How the fine-tuned classifier is trained on, once: one run, on other cuts of the posts.
+
+    The weights before and after are averaged: what it learnt is kept in good part, and so is what
+    it would have forgotten of posts unlike these (Wortsman et al., "Robust fine-tuning of zero-shot
+    models", CVPR 2022). All that is not said here is as in the first training.
+
+    Attributes:
+        epochs: passes over the list of this training; 0: there is none.
+        learning_rate: peak of its schedule.
+        max_rows: as in `DataConfig`, where it is more than there.
+        repeat: as in `DataConfig`, over what stands there.
+    """
+
+    epochs: float = 0.0
+    learning_rate: float = 8e-5
+    max_rows: int = 4_000
+    repeat: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check(self.epochs >= 0, "further.epochs", "at least 0", self.epochs)
+        check(0 < self.learning_rate < 1, "further.learning_rate", "in (0, 1)", self.learning_rate)
+        check(self.max_rows > 0, "further.max_rows", "a positive number", self.max_rows)
+        check(min(self.repeat.values(), default=1) > 0, "further.repeat", "at least 1", self.repeat)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """A whole training run.
 
@@ -194,7 +222,7 @@ class TrainConfig:
         name: the model's name, and its folder's.
         version: the model's own version, apart from the package's.
         seed: of everything that is drawn.
-        data, adapt, finetune, calibration: see their classes.
+        data, adapt, finetune, further, calibration: see their classes.
     """
 
     name: str
@@ -203,6 +231,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    further: FurtherConfig = field(default_factory=FurtherConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
 
 
@@ -305,7 +334,8 @@ def _coerce(value: Any, hint: Any, key: str) -> Any:
         }
     if origin is types.UnionType:
         return None if value is None else _coerce(value, arguments[0], key)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and not isinstance(value, bool):
+        with suppress(TypeError, ValueError):  # to YAML 1.1, 1e-4 is a text
+            return float(value)
     check(type(value) is hint, key, f"a {hint.__name__}", value)
     return value

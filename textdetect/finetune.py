@@ -23,6 +23,7 @@ from textdetect.checkpoint import encoder_folder
 from textdetect.config import AdaptConfig, FinetuneConfig
 from textdetect.errors import TrainingFailed
 from textdetect.posts.mixture import TrainingList
+from textdetect.runtimes.host import has_bf16
 
 logger = logging.getLogger(__name__)
 
@@ -115,12 +116,10 @@ def finetune(
             for i in range(config.runs)
         ]
         folders = [run.result() for run in runs]
-    _average(folders, model_folder)
-    (model_folder / DONE).touch()
-    return model_folder
+    return average(folders, model_folder)
 
 
-def _average(folders: Sequence[Path], out: Path) -> None:
+def average(folders: Sequence[Path], out: Path) -> Path:
     """Write the mean of several classifiers' weights, beside the first one's tokenizer."""
     safetensors = require("safetensors.torch", extra="train")
     shutil.copytree(folders[0], out, dirs_exist_ok=True)
@@ -128,6 +127,8 @@ def _average(folders: Sequence[Path], out: Path) -> None:
     weights = [safetensors.load_file(folder / "model.safetensors") for folder in folders]
     mean = {name: sum(w[name] for w in weights) / len(weights) for name in weights[0]}
     safetensors.save_file(mean, out / "model.safetensors", metadata={"format": "pt"})
+    (out / DONE).touch()
+    return out
 
 
 def _finetune(
@@ -296,7 +297,8 @@ def arguments(config: FinetuneConfig | AdaptConfig, folder: Path, seed: int) -> 
     """Say to the Trainer what a config says, and how this machine trains."""
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
     folder.mkdir(parents=True, exist_ok=True)
-    half = torch.cuda.is_available() and not torch.cuda.is_bf16_supported()
+    gpu = torch.cuda.is_available()
+    bf16 = torch.cuda.is_bf16_supported() if gpu else has_bf16()
     return transformers.TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=config.epochs,
@@ -305,15 +307,15 @@ def arguments(config: FinetuneConfig | AdaptConfig, folder: Path, seed: int) -> 
         warmup_steps=config.warmup,
         label_smoothing_factor=getattr(config, "label_smoothing", 0.0),
         weight_decay=config.weight_decay,
-        bf16=not half,
-        fp16=half,
-        use_cpu=not torch.cuda.is_available(),
+        bf16=bf16,
+        fp16=gpu and not bf16,
+        use_cpu=not gpu,
         save_steps=config.save_steps,
         save_total_limit=1,
         logging_steps=100,
         report_to="none",
         seed=seed,
         data_seed=seed,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_pin_memory=gpu,
         disable_tqdm=None,
     )

@@ -38,7 +38,7 @@ from textdetect.checkpoint import (
     write_calibration,
     write_manifest,
 )
-from textdetect.config import TrainConfig, dump
+from textdetect.config import FinetuneConfig, TrainConfig, dump
 from textdetect.contamination import SeenFilter
 from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput, MissingDependency
@@ -46,8 +46,8 @@ from textdetect.evaluation import BagOfWords, Evaluation, figures
 from textdetect.evaluation.baselines import taught
 from textdetect.evaluation.figures import markdown
 from textdetect.export import export
-from textdetect.finetune import finetune
-from textdetect.metrics import auroc
+from textdetect.finetune import average, finetune
+from textdetect.metrics import auroc_within
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.files import format_of_input, open_posts
 from textdetect.posts.mixture import TrainingList, training_list, unlabelled
@@ -61,8 +61,7 @@ _MOST_CALIBRATED: Final = (2_000, 200)
 _MOST_SELECTED: Final = (150, 150)
 _MOST_MEASURED: Final = (800, 300)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
-_FEWEST: Final = 20
-"""Posts of each class with which a genre has an AUROC worth averaging."""
+_SEEN_BYTES: Final = 6_000_000
 
 CAUTION: Final = """A flag is a statistical statement about a text, not about a person. It is never
 the sole ground for a sanction or a legal claim, and not for grading essays, hiring or asylum."""
@@ -104,9 +103,18 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
     parts = _parts(posts, config, run / "parts.parquet")
     listed = training_list(posts, parts.part, config.data, seed=config.seed)
     settings = dataclasses.replace(config.finetune, encoder=adapted(config, posts, parts, run))
-    texts = listed.texts(parts.normalised)
-    labels = taught(texts, posts.labels, listed.rows, config.finetune.distil, seed=config.seed)
-    model = finetune(settings, texts, labels, listed, run, seed=config.seed)
+    model = _tuned(settings, posts, parts, listed, run, seed=config.seed)
+    if config.further.epochs:
+        listed = last_list(posts, parts, config)
+        settings = dataclasses.replace(
+            config.finetune,
+            encoder=str(model),
+            epochs=config.further.epochs,
+            learning_rate=config.further.learning_rate,
+            runs=1,
+        )
+        after = _tuned(settings, posts, parts, listed, run / "further", seed=config.seed)
+        model = average([model, after], run / "average")
     folder = run / "checkpoint"
     if not (folder / CARD).is_file():
         export(
@@ -133,6 +141,20 @@ def adapted(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> str:
     sources = posts.column("source")[rows].tolist()
     encoder = config.finetune.encoder
     return str(adapt(encoder, config.adapt, texts, sources, run, seed=config.seed))
+
+
+def _tuned(
+    settings: FinetuneConfig,
+    posts: Posts,
+    parts: Split,
+    listed: TrainingList,
+    out: Path,
+    *,
+    seed: int,
+) -> Path:
+    texts = listed.texts(parts.normalised)
+    labels = taught(texts, posts.labels, listed.rows, settings.distil, seed=seed)
+    return finetune(settings, texts, labels, listed, out, seed=seed)
 
 
 def calibrate(
@@ -163,7 +185,7 @@ def calibrate(
         done.add(detector.runtime.numerics)
         if not detector.languages:
             chosen = (part == "select") & _classed(posts)
-            select = posts.take(_capped(posts, chosen, config.seed, _MOST_SELECTED))
+            select = posts.take(capped(posts, chosen, config.seed, _MOST_SELECTED))
             languages = _supported(detector, select, sample, config)
             write_manifest(folder, dataclasses.replace(_manifest(folder), languages=languages))
             detector = Detector.from_pretrained(folder, runtime=runtime)
@@ -227,7 +249,7 @@ def measure(
     own = np.isin(posts.column("source"), list(config.data.own_split))
     measured = _classed(posts) & (parts.part == "report")
     keep = np.zeros(len(posts), dtype=np.bool_)
-    keep[_capped(posts, measured & ~own, config.seed, _MOST_MEASURED)] = True
+    keep[capped(posts, measured & ~own, config.seed, _MOST_MEASURED)] = True
     keep |= measured & own
     calibrated = set(posts.column("source")[_calibration_rows(posts, parts.part, config)])
     return figures(
@@ -243,7 +265,7 @@ def write_seen(folder: Path, posts: Posts, listed: TrainingList) -> None:
     """Write the fingerprints of the training posts; the manifest must be written after it."""
     texts = posts.take(np.unique(listed.rows)).texts
     try:
-        write_atomically(folder / SEEN, SeenFilter.build(texts).to_bytes())
+        write_atomically(folder / SEEN, SeenFilter.build(texts, max_bytes=_SEEN_BYTES).to_bytes())
     except InvalidInput as error:  # too many posts: the model is none the worse
         (folder / SEEN).unlink(missing_ok=True)
         logger.warning("no fingerprints of the training posts: %s", error)
@@ -255,8 +277,18 @@ def remeasure(
     """Measure a checkpoint on the report part of a config, as `train` did; returns the tables."""
     posts = load_posts(corpus, sources=config.data.sources)
     parts = split(posts, config.data, seed=config.seed, progress=True)
-    listed = training_list(posts, parts.part, config.data, seed=config.seed)
-    return measure(find_folder(model), posts, parts, listed, config)
+    return measure(find_folder(model), posts, parts, last_list(posts, parts, config), config)
+
+
+def last_list(posts: Posts, parts: Split, config: TrainConfig) -> TrainingList:
+    """Return the list of a config's last training, which has every post of the first one's too."""
+    data, further = config.data, config.further
+    if not further.epochs:
+        return training_list(posts, parts.part, data, seed=config.seed)
+    first_copy = max(data.repeat.values(), default=1)
+    most, repeat = max(data.max_rows, further.max_rows), data.repeat | further.repeat
+    data = dataclasses.replace(data, max_rows=most, repeat=repeat)
+    return training_list(posts, parts.part, data, seed=config.seed, first_copy=first_copy)
 
 
 def recalibrate(
@@ -389,7 +421,7 @@ def _classed(posts: Posts) -> np.ndarray[Any, Any]:
     return np.isin(posts.column("kind"), ("human", "machine"))
 
 
-def _capped(
+def capped(
     posts: Posts, usable: np.ndarray[Any, Any], seed: int, most: tuple[int, int]
 ) -> np.ndarray[Any, Any]:
     """Choose at most `most` (humans, machines) of the usable posts of each source and language."""
@@ -410,7 +442,7 @@ def _calibration_rows(
     posts: Posts, part: np.ndarray[Any, Any], config: TrainConfig
 ) -> np.ndarray[Any, Any]:
     usable = (part == "calibration") & _classed(posts)
-    return _capped(posts, usable, config.seed, _MOST_CALIBRATED)
+    return capped(posts, usable, config.seed, _MOST_CALIBRATED)
 
 
 def _supported(
@@ -432,32 +464,6 @@ def _supported(
             "or lower them and say so"
         )
     return tuple(sorted(supported, key=lambda code: (code != "en", code)))
-
-
-def auroc_within(
-    labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], genres: np.ndarray[Any, Any]
-) -> float:
-    """Give the AUROC of posts ranked against posts of their own genre; NaN where none has both.
-
-    A mean over the genres with at least `_FEWEST` of each class, each weighing as many as its
-    smaller class has: where people and machines come from different genres, telling these apart
-    counts for nothing.
-
-    >>> import numpy as np
-    >>> y, genre = np.tile([0, 1], 50), np.repeat(["tweet", "review"], 50)
-    >>> float(auroc_within(y, y + (genre == "review"), genre))
-    1.0
-    >>> float(auroc_within(y, y * 1.0, np.where(y, "tweet", "review")))
-    nan
-    """
-    found, weights = [], []
-    for genre in sorted(set(genres)):
-        rows = genres == genre
-        smaller = int(min(np.sum(labels[rows] == 0), np.sum(labels[rows] == 1)))
-        if smaller >= _FEWEST:
-            found.append(auroc(labels[rows], scores[rows]))
-            weights.append(smaller)
-    return float(np.average(found, weights=weights)) if found else float("nan")
 
 
 def _manifest(folder: Path) -> Manifest:

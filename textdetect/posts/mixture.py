@@ -61,7 +61,12 @@ class TrainingList:
 
 
 def training_list(
-    posts: Posts, part: NDArray[np.object_], config: DataConfig, *, seed: int
+    posts: Posts,
+    part: NDArray[np.object_],
+    config: DataConfig,
+    *,
+    seed: int,
+    first_copy: int = 0,
 ) -> TrainingList:
     """Choose the training posts: human and machine ones of the train part, capped alike.
 
@@ -71,6 +76,10 @@ def training_list(
     A source that has one class only in a language trains only where other sources have the other
     class in that language and domain, and is seen no more often than they are; otherwise a model
     would learn the genre. What they repeat, it may match with posts of its own.
+
+    Args:
+        first_copy: number of a post's first copy. Each copy is cut and attacked in its own way: a
+            training that goes on from another begins where that one's copies ended.
 
     Raises:
         DataError: nothing is left, or one class only.
@@ -97,7 +106,9 @@ def training_list(
     if len({int(labels[row]) for row in rows}) < 2:
         raise DataError("training needs posts of both classes; check the sources and parts")
     chosen = np.array(rows, dtype=np.int64)
-    copies = [(texts[row], str(n)) for row, n in zip(rows, _copy_numbers(rows), strict=True)]
+    copies = [
+        (texts[row], str(first_copy + n)) for row, n in zip(rows, _copy_numbers(rows), strict=True)
+    ]
     pick = [int(len(config.crops) * draw(seed, "crop", *copy)) for copy in copies]
     crops = np.array([config.crops[i] if config.crops else 0 for i in pick], dtype=np.int64)
     offsets = np.array([draw(seed, "offset", *copy) for copy in copies])
