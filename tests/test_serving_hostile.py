@@ -109,6 +109,15 @@ def test_a_ten_gigabyte_chunked_body_ends_at_the_bound(server: Served) -> None:
     _fine(server)
 
 
+def test_a_client_that_sends_somewhat_too_much_is_told_why(server: Served) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as there:
+        there.sendall(HEAD + b"content-length: 1500000\r\n\r\n")
+        for _ in range(30):  # none of which may find the connection closed
+            there.sendall(b"x" * 50_000)
+            time.sleep(0.01)
+        assert there.recv(4_096).startswith(b"HTTP/1.1 413")
+
+
 def test_a_zip_bomb_is_not_unpacked(server: Served) -> None:
     squeeze = zlib.compressobj(9, wbits=31)
     bomb = b"".join(squeeze.compress(b"\0" * 2**24) for _ in range(64)) + squeeze.flush()

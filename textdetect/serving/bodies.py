@@ -20,6 +20,9 @@ JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 _PACKED: Final = {"gzip": 31, "deflate": 47}
 """Content-Encoding → zlib's window bits."""
+_DRAINED: Final = 2
+"""Of a body that is too large, so many times the bound is read and dropped before the answer: a
+client that still sends when the connection closes sees a broken pipe, and never the reason."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -50,23 +53,30 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     packing = request.headers.get("content-encoding", "identity").strip().lower()
     if packing not in (*_PACKED, "identity"):
         raise UnsupportedMedia("content-encoding: expected gzip, deflate or none")
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limits.body_bytes:
-        raise _too_large(limits)
-    read, body = (
-        None if packing == "identity" else zlib.decompressobj(_PACKED[packing]),
-        bytearray(),
+    announced = (
+        int(length) if (length := request.headers.get("content-length", "")).isdigit() else 0
     )
+    if announced > _DRAINED * limits.body_bytes:
+        raise _too_large(limits)
+    read = None if packing == "identity" else zlib.decompressobj(_PACKED[packing])
+    body, n_bytes, too_large = bytearray(), 0, announced > limits.body_bytes
     try:
         async with asyncio.timeout(limits.body_s):
             async for chunk in request.stream():
-                body += read.decompress(chunk, limits.body_bytes + 1) if read else chunk
-                if len(body) > limits.body_bytes or (read and read.unconsumed_tail):
-                    raise _too_large(limits)
+                n_bytes += len(chunk)
+                if not too_large:
+                    body += read.decompress(chunk, limits.body_bytes + 1) if read else chunk
+                    unread = bool(read and read.unconsumed_tail)
+                    too_large = unread or max(len(body), n_bytes) > limits.body_bytes
+                elif n_bytes > _DRAINED * limits.body_bytes:
+                    break
     except TimeoutError:
-        raise TooSlow(f"the body did not come within {limits.body_s:g} s") from None
+        if not too_large:
+            raise TooSlow(f"the body did not come within {limits.body_s:g} s") from None
     except zlib.error:
         raise InvalidInput(f"the body is not {packing}") from None
+    if too_large:
+        raise _too_large(limits)
     return bytes(body)
 
 
