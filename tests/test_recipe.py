@@ -6,6 +6,7 @@ import dataclasses
 import json
 import random
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,20 +97,21 @@ def test_the_card_and_the_manifest_say_where_the_model_comes_from(run: Path) -> 
     assert "small 0.1.0" in card
 
 
-def test_a_training_may_go_on_from_its_own_classifier(
+def test_a_training_may_go_on_from_its_own_classifier_more_than_once(
     tmp_path: Path, run: Path, corpus_made: Path, encoder: Path
 ) -> None:
-    further = FurtherConfig(epochs=1, learning_rate=1e-4, max_rows=900, repeat={"chats": 2})
-    config = dataclasses.replace(config_for(encoder), further=further)
+    further = FurtherConfig(learning_rate=1e-4, max_rows=900, repeat={"chats": 2})
+    config = dataclasses.replace(config_for(encoder), further=(further, FurtherConfig(max_rows=1)))
     (tmp_path / "model").symlink_to(run / "model")  # the first training is that of `run`
     folder = train(config, corpus_made, tmp_path)
-    first, last, mean = (
-        safetensors.numpy.load_file(model / "model.safetensors")
-        for model in (run / "model", tmp_path / "further" / "model", tmp_path / "average")
+    *each, mean = (
+        safetensors.numpy.load_file(tmp_path / made / "model.safetensors")
+        for made in ("model", "further-1/model", "further-2/model", "average")
     )
-    assert any((last[name] != first[name]).any() for name in first)
-    for name in first:
-        np.testing.assert_allclose(mean[name], (first[name] + last[name]) / 2, atol=1e-6)
+    for before, after in pairwise(each):
+        assert any((after[name] != before[name]).any() for name in before)
+    for name, weights in mean.items():
+        np.testing.assert_allclose(weights, sum(one[name] for one in each) / 3, atol=1e-6)
     once, twice = (open_checkpoint(made).manifest for made in (run / "checkpoint", folder))
     assert once is not None
     assert twice is not None

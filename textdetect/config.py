@@ -189,26 +189,27 @@ class CalibrationConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FurtherConfig:
-    """How the fine-tuned classifier is trained on, once: one run, on other cuts of the posts.
+    """How the fine-tuned classifier is trained on, once more: one run, on other cuts of the posts.
 
-    The weights before and after are averaged: what it learnt is kept in good part, and so is what
-    it would have forgotten of posts unlike these (Wortsman et al., "Robust fine-tuning of zero-shot
-    models", CVPR 2022). All that is not said here is as in the first training.
+    All that is not said here is as in the first training. In the end the weights after the first
+    training and after each further one are averaged: what was learnt is kept in good part, and so
+    is what would have been forgotten of posts unlike these (Wortsman et al., "Robust fine-tuning
+    of zero-shot models", CVPR 2022).
 
     Attributes:
-        epochs: passes over the list of this training; 0: there is none.
+        epochs: passes over the list of this training.
         learning_rate: peak of its schedule.
         max_rows: as in `DataConfig`, where it is more than there.
         repeat: as in `DataConfig`, over what stands there.
     """
 
-    epochs: float = 0.0
+    epochs: float = 1.0
     learning_rate: float = 8e-5
     max_rows: int = 4_000
     repeat: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check(self.epochs >= 0, "further.epochs", "at least 0", self.epochs)
+        check(self.epochs > 0, "further.epochs", "a positive number", self.epochs)
         check(0 < self.learning_rate < 1, "further.learning_rate", "in (0, 1)", self.learning_rate)
         check(self.max_rows > 0, "further.max_rows", "a positive number", self.max_rows)
         check(min(self.repeat.values(), default=1) > 0, "further.repeat", "at least 1", self.repeat)
@@ -222,7 +223,8 @@ class TrainConfig:
         name: the model's name, and its folder's.
         version: the model's own version, apart from the package's.
         seed: of everything that is drawn.
-        data, adapt, finetune, further, calibration: see their classes.
+        data, adapt, finetune, calibration: see their classes.
+        further: trainings that go on from the first, each from the one before it.
     """
 
     name: str
@@ -231,7 +233,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
-    further: FurtherConfig = field(default_factory=FurtherConfig)
+    further: tuple[FurtherConfig, ...] = ()
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
 
 

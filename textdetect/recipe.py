@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from textdetect.account_null import SIZES, AccountNull
 from textdetect.accounts import gather
@@ -38,7 +39,7 @@ from textdetect.checkpoint import (
     write_calibration,
     write_manifest,
 )
-from textdetect.config import FinetuneConfig, TrainConfig, dump
+from textdetect.config import TrainConfig, dump
 from textdetect.contamination import SeenFilter
 from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput, MissingDependency
@@ -61,7 +62,6 @@ _MOST_CALIBRATED: Final = (2_000, 200)
 _MOST_SELECTED: Final = (150, 150)
 _MOST_MEASURED: Final = (800, 300)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
-_SEEN_BYTES: Final = 6_000_000
 
 CAUTION: Final = """A flag is a statistical statement about a text, not about a person. It is never
 the sole ground for a sanction or a legal claim, and not for grading essays, hiring or asylum."""
@@ -101,35 +101,46 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
     _settle(run / "config.yaml", dump(config))
     posts = load_posts(corpus, sources=config.data.sources)
     parts = _parts(posts, config, run / "parts.parquet")
-    listed = training_list(posts, parts.part, config.data, seed=config.seed)
-    settings = dataclasses.replace(config.finetune, encoder=adapted(config, posts, parts, run))
-    model = _tuned(settings, posts, parts, listed, run, seed=config.seed)
-    if config.further.epochs:
-        listed = last_list(posts, parts, config)
-        settings = dataclasses.replace(
-            config.finetune,
-            encoder=str(model),
-            epochs=config.further.epochs,
-            learning_rate=config.further.learning_rate,
-            runs=1,
-        )
-        after = _tuned(settings, posts, parts, listed, run / "further", seed=config.seed)
-        model = average([model, after], run / "average")
     folder = run / "checkpoint"
-    if not (folder / CARD).is_file():
-        export(
-            model,
-            folder,
-            name=config.name,
-            version=config.version,
-            max_length=config.finetune.max_length,
-            training=_provenance(config, posts, listed, run),
-        )
-        calibrate(folder, posts, parts.part, config)
-        tables = measure(folder, posts, parts, listed, config)
-        write_seen(folder, posts, listed)
-        finish(folder, tables)
+    if (folder / CARD).is_file():
+        return folder
+    model = classifier(config, posts, parts, run)
+    seen = trained_rows(posts, parts, config)
+    export(
+        model,
+        folder,
+        name=config.name,
+        version=config.version,
+        max_length=config.finetune.max_length,
+        training=_provenance(config, posts, seen, run),
+    )
+    calibrate(folder, posts, parts.part, config)
+    tables = measure(folder, posts, parts, seen, config)
+    write_seen(folder, posts, seen)
+    finish(folder, tables)
     return folder
+
+
+def classifier(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> Path:
+    """Fine-tune the encoder, train the result on as often as the config says, average the weights.
+
+    Returns:
+        The classifier's folder.
+    """
+    settings = dataclasses.replace(config.finetune, encoder=adapted(config, posts, parts, run))
+    models: list[Path] = []
+    for n, listed in enumerate(lists(posts, parts, config)):
+        if models:
+            further = config.further[n - 1]
+            rate, epochs = further.learning_rate, further.epochs
+            settings = dataclasses.replace(
+                settings, encoder=str(models[-1]), epochs=epochs, learning_rate=rate, runs=1
+            )
+        texts = listed.texts(parts.normalised)
+        labels = taught(texts, posts.labels, listed.rows, settings.distil, seed=config.seed)
+        out = run / f"further-{n}" if models else run
+        models.append(finetune(settings, texts, labels, listed, out, seed=config.seed))
+    return average(models, run / "average") if len(models) > 1 else models[0]
 
 
 def adapted(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> str:
@@ -143,24 +154,10 @@ def adapted(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> str:
     return str(adapt(encoder, config.adapt, texts, sources, run, seed=config.seed))
 
 
-def _tuned(
-    settings: FinetuneConfig,
-    posts: Posts,
-    parts: Split,
-    listed: TrainingList,
-    out: Path,
-    *,
-    seed: int,
-) -> Path:
-    texts = listed.texts(parts.normalised)
-    labels = taught(texts, posts.labels, listed.rows, settings.distil, seed=seed)
-    return finetune(settings, texts, labels, listed, out, seed=seed)
-
-
 def calibrate(
     folder: Path,
     posts: Posts,
-    part: np.ndarray[Any, Any],
+    part: NDArray[Any],
     config: TrainConfig,
     *,
     runtimes: Sequence[RuntimeName] = RUNTIMES,
@@ -217,9 +214,7 @@ def _calibration(detector: Detector, sample: Posts, config: TrainConfig) -> Cali
     )
 
 
-def _account_null(
-    detector: Detector, posts: Posts, part: np.ndarray[Any, Any]
-) -> AccountNull | None:
+def _account_null(detector: Detector, posts: Posts, part: NDArray[Any]) -> AccountNull | None:
     """Score the posts of the accounts of people that calibration reserves; None without any."""
     account, source = posts.column("account"), posts.column("source")
     humans = (part == "calibration") & (posts.column("kind") == "human") & (account != "")
@@ -239,12 +234,11 @@ def _account_null(
 
 
 def measure(
-    folder: Path, posts: Posts, parts: Split, listed: TrainingList, config: TrainConfig
+    folder: Path, posts: Posts, parts: Split, seen: NDArray[np.int64], config: TrainConfig
 ) -> dict[str, Any]:
-    """Measure the checkpoint on the report part, beside a bag of words of the same posts."""
-    rows = np.unique(listed.rows)
+    """Measure the checkpoint on the report part, beside a bag of words of the posts it has seen."""
     baseline = BagOfWords(seed=config.seed).fit(
-        [parts.normalised[row] for row in rows], posts.labels[rows].tolist()
+        [parts.normalised[row] for row in seen], posts.labels[seen].tolist()
     )
     own = np.isin(posts.column("source"), list(config.data.own_split))
     measured = _classed(posts) & (parts.part == "report")
@@ -261,11 +255,10 @@ def measure(
     )
 
 
-def write_seen(folder: Path, posts: Posts, listed: TrainingList) -> None:
+def write_seen(folder: Path, posts: Posts, seen: NDArray[np.int64]) -> None:
     """Write the fingerprints of the training posts; the manifest must be written after it."""
-    texts = posts.take(np.unique(listed.rows)).texts
     try:
-        write_atomically(folder / SEEN, SeenFilter.build(texts, max_bytes=_SEEN_BYTES).to_bytes())
+        write_atomically(folder / SEEN, SeenFilter.build(posts.take(seen).texts).to_bytes())
     except InvalidInput as error:  # too many posts: the model is none the worse
         (folder / SEEN).unlink(missing_ok=True)
         logger.warning("no fingerprints of the training posts: %s", error)
@@ -277,18 +270,24 @@ def remeasure(
     """Measure a checkpoint on the report part of a config, as `train` did; returns the tables."""
     posts = load_posts(corpus, sources=config.data.sources)
     parts = split(posts, config.data, seed=config.seed, progress=True)
-    return measure(find_folder(model), posts, parts, last_list(posts, parts, config), config)
+    return measure(find_folder(model), posts, parts, trained_rows(posts, parts, config), config)
 
 
-def last_list(posts: Posts, parts: Split, config: TrainConfig) -> TrainingList:
-    """Return the list of a config's last training, which has every post of the first one's too."""
-    data, further = config.data, config.further
-    if not further.epochs:
-        return training_list(posts, parts.part, data, seed=config.seed)
-    first_copy = max(data.repeat.values(), default=1)
-    most, repeat = max(data.max_rows, further.max_rows), data.repeat | further.repeat
-    data = dataclasses.replace(data, max_rows=most, repeat=repeat)
-    return training_list(posts, parts.part, data, seed=config.seed, first_copy=first_copy)
+def lists(posts: Posts, parts: Split, config: TrainConfig) -> Iterator[TrainingList]:
+    """Make the list of the first training and of each further one, whose copies are all others."""
+    data, first_copy = config.data, 0
+    yield training_list(posts, parts.part, data, seed=config.seed)
+    for further in config.further:
+        first_copy += max(data.repeat.values(), default=1)
+        most = max(config.data.max_rows, further.max_rows)
+        repeat = config.data.repeat | further.repeat
+        data = dataclasses.replace(config.data, max_rows=most, repeat=repeat)
+        yield training_list(posts, parts.part, data, seed=config.seed, first_copy=first_copy)
+
+
+def trained_rows(posts: Posts, parts: Split, config: TrainConfig) -> NDArray[np.int64]:
+    """Return the positions of the posts that any of a config's trainings sees, in order."""
+    return np.unique(np.concatenate([each.rows for each in lists(posts, parts, config)]))
 
 
 def recalibrate(
@@ -417,13 +416,11 @@ def _settle(file: Path, content: str) -> None:
         file.write_text(content, encoding="utf-8")
 
 
-def _classed(posts: Posts) -> np.ndarray[Any, Any]:
+def _classed(posts: Posts) -> NDArray[Any]:
     return np.isin(posts.column("kind"), ("human", "machine"))
 
 
-def capped(
-    posts: Posts, usable: np.ndarray[Any, Any], seed: int, most: tuple[int, int]
-) -> np.ndarray[Any, Any]:
+def capped(posts: Posts, usable: NDArray[Any], seed: int, most: tuple[int, int]) -> NDArray[Any]:
     """Choose at most `most` (humans, machines) of the usable posts of each source and language."""
     source, language = posts.column("source"), posts.column("language")
     texts = posts.column("text").tolist()
@@ -438,9 +435,7 @@ def capped(
     return np.sort(np.array(kept, dtype=np.int64))
 
 
-def _calibration_rows(
-    posts: Posts, part: np.ndarray[Any, Any], config: TrainConfig
-) -> np.ndarray[Any, Any]:
+def _calibration_rows(posts: Posts, part: NDArray[Any], config: TrainConfig) -> NDArray[Any]:
     usable = (part == "calibration") & _classed(posts)
     return capped(posts, usable, config.seed, _MOST_CALIBRATED)
 
@@ -474,12 +469,11 @@ def _manifest(folder: Path) -> Manifest:
 
 
 def _provenance(
-    config: TrainConfig, posts: Posts, listed: TrainingList, run: Path
+    config: TrainConfig, posts: Posts, rows: NDArray[np.int64], run: Path
 ) -> dict[str, Any]:
     """Say where a model comes from: command, encoder and checksum, sources, config, duration."""
     encoder = encoder_folder(config.finetune.encoder)
     weights = Path(encoder) / "model.safetensors"
-    rows = np.unique(listed.rows)
     source, counts = np.unique(posts.column("source")[rows].astype(str), return_counts=True)
     try:
         release = metadata.version(config.finetune.encoder)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from textdetect.attacks.attack import WORD
 from textdetect.config import TrainConfig, load_config
 from textdetect.detector import Detector
+from textdetect.errors import NotCalibrated
 from textdetect.evaluation.figures import markdown
 from textdetect.metrics import auroc_within
 from textdetect.posts import Posts, load_posts
@@ -68,12 +69,12 @@ def main() -> None:
     )
     long = np.flatnonzero(words >= CUTS[-1])
     print(f"\n## Posts of {CUTS[-1]} words and more, cut after the first ({arguments.part})\n")
+    longer = chosen.take(long)
     table = []
     for cut in CUTS:
-        scored = _Scored(detector, chosen.take(long), [_first(texts[i], cut) for i in long])
+        scored = _Scored(detector, longer, [_first(texts[i], cut) for i in long])
         table += [
-            {"language": code, "words": cut}
-            | scored.figures(chosen.take(long).column("language") == code)
+            {"language": code, "words": cut} | scored.figures(longer.column("language") == code)
             for code in arguments.languages
         ]
     print(markdown(sorted(table, key=lambda row: row["language"])))
@@ -84,7 +85,7 @@ class _Scored:
 
     def __init__(self, detector: Detector, posts: Posts, texts: Sequence[str]) -> None:
         if detector.calibration is None:
-            raise SystemExit("this checkpoint has no calibration")
+            raise NotCalibrated("this checkpoint has no calibration")
         codes = posts.column("language").tolist()
         scores, _ = detector.score(texts, language=codes)
         self._posts, self._logits = posts, scores.logits
