@@ -42,7 +42,7 @@ from textdetect.errors import (
 )
 from textdetect.text import NORMALISATION_VERSION, coerce, normalise, without
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MAX_BYTES: Final = 4_000_000
 
 _U64 = NDArray[np.uint64]
@@ -65,10 +65,11 @@ _BITS: Final = (256, 320)
 """Fewest and most bits of a sketch that are compared; fewer where there are many posts."""
 _MIN_AGREEMENT: Final = 0.765
 """Share of equal bits from which two posts are near: (1 + J) / 2 at a Jaccard index J of 0.53."""
-_GAP_BITS: Final = 40
+_HASH_BITS: Final = 40
 
 _MAGIC: Final = b"tdseen\r\n"
 _HEADER: Final = struct.Struct("<8sHHHHIIII")
+"""Magic, versions of format and normalisation, bits, bytes of a step, posts, the three counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +78,8 @@ class SeenFilter:
 
     Attributes:
         n_posts: training posts that were read, doubles and empty ones included.
-        exact: sorted 64-bit hashes of the posts' letters and digits, shape (n,).
-        gaps: sorted 40-bit hashes of the short posts with one word left open, shape (n_gaps,).
+        exact: sorted 40-bit hashes of the posts' letters and digits, shape (n,).
+        gaps: such hashes of the short posts with one word left open, shape (n_gaps,).
         sketches: MinHash sketches of the longer posts' word pairs (Broder, "On the resemblance and
             containment of documents", 1997): 10 bytes that choose whom to compare, then one bit of
             each further minimum (Li & König, "b-Bit minwise hashing", 2010), uint8, shape
@@ -98,9 +99,9 @@ class SeenFilter:
     def build(cls, texts: Iterable[str | None], *, max_bytes: int = MAX_BYTES) -> Self:
         """Take the fingerprints of training posts; the same on every machine.
 
-        A post takes 8 bytes, and 50 more where it has 10 words or more (5 for each word where it
-        has 5 to 9). Up to 68,000 posts fit into 4 MB; with more, the sketches get fewer bits
-        (`n_bits`), down to 256, where 80,000 fit; fewer would accuse too many fresh posts.
+        A post takes 4 bytes, and 50 more where it has 10 words or more (4 for each word where it
+        has 5 to 9). Up to 77,000 posts fit into 4 MB; with more, the sketches get fewer bits
+        (`n_bits`), down to 256, where 92,000 fit; fewer would accuse too many fresh posts.
 
         Args:
             texts: raw or normalised posts, read once.
@@ -121,7 +122,7 @@ class SeenFilter:
         short = np.unique(np.concatenate([empty, *gaps]))
         rows = np.concatenate([_sketch([]), *sketches])
         rows = np.unique(rows, axis=0) if len(rows) else rows
-        room = max_bytes - _HEADER.size - 32 - 8 * len(known) - _GAP_BITS // 8 * len(short)
+        room = max_bytes - _HEADER.size - 32 - (len(known) + len(short)) * _step_bytes(known, short)
         n_bits = min(_BITS[1], 8 * (room // max(1, len(rows)) - _N_KEYS))
         if room < 0 or (n_bits < _BITS[0] and len(rows)):
             raise InvalidInput(
@@ -146,8 +147,8 @@ class SeenFilter:
         equal = math.ceil(_MIN_AGREEMENT * self.n_bits)
         ways = sum(math.comb(self.n_bits, k) for k in range(equal, self.n_bits + 1))
         sketched = len(self.sketches) * (ways / (1 << self.n_bits))
-        gapped = (_SKETCHED - 1) * len(self.gaps) / (1 << _GAP_BITS)
-        return min(1.0, len(self.exact) / (1 << 64) + max(sketched, gapped))
+        gapped = (_SKETCHED - 1) * len(self.gaps) / (1 << _HASH_BITS)
+        return min(1.0, len(self.exact) / (1 << _HASH_BITS) + max(sketched, gapped))
 
     def look_up(self, texts: Iterable[str | None]) -> NDArray[np.object_]:
         """Say of each post whether it was seen in training.
@@ -210,21 +211,28 @@ class SeenFilter:
         return buckets
 
     def to_bytes(self) -> bytes:
-        """Write the filter as bytes: a header with versions and counts, the tables, a SHA-256."""
+        """Write the filter as bytes: a header with versions and counts, the tables, a SHA-256.
+
+        Of the sorted hashes, the steps from each to the next are written: large tables have small
+        ones.
+        """
+        step_bytes = _step_bytes(self.exact, self.gaps)
         header = _HEADER.pack(
             _MAGIC,
             FORMAT_VERSION,
             NORMALISATION_VERSION,
             self.n_bits,
-            0,
+            step_bytes,
             self.n_posts,
             len(self.exact),
             len(self.gaps),
             len(self.sketches),
         )
-        gaps = self.gaps.astype("<u8").view(np.uint8).reshape(-1, 8)[:, : _GAP_BITS // 8]
-        tables = (self.exact.astype("<u8").tobytes(), gaps.tobytes(), self.sketches.tobytes())
-        content = b"".join((header, *tables))
+        steps = [
+            _steps(table).astype("<u8").view(np.uint8).reshape(-1, 8)[:, :step_bytes].tobytes()
+            for table in (self.exact, self.gaps)
+        ]
+        content = b"".join((header, *steps, self.sketches.tobytes()))
         return content + hashlib.sha256(content).digest()
 
     @classmethod
@@ -241,7 +249,7 @@ class SeenFilter:
                 f"expected the fingerprints of training posts, got {len(data):,} other bytes; "
                 "take the file from the checkpoint again"
             )
-        _, version, normalisation, n_bits, _, n_posts, *counts = _HEADER.unpack_from(data)
+        _, version, normalisation, n_bits, step_bytes, n_posts, *counts = _HEADER.unpack_from(data)
         if version != FORMAT_VERSION:
             raise CheckpointError(
                 f"the fingerprints of training posts are in format {version}, this textdetect "
@@ -259,17 +267,16 @@ class SeenFilter:
                 "textdetect that made the checkpoint"
             )
         n_exact, n_gaps, n_sketches = counts
-        shapes = ((n_exact, 8), (n_gaps, _GAP_BITS // 8), (n_sketches, _N_KEYS + n_bits // 8))
+        shapes = ((n_exact, step_bytes), (n_gaps, step_bytes), (n_sketches, _N_KEYS + n_bits // 8))
         ends = _HEADER.size + np.cumsum([0, *(n * width for n, width in shapes)])
-        if ends[-1] != len(data) - 32 or n_bits % 8 or not _BITS[0] <= n_bits <= _BITS[1]:
+        possible = _BITS[0] <= n_bits <= _BITS[1] and n_bits % 8 == 0 and step_bytes <= 8
+        if ends[-1] != len(data) - 32 or not possible:
             raise CheckpointError("the fingerprints of training posts have counts that cannot be")
         exact, gaps, sketches = (
             np.frombuffer(data[begin:end], dtype=np.uint8).reshape(shape)
             for begin, end, shape in zip(ends, ends[1:], shapes, strict=False)
         )
-        wide = np.zeros((n_gaps, 8), dtype=np.uint8)
-        wide[:, : _GAP_BITS // 8] = gaps
-        return cls(n_posts, _as_u64(exact), _as_u64(wide), sketches)
+        return cls(n_posts, _summed(exact), _summed(gaps), sketches)
 
 
 def _chunks(texts: Iterable[Any]) -> Iterator[list[str | None]]:
@@ -290,7 +297,8 @@ def _words(text: str | None) -> list[str]:
 def _key(words: Sequence[str]) -> int:
     """Hash the letters and digits alone, so that no blank or hyphen makes a difference."""
     letters = "".join(words).replace("'", "").replace("-", "")
-    return int.from_bytes(hashlib.blake2b(letters.encode(), digest_size=8).digest(), "little")
+    digest = hashlib.blake2b(letters.encode(), digest_size=_HASH_BITS // 8).digest()
+    return int.from_bytes(digest, "little")
 
 
 def _has_gaps(words: Sequence[str]) -> bool:
@@ -316,7 +324,7 @@ def _gap_hashes(posts: Sequence[Sequence[str]]) -> tuple[_U64, NDArray[np.int64]
     placed = _mix((hashes << np.uint64(16)) + place)
     whole = np.add.reduceat(placed, starts)[owner]
     shape = (lengths[owner].astype(np.uint64) << np.uint64(8)) + place
-    return _mix(whole - placed + _mix(shape)) >> np.uint64(64 - _GAP_BITS), owner
+    return _mix(whole - placed + _mix(shape)) >> np.uint64(64 - _HASH_BITS), owner
 
 
 def _sketch(posts: Sequence[Sequence[str]]) -> _U8:
@@ -356,8 +364,20 @@ def _among(values: _U64, table: _U64) -> NDArray[np.bool_]:
     return np.asarray(table[place] == values)
 
 
-def _as_u64(rows: _U8) -> _U64:
-    return np.ascontiguousarray(rows).view("<u8").reshape(-1).astype(np.uint64)
+def _steps(table: _U64) -> _U64:
+    return np.diff(table, prepend=np.uint64(0))
+
+
+def _step_bytes(*tables: _U64) -> int:
+    """Count the bytes that hold the largest step of sorted tables."""
+    largest = max((int(_steps(table).max()) for table in tables if len(table)), default=0)
+    return (largest.bit_length() + 7) // 8
+
+
+def _summed(steps: _U8) -> _U64:
+    wide = np.zeros((len(steps), 8), dtype=np.uint8)
+    wide[:, : steps.shape[1]] = steps
+    return np.cumsum(wide.view("<u8").reshape(-1), dtype=np.uint64)
 
 
 _N_SET: Final = np.array([value.bit_count() for value in range(256)], dtype=np.uint8)
