@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
@@ -104,8 +104,9 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
     folder = run / "checkpoint"
     if (folder / CARD).is_file():
         return folder
-    model = classifier(config, posts, parts, run)
-    seen = trained_rows(posts, parts, config)
+    trainings = list(lists(posts, parts, config))
+    model = classifier(config, posts, parts, trainings, run)
+    seen = trained_rows(trainings)
     export(
         model,
         folder,
@@ -121,15 +122,20 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
     return folder
 
 
-def classifier(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> Path:
+def classifier(
+    config: TrainConfig, posts: Posts, parts: Split, trainings: Sequence[TrainingList], run: Path
+) -> Path:
     """Fine-tune the encoder, train the result on as often as the config says, average the weights.
+
+    Args:
+        trainings: the list of each, as `lists` makes them.
 
     Returns:
         The classifier's folder.
     """
     settings = dataclasses.replace(config.finetune, encoder=adapted(config, posts, parts, run))
     models: list[Path] = []
-    for n, listed in enumerate(lists(posts, parts, config)):
+    for n, listed in enumerate(trainings):
         if models:
             further = config.further[n - 1]
             rate, epochs = further.learning_rate, further.epochs
@@ -181,7 +187,7 @@ def calibrate(
             continue
         done.add(detector.runtime.numerics)
         if not detector.languages:
-            chosen = (part == "select") & _classed(posts)
+            chosen = (part == "select") & classed(posts)
             select = posts.take(capped(posts, chosen, config.seed, _MOST_SELECTED))
             languages = _supported(detector, select, sample, config)
             write_manifest(folder, dataclasses.replace(_manifest(folder), languages=languages))
@@ -241,7 +247,7 @@ def measure(
         [parts.normalised[row] for row in seen], posts.labels[seen].tolist()
     )
     own = np.isin(posts.column("source"), list(config.data.own_split))
-    measured = _classed(posts) & (parts.part == "report")
+    measured = classed(posts) & (parts.part == "report")
     keep = np.zeros(len(posts), dtype=np.bool_)
     keep[capped(posts, measured & ~own, config.seed, _MOST_MEASURED)] = True
     keep |= measured & own
@@ -270,7 +276,8 @@ def remeasure(
     """Measure a checkpoint on the report part of a config, as `train` did; returns the tables."""
     posts = load_posts(corpus, sources=config.data.sources)
     parts = split(posts, config.data, seed=config.seed, progress=True)
-    return measure(find_folder(model), posts, parts, trained_rows(posts, parts, config), config)
+    seen = trained_rows(lists(posts, parts, config))
+    return measure(find_folder(model), posts, parts, seen, config)
 
 
 def lists(posts: Posts, parts: Split, config: TrainConfig) -> Iterator[TrainingList]:
@@ -285,9 +292,9 @@ def lists(posts: Posts, parts: Split, config: TrainConfig) -> Iterator[TrainingL
         yield training_list(posts, parts.part, data, seed=config.seed, first_copy=first_copy)
 
 
-def trained_rows(posts: Posts, parts: Split, config: TrainConfig) -> NDArray[np.int64]:
-    """Return the positions of the posts that any of a config's trainings sees, in order."""
-    return np.unique(np.concatenate([each.rows for each in lists(posts, parts, config)]))
+def trained_rows(trainings: Iterable[TrainingList]) -> NDArray[np.int64]:
+    """Return the positions of the posts that any of the trainings sees, in order."""
+    return np.unique(np.concatenate([each.rows for each in trainings]))
 
 
 def recalibrate(
@@ -416,7 +423,8 @@ def _settle(file: Path, content: str) -> None:
         file.write_text(content, encoding="utf-8")
 
 
-def _classed(posts: Posts) -> NDArray[Any]:
+def classed(posts: Posts) -> NDArray[Any]:
+    """Mark the posts that are wholly a person's or a machine's."""
     return np.isin(posts.column("kind"), ("human", "machine"))
 
 
@@ -436,7 +444,7 @@ def capped(posts: Posts, usable: NDArray[Any], seed: int, most: tuple[int, int])
 
 
 def _calibration_rows(posts: Posts, part: NDArray[Any], config: TrainConfig) -> NDArray[Any]:
-    usable = (part == "calibration") & _classed(posts)
+    usable = (part == "calibration") & classed(posts)
     return capped(posts, usable, config.seed, _MOST_CALIBRATED)
 
 
