@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import shutil
+from collections import Counter
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -32,8 +34,9 @@ from textdetect.export import parity
 from textdetect.finetune import finetune, parameter_groups
 from textdetect.metrics import auroc_within
 from textdetect.posts import load_posts
-from textdetect.recipe import corpus_folder, recalibrate, remeasure, train
-from textdetect.text import normalise
+from textdetect.posts.splits import split
+from textdetect.recipe import calibrate, corpus_folder, recalibrate, remeasure, train
+from textdetect.text import first_words, normalise
 
 pytestmark = pytest.mark.slow
 
@@ -245,6 +248,31 @@ def test_people_of_ones_own_give_a_new_calibration(run: Path, tmp_path: Path) ->
     assert sum(len(s.logits) for s in detector.calibration.strata if s.language == "en") > 800
     assert not detector.calibration.temperature_fitted
     assert detector.predict(human_posts(500, seed=6), max_fpr=0.05).flagged.mean() <= 0.07
+
+
+def test_the_beginnings_of_long_posts_calibrate_too_as_a_panel(
+    run: Path, corpus_made: Path, encoder: Path, tmp_path: Path
+) -> None:
+    config = config_for(encoder)
+    config = dataclasses.replace(config, calibration=CalibrationConfig(cuts=(2, 3), min_stratum=99))
+    posts = load_posts(corpus_made)
+    folder = shutil.copytree(run / "checkpoint", tmp_path / "checkpoint")
+    calibrate(folder, posts, split(posts, config.data, seed=0).part, config, runtimes=("onnx",))
+    before, after = (Detector.from_pretrained(made) for made in (run / "checkpoint", folder))
+    assert before.calibration is not None
+    assert after.calibration is not None
+    assert after.calibration.temperature == before.calibration.temperature
+    whole, panels = (
+        Counter(str(name) for s in detector.calibration.strata for name in s.panels)
+        for detector in (before, after)
+    )
+    n_cut = panels.pop("cut short")
+    assert panels == whole
+    assert n_cut > 300
+    beginnings = [first_words(normalise(text), 3) for text in human_posts(1_000, seed=11)]
+    scores, _ = after.score(beginnings, language="en")
+    p, _ = after.calibration.p_values(scores.logits, scores.n_tokens, ["en"] * len(beginnings))
+    assert np.mean(p <= 0.05) <= 0.05 + 0.02
 
 
 def test_a_single_split_source_gives_scores_and_no_verdicts(

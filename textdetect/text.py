@@ -194,6 +194,18 @@ def n_words(normalised: str, *, most: int | None = None) -> int:
     return sum(1 for _ in islice(_WORD.finditer(bare), most))
 
 
+def first_words(normalised: str, n: int) -> str:
+    """Return a normalised text up to its n-th word and no further, n ≥ 1; words as in `n_words`.
+
+    Links and @names before that word stay, and are words of their own here.
+
+    >>> first_words("so good, and cheap", 2), first_words("很好用", 2), first_words("good", 2)
+    ('so good', '很好', 'good')
+    """
+    last = next(islice(_WORD.finditer(normalised), n - 1, None), None)
+    return normalised if last is None else normalised[: last.end()]
+
+
 def is_clipped(text: str) -> bool:
     """Tell whether `normalise` left the end of `text` unread."""
     return len(text) > MAX_RAW_CHARS

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.attacks.attack import WORD
 from textdetect.config import TrainConfig, load_config
 from textdetect.detector import Detector
 from textdetect.errors import NotCalibrated
@@ -26,7 +25,7 @@ from textdetect.metrics import auroc_within
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.splits import PARTS, split
 from textdetect.recipe import capped, classed, corpus_folder
-from textdetect.text import n_words
+from textdetect.text import first_words, n_words
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", nargs="?", default="default")
@@ -72,7 +71,7 @@ def main() -> None:
     longer = chosen.take(long)
     table = []
     for cut in CUTS:
-        scored = _Scored(detector, longer, [_first(texts[i], cut) for i in long])
+        scored = _Scored(detector, longer, [first_words(texts[i], cut) for i in long])
         table += [
             {"language": code, "words": cut} | scored.figures(longer.column("language") == code)
             for code in arguments.languages
@@ -110,12 +109,6 @@ class _Scored:
                 flagged = float(np.mean(p_values <= rate)) if len(p_values) else None
                 found[f"{name}_flagged_{rate}"] = flagged
         return found
-
-
-def _first(text: str, n: int) -> str:
-    """Cut a text after its first `n` words."""
-    ends = [match.end() for match, _ in zip(WORD.finditer(text), range(n), strict=False)]
-    return text[: ends[-1]] if ends else text
 
 
 def _range(low: int, high: int) -> str:

@@ -1,0 +1,41 @@
+"""A training run, and what is made of a checkpoint after it: calibrations, figures, a card.
+
+Public names: `train`, with its steps for trials (`lists`, `adapted`, `classifier`, `calibrate`,
+`measure`, `write_seen`, `finish`); `recalibrate` and `remeasure` for a finished checkpoint.
+"""
+
+from textdetect.recipe.calibrate import RUNTIMES, calibrate, recalibrate
+from textdetect.recipe.card import CAUTION, card, finish, write_report
+from textdetect.recipe.run import (
+    adapted,
+    classifier,
+    corpus_folder,
+    lists,
+    measure,
+    remeasure,
+    train,
+    trained_rows,
+    write_seen,
+)
+from textdetect.recipe.sample import capped, classed
+
+__all__ = [
+    "CAUTION",
+    "RUNTIMES",
+    "adapted",
+    "calibrate",
+    "capped",
+    "card",
+    "classed",
+    "classifier",
+    "corpus_folder",
+    "finish",
+    "lists",
+    "measure",
+    "recalibrate",
+    "remeasure",
+    "train",
+    "trained_rows",
+    "write_report",
+    "write_seen",
+]

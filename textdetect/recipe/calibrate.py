@@ -1,0 +1,193 @@
+"""Human posts → a checkpoint's calibrations: those of a run's corpus, or some of your own."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdetect.account_null import SIZES, AccountNull
+from textdetect.accounts import gather
+from textdetect.calibration import Calibration, fit_temperature
+from textdetect.checkpoint import find_folder, write_calibration, write_manifest
+from textdetect.config import TrainConfig
+from textdetect.detector import Detector
+from textdetect.errors import DataError, InvalidInput, MissingDependency
+from textdetect.metrics import auroc_within
+from textdetect.posts import Posts, load_posts
+from textdetect.posts.files import format_of_input, open_posts
+from textdetect.recipe.card import finish, own_manifest
+from textdetect.recipe.sample import calibration_rows, capped, classed, cut_short
+from textdetect.runtimes.choice import RuntimeName
+
+logger = logging.getLogger(__name__)
+
+RUNTIMES: Final[tuple[RuntimeName, ...]] = ("onnx", "openvino", "hf")
+CUT_SHORT: Final = "cut short"
+"""The panel of people's long posts of which only the first words are there."""
+_MOST_SELECTED: Final = (150, 150)
+"""Posts of people and of machines, of each source and language."""
+
+
+def calibrate(
+    folder: Path,
+    posts: Posts,
+    part: NDArray[Any],
+    config: TrainConfig,
+    *,
+    runtimes: Sequence[RuntimeName] = RUNTIMES,
+) -> None:
+    """Fit a calibration for each numerics class; the first time, list what *select* supports.
+
+    What a checkpoint had of these classes is written over.
+
+    A runtime that is not installed, or that this processor can't serve, is left out.
+    """
+    sample = posts.take(calibration_rows(posts, part, seed=config.seed))
+    if len(sample) == 0:
+        logger.warning("no calibration posts among these sources: scores, but no verdicts")
+        return
+    manifest, done = own_manifest(folder), set()
+    for runtime in runtimes:
+        try:
+            detector = Detector.from_pretrained(folder, runtime=runtime)
+        except MissingDependency as error:
+            logger.info("no calibration for runtime=%r: %s", runtime, error)
+            continue
+        if detector.runtime.numerics in done:
+            continue
+        done.add(detector.runtime.numerics)
+        if not detector.languages:
+            chosen = (part == "select") & classed(posts)
+            select = posts.take(capped(posts, chosen, config.seed, _MOST_SELECTED))
+            languages = _supported(detector, select, sample, config)
+            manifest = dataclasses.replace(manifest, languages=languages)
+            write_manifest(folder, manifest)
+            detector = Detector.from_pretrained(folder, runtime=runtime)
+        write_calibration(folder, _calibration(detector, sample, config))
+        null = _account_null(detector, posts, part)
+        if null is not None:
+            write_calibration(folder, null)
+        write_manifest(folder, manifest)
+
+
+def _calibration(detector: Detector, sample: Posts, config: TrainConfig) -> Calibration:
+    """Fit a calibration on the sample's posts in the languages that the detector lists.
+
+    People's posts come whole, in panels by source, and the long ones once more, cut short, in a
+    panel of their own.
+    """
+    settings = config.calibration
+    human = sample.labels == 0
+    excerpts = cut_short(sample.take(np.flatnonzero(human)).texts, settings.cuts, seed=config.seed)
+    scores, codes = detector.score([*sample.texts, *excerpts])
+    known = np.isin(np.array(codes, dtype=object), detector.languages) & np.isfinite(scores.logits)
+    labelled = known[: len(sample)]
+    panels = [*sample.column("source").tolist(), *[CUT_SHORT] * len(excerpts)]
+    people = np.flatnonzero(known & np.append(human, np.ones(len(excerpts), dtype=np.bool_)))
+    return Calibration.fit(
+        scores.logits[people],
+        scores.n_tokens[people],
+        [codes[row] for row in people],
+        [panels[row] for row in people],
+        fingerprint=detector.fingerprint,
+        numerics=detector.runtime.numerics,
+        temperature=fit_temperature(
+            scores.logits[: len(sample)][labelled], sample.labels[labelled]
+        ),
+        delta=settings.delta,
+        min_panel=settings.min_panel,
+        panel_share=settings.panel_share,
+        min_stratum=settings.min_stratum,
+    )
+
+
+def _account_null(detector: Detector, posts: Posts, part: NDArray[Any]) -> AccountNull | None:
+    """Score the posts of the accounts of people that calibration reserves; None without any."""
+    account, source = posts.column("account"), posts.column("source")
+    humans = (part == "calibration") & (posts.column("kind") == "human") & (account != "")
+    rows = np.flatnonzero(humans)
+    owners = [f"{source[row]} {account[row]}" for row in rows]
+    texts = posts.take(rows).texts
+    evidence = gather([(owners, texts, 0)], detector, listed=detector.languages)
+    pairs = [(each[code], code) for each in evidence.logits.values() for code in each]
+    if not any(len(logits) >= SIZES[0] for logits, _ in pairs):
+        return None
+    return AccountNull.fit(
+        [logits for logits, _ in pairs],
+        [code for _, code in pairs],
+        fingerprint=detector.fingerprint,
+        numerics=detector.runtime.numerics,
+    )
+
+
+def recalibrate(
+    model: str | os.PathLike[str],
+    humans: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    labelled: str | os.PathLike[str] | None = None,
+    text_column: str | None = None,
+    input_format: str | None = None,
+    runtime: RuntimeName = "auto",
+) -> Path:
+    """Fit a checkpoint's p-values on human posts of your own, and write it to `out`.
+
+    Args:
+        model: embedded name, folder or hub id of a checkpoint.
+        humans: csv, tsv, jsonl, Parquet or txt file of posts that people wrote.
+        labelled: csv, tsv, jsonl or Parquet file with the columns text and label (0 human, 1
+            machine), which refits the temperature.
+        text_column: of `humans`; found by its usual names otherwise.
+        input_format: of `humans`; told by the suffix otherwise.
+        runtime: the engine, and with it the numerics class, that is calibrated.
+
+    Raises:
+        InvalidInput: no post in `humans`, or a model that is not a checkpoint of ours.
+        DataError: a row of `humans` that can't be read, or `labelled` can't be used.
+    """
+    read_as = format_of_input(humans, input_format)
+    with open_posts(humans, format=read_as, text_column=text_column) as reader:
+        rows = [row for chunk in reader.chunks(4_096) for row in chunk.rows]
+    bad = [row for row in rows if row.problem is not None]
+    if bad:
+        raise DataError(
+            f"{len(bad)} of {len(rows)} rows can't be read, the first being row {bad[0].number}: "
+            f"{bad[0].problem}; mend them or take them out, as a calibration must not lose any"
+        )
+    own_manifest(find_folder(model))
+    pairs = None
+    if labelled is not None:
+        posts = load_posts(labelled)
+        pairs = (posts.texts, posts.labels.tolist())
+    detector = Detector.from_pretrained(model, runtime=runtime)
+    folder = detector.calibrate([row.text for row in rows], labelled=pairs).save_pretrained(out)
+    finish(folder, {}, runtime=runtime)
+    return folder
+
+
+def _supported(
+    detector: Detector, select: Posts, sample: Posts, config: TrainConfig
+) -> tuple[str, ...]:
+    """Languages with the AUROC on *select* and the calibration humans that the config asks for."""
+    logits, language = detector.logits(select.texts), select.column("language")
+    domain, humans = select.column("domain"), sample.take(sample.labels == 0).column("language")
+    supported = []
+    for code in sorted(set(language)):
+        rows = (language == code) & np.isfinite(logits)
+        enough = int(np.sum(humans == code)) >= config.calibration.min_humans
+        within = auroc_within(select.labels[rows], logits[rows], domain[rows])
+        if enough and within >= config.calibration.min_auroc:
+            supported.append(code)
+    if not supported:
+        raise InvalidInput(
+            "no language reaches calibration.min_auroc with calibration.min_humans; train longer, "
+            "or lower them and say so"
+        )
+    return tuple(sorted(supported, key=lambda code: (code != "en", code)))

@@ -1,0 +1,247 @@
+"""A training run: parts → adapt → fine-tune → export → calibrate → measure → checkpoint and card.
+
+Every step leaves its result in the run's folder and is skipped when it is there, so that a run that
+was cut off goes on with the same command. It knows nothing of how a step does its work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from textdetect.adaptation import adapt
+from textdetect.checkpoint import (
+    CARD,
+    SEEN,
+    encoder_folder,
+    find_folder,
+    sha256,
+    write_atomically,
+)
+from textdetect.config import TrainConfig, dump
+from textdetect.contamination import SeenFilter
+from textdetect.detector import Detector
+from textdetect.errors import DataError, InvalidInput
+from textdetect.evaluation import BagOfWords, figures
+from textdetect.evaluation.baselines import taught
+from textdetect.export import export
+from textdetect.finetune import average, finetune
+from textdetect.posts import Posts, load_posts
+from textdetect.posts.mixture import TrainingList, training_list, unlabelled
+from textdetect.posts.splits import Split, split
+from textdetect.recipe.calibrate import calibrate
+from textdetect.recipe.card import finish
+from textdetect.recipe.sample import calibration_rows, capped, classed
+
+logger = logging.getLogger(__name__)
+
+_MOST_MEASURED: Final = (800, 300)
+"""Posts of people and of machines, of each source and language: it is people who are protected."""
+
+
+def corpus_folder(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Return the corpus folder: the one given, else that of the variable TEXTDETECT_DATA.
+
+    Raises:
+        DataError: neither names a folder.
+    """
+    name = folder or os.environ.get("TEXTDETECT_DATA")
+    if not name or not Path(name).is_dir():
+        raise DataError(
+            f"no corpus folder{f' at {name}' if name else ''}: name a folder of Parquet files, one "
+            "a source, with --data FOLDER or in the variable TEXTDETECT_DATA"
+        )
+    return Path(name)
+
+
+def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
+    """Train, export, calibrate and measure a detector; goes on where an earlier run stopped.
+
+    Args:
+        config: see `TrainConfig`; the resolved copy is saved in the run's folder.
+        corpus: folder of Parquet files, one a source, with the columns of `posts.COLUMNS`.
+        out: the run's folder; the checkpoint is written to `out`/checkpoint.
+
+    Returns:
+        The checkpoint folder.
+
+    Raises:
+        ConfigError, DataError, TrainingFailed, CheckpointError: see each.
+    """
+    run = Path(out)
+    run.mkdir(parents=True, exist_ok=True)
+    _settle(run / "config.yaml", dump(config))
+    posts = load_posts(corpus, sources=config.data.sources)
+    parts = _parts(posts, config, run / "parts.parquet")
+    folder = run / "checkpoint"
+    if (folder / CARD).is_file():
+        return folder
+    trainings = list(lists(posts, parts, config))
+    model = classifier(config, posts, parts, trainings, run)
+    seen = trained_rows(trainings)
+    export(
+        model,
+        folder,
+        name=config.name,
+        version=config.version,
+        max_length=config.finetune.max_length,
+        training=_provenance(config, posts, seen, run),
+    )
+    calibrate(folder, posts, parts.part, config)
+    tables = measure(folder, posts, parts, seen, config)
+    write_seen(folder, posts, seen)
+    finish(folder, tables)
+    return folder
+
+
+def classifier(
+    config: TrainConfig, posts: Posts, parts: Split, trainings: Sequence[TrainingList], run: Path
+) -> Path:
+    """Fine-tune the encoder, train the result on as often as the config says, average the weights.
+
+    Args:
+        trainings: the list of each, as `lists` makes them.
+
+    Returns:
+        The classifier's folder.
+    """
+    settings = dataclasses.replace(config.finetune, encoder=adapted(config, posts, parts, run))
+    models: list[Path] = []
+    for n, listed in enumerate(trainings):
+        if models:
+            further = config.further[n - 1]
+            rate, epochs = further.learning_rate, further.epochs
+            settings = dataclasses.replace(
+                settings, encoder=str(models[-1]), epochs=epochs, learning_rate=rate, runs=1
+            )
+        texts = listed.texts(parts.normalised)
+        labels = taught(texts, posts.labels, listed.rows, settings.distil, seed=config.seed)
+        out = run / f"further-{n}" if models else run
+        models.append(finetune(settings, texts, labels, listed, out, seed=config.seed))
+    return average(models, run / "average") if len(models) > 1 else models[0]
+
+
+def adapted(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> str:
+    """Adapt the encoder as the config asks; returns the name or folder of what to fine-tune."""
+    if not (config.adapt.max_tokens or config.adapt.epochs):
+        return config.finetune.encoder
+    rows = unlabelled(posts, parts.part, config.data, config.adapt.max_rows, seed=config.seed)
+    texts = [parts.normalised[row] for row in rows]
+    sources = posts.column("source")[rows].tolist()
+    encoder = config.finetune.encoder
+    return str(adapt(encoder, config.adapt, texts, sources, run, seed=config.seed))
+
+
+def measure(
+    folder: Path, posts: Posts, parts: Split, seen: NDArray[np.int64], config: TrainConfig
+) -> dict[str, Any]:
+    """Measure the checkpoint on the report part, beside a bag of words of the posts it has seen."""
+    baseline = BagOfWords(seed=config.seed).fit(
+        [parts.normalised[row] for row in seen], posts.labels[seen].tolist()
+    )
+    own = np.isin(posts.column("source"), list(config.data.own_split))
+    measured = classed(posts) & (parts.part == "report")
+    keep = np.zeros(len(posts), dtype=np.bool_)
+    keep[capped(posts, measured & ~own, config.seed, _MOST_MEASURED)] = True
+    keep |= measured & own
+    calibrated = set(posts.column("source")[calibration_rows(posts, parts.part, seed=config.seed)])
+    return figures(
+        Detector.from_pretrained(folder),
+        posts.take(keep),
+        own_split=config.data.own_split,
+        calibrated=calibrated,
+        baseline=baseline,
+    )
+
+
+def write_seen(folder: Path, posts: Posts, seen: NDArray[np.int64]) -> None:
+    """Write the fingerprints of the training posts; the manifest must be written after it."""
+    try:
+        write_atomically(folder / SEEN, SeenFilter.build(posts.take(seen).texts).to_bytes())
+    except InvalidInput as error:  # too many posts: the model is none the worse
+        (folder / SEEN).unlink(missing_ok=True)
+        logger.warning("no fingerprints of the training posts: %s", error)
+
+
+def remeasure(
+    model: str | os.PathLike[str], config: TrainConfig, corpus: str | os.PathLike[str]
+) -> dict[str, Any]:
+    """Measure a checkpoint on the report part of a config, as `train` did; returns the tables."""
+    posts = load_posts(corpus, sources=config.data.sources)
+    parts = split(posts, config.data, seed=config.seed, progress=True)
+    seen = trained_rows(lists(posts, parts, config))
+    return measure(find_folder(model), posts, parts, seen, config)
+
+
+def lists(posts: Posts, parts: Split, config: TrainConfig) -> Iterator[TrainingList]:
+    """Make the list of the first training and of each further one, whose copies are all others."""
+    data, first_copy = config.data, 0
+    yield training_list(posts, parts.part, data, seed=config.seed)
+    for further in config.further:
+        first_copy += max(data.repeat.values(), default=1)
+        most = max(config.data.max_rows, further.max_rows)
+        repeat = config.data.repeat | further.repeat
+        data = dataclasses.replace(config.data, max_rows=most, repeat=repeat)
+        yield training_list(posts, parts.part, data, seed=config.seed, first_copy=first_copy)
+
+
+def trained_rows(trainings: Iterable[TrainingList]) -> NDArray[np.int64]:
+    """Return the positions of the posts that any of the trainings sees, in order."""
+    return np.unique(np.concatenate([each.rows for each in trainings]))
+
+
+def _parts(posts: Posts, config: TrainConfig, file: Path) -> Split:
+    """Split the posts and write the parts down as hashes of the normalised texts."""
+    parts = split(posts, config.data, seed=config.seed, progress=True)
+    hashes = [blake2b(text.encode(), digest_size=8).hexdigest() for text in parts.normalised]
+    table = pa.table(
+        {"hash": hashes, "source": posts.table["source"], "part": pa.array(parts.part, pa.string())}
+    )
+    if file.is_file() and not pa.parquet.read_table(file).equals(table):
+        raise DataError(
+            f"{file} was written for other posts or another config; use a fresh folder for --out"
+        )
+    pa.parquet.write_table(table, file)
+    return parts
+
+
+def _settle(file: Path, content: str) -> None:
+    if file.is_file() and file.read_text(encoding="utf-8") != content:
+        raise DataError(f"{file} is of another config; use a fresh folder for --out")
+    if not file.is_file():
+        file.write_text(content, encoding="utf-8")
+
+
+def _provenance(
+    config: TrainConfig, posts: Posts, rows: NDArray[np.int64], run: Path
+) -> dict[str, Any]:
+    """Say where a model comes from: command, encoder and checksum, sources, config, duration."""
+    encoder = encoder_folder(config.finetune.encoder)
+    weights = Path(encoder) / "model.safetensors"
+    source, counts = np.unique(posts.column("source")[rows].astype(str), return_counts=True)
+    try:
+        release = metadata.version(config.finetune.encoder)
+    except metadata.PackageNotFoundError:
+        release = ""
+    return {
+        "command": f"textdetect train configs/{config.name}.yaml",
+        "minutes": round((time.time() - (run / "config.yaml").stat().st_mtime) / 60),
+        "encoder": f"{config.finetune.encoder} {release}".strip(),
+        "encoder_sha256": sha256(weights) if weights.is_file() else "",
+        "n_posts": len(rows),
+        "sources": dict(zip(source.tolist(), counts.tolist(), strict=True)),
+        "config": json.loads(json.dumps(dataclasses.asdict(config))),
+    }

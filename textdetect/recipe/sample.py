@@ -1,0 +1,59 @@
+"""Which posts a run calibrates and measures on, and how many of each kind; nothing of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdetect.posts import Posts
+from textdetect.posts.splits import draw
+from textdetect.text import first_words, n_words, normalise
+
+_MOST_CALIBRATED: Final = (2_000, 200)
+"""Posts of people and of machines, of each source and language: it is people who are protected."""
+
+
+def classed(posts: Posts) -> NDArray[Any]:
+    """Mark the posts that are wholly a person's or a machine's."""
+    return np.isin(posts.column("kind"), ("human", "machine"))
+
+
+def capped(posts: Posts, usable: NDArray[Any], seed: int, most: tuple[int, int]) -> NDArray[Any]:
+    """Choose at most `most` (humans, machines) of the usable posts of each source and language."""
+    source, language = posts.column("source"), posts.column("language")
+    texts = posts.column("text").tolist()
+    rows = sorted(np.flatnonzero(usable), key=lambda row: draw(seed, "measure", texts[row]))
+    taken: dict[tuple[str, str, int], int] = {}
+    kept = []
+    for row in rows:
+        cell = (source[row], language[row], int(posts.labels[row]))
+        taken[cell] = taken.get(cell, 0) + 1
+        if taken[cell] <= most[cell[2]]:
+            kept.append(row)
+    return np.sort(np.array(kept, dtype=np.int64))
+
+
+def calibration_rows(posts: Posts, part: NDArray[Any], *, seed: int) -> NDArray[np.int64]:
+    """Choose the posts that a run calibrates on, by their positions."""
+    return capped(posts, (part == "calibration") & classed(posts), seed, _MOST_CALIBRATED)
+
+
+def cut_short(texts: Sequence[str | None], lengths: Sequence[int], *, seed: int) -> list[str]:
+    """Return the first words of each text that is longer than all of `lengths`; none for no length.
+
+    How many words are kept is drawn for each text from `lengths`.
+
+    >>> cut_short(["One two three four.", "One two."], (1, 2), seed=0)
+    ['One two']
+    """
+    longest = max(lengths, default=None)
+    if longest is None:
+        return []
+    return [
+        first_words(text, lengths[int(len(lengths) * draw(seed, "cut short", text))])
+        for text in (normalise(text or "") for text in texts)
+        if n_words(text, most=longest + 1) > longest
+    ]
