@@ -87,6 +87,31 @@ def test_a_panel_that_scores_high_is_protected_though_the_pool_is_calm() -> None
     assert (p_values(apart, fresh) <= 0.01).mean() <= 0.01
 
 
+def test_a_panel_apart_is_protected_and_lowers_no_p_value() -> None:
+    rng = np.random.default_rng(6)
+    crowd, high, low = rng.normal(0, 1, 4_000), rng.normal(2, 1, 3_000), rng.normal(-4, 1, 9_000)
+    n_tokens = rng.integers(5, 60, len(crowd) + len(high) + len(low))
+    alone = fitted(crowd, n_tokens=n_tokens[: len(crowd)])
+    beside = fitted(
+        np.concatenate([crowd, high, low]),
+        n_tokens=n_tokens,
+        panels=["crowd"] * len(crowd) + ["high"] * len(high) + ["low"] * len(low),
+        apart=["high", "low"],
+    )
+    assert [s.low for s in alone.strata] == [s.low for s in beside.strata]
+    assert beside.smallest == alone.smallest
+    assert [bool(s.apart) for s in beside.strata] == [True, False]
+    fresh = np.concatenate([rng.normal(0, 1, 5_000), rng.normal(2, 1, 5_000)])
+    before, after = p_values(alone, fresh), p_values(beside, fresh)
+    assert (after >= before).all()
+    assert (before[5_000:] <= 0.05).mean() > 0.2
+    assert (after[5_000:] <= 0.05).mean() <= 0.05
+    again = Calibration.from_dict(json.loads(json.dumps(beside.to_dict())))
+    assert p_values(again, fresh).tolist() == after.tolist()
+    with pytest.raises(InvalidInput, match="none with any text"):
+        fitted(high, panels=["high"] * len(high), apart=["high"])
+
+
 def test_in_a_language_of_few_a_panel_too_small_elsewhere_still_speaks() -> None:
     rng = np.random.default_rng(3)
     logits = np.concatenate([rng.normal(0, 1, 900), rng.normal(3, 1, 60)])

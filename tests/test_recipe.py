@@ -6,7 +6,6 @@ import dataclasses
 import json
 import random
 import shutil
-from collections import Counter
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -250,28 +249,30 @@ def test_people_of_ones_own_give_a_new_calibration(run: Path, tmp_path: Path) ->
     assert detector.predict(human_posts(500, seed=6), max_fpr=0.05).flagged.mean() <= 0.07
 
 
-def test_the_beginnings_of_long_posts_calibrate_too_as_a_panel(
+def test_the_beginnings_of_long_posts_calibrate_too_and_stand_apart(
     run: Path, corpus_made: Path, encoder: Path, tmp_path: Path
 ) -> None:
-    config = config_for(encoder)
-    config = dataclasses.replace(config, calibration=CalibrationConfig(cuts=(2, 3), min_stratum=99))
-    posts = load_posts(corpus_made)
-    folder = shutil.copytree(run / "checkpoint", tmp_path / "checkpoint")
-    calibrate(folder, posts, split(posts, config.data, seed=0).part, config, runtimes=("onnx",))
-    before, after = (Detector.from_pretrained(made) for made in (run / "checkpoint", folder))
-    assert before.calibration is not None
-    assert after.calibration is not None
-    assert after.calibration.temperature == before.calibration.temperature
-    whole, panels = (
-        Counter(str(name) for s in detector.calibration.strata for name in s.panels)
-        for detector in (before, after)
-    )
-    n_cut = panels.pop("cut short")
-    assert panels == whole
-    assert n_cut > 300
-    beginnings = [first_words(normalise(text), 3) for text in human_posts(1_000, seed=11)]
-    scores, _ = after.score(beginnings, language="en")
-    p, _ = after.calibration.p_values(scores.logits, scores.n_tokens, ["en"] * len(beginnings))
+    posts, config = load_posts(corpus_made), config_for(encoder)
+    part, made = split(posts, config.data, seed=0).part, []
+    for cuts in ((), ((2, 3), (5, 6))):
+        folder = shutil.copytree(run / "checkpoint", tmp_path / f"{len(cuts)}")
+        asked = CalibrationConfig(cuts=cuts, min_stratum=200, min_panel=100)
+        config = dataclasses.replace(config, calibration=asked)
+        calibrate(folder, posts, part, config, runtimes=("onnx",))
+        made.append(open_checkpoint(folder).calibration("onnxruntime-fp32"))
+    before, after = made
+    assert before is not None
+    assert after is not None
+    for old, new in zip(before.strata, after.strata, strict=True):
+        assert (new.low, new.high) == (old.low, old.high)
+        np.testing.assert_array_equal(new.logits, old.logits)
+        assert not old.apart
+    assert sum(len(each) for new in after.strata for each in new.apart.values()) > 400
+    assert {name for new in after.strata for name in new.apart} == {"cut short"}
+    texts = [first_words(normalise(text), 3) for text in human_posts(1_000, seed=11)]
+    scores, _ = Detector.from_pretrained(folder).score(texts, language="en")
+    p = after.p_values(scores.logits, scores.n_tokens, ["en"] * len(texts))[0]
+    assert (p >= before.p_values(scores.logits, scores.n_tokens, ["en"] * len(texts))[0]).all()
     assert np.mean(p <= 0.05) <= 0.05 + 0.02
 
 

@@ -12,7 +12,7 @@ calibration's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -74,6 +74,8 @@ class Stratum:
         low, high: token counts from `low` up to, not including, `high` (None: no upper end).
         logits: float64, ascending, shape (n,).
         panels: the panel of each, shape (n,); panels are sources or genres.
+        apart: panels that speak for themselves alone and are not among `logits`: their logits,
+            ascending, by name.
     """
 
     language: str
@@ -81,6 +83,7 @@ class Stratum:
     high: int | None
     logits: NDArray[np.float64]
     panels: NDArray[np.object_]
+    apart: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def holds(self, n_tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which token counts fall into this bin."""
@@ -124,6 +127,7 @@ class Calibration:
         *,
         fingerprint: str,
         numerics: str,
+        apart: Collection[str] = (),
         temperature: float | None = None,
         delta: float = 0.05,
         min_panel: int = 150,
@@ -136,6 +140,9 @@ class Calibration:
             logits: of human posts, shape (n,); NaN (empty posts) is left out.
             n_tokens: shape (n,).
             languages, panels: of each post.
+            apart: panels that are no part of their stratum's crowd, so that they can raise a
+                p-value and never lower one. They are for short posts, and count in strata with an
+                upper end: in one without, they would speak for posts many times as long.
             temperature: None keeps 1 and marks it as not fitted.
 
         Raises:
@@ -147,16 +154,19 @@ class Calibration:
         if len({len(scores), len(counts), len(codes), len(sources)}) > 1:
             raise InvalidInput("logits, n_tokens, languages and panels must have one length")
         known = np.isfinite(scores)
-        if not known.any():
+        crowd = ~np.isin(sources, list(apart))
+        if not (known & crowd).any():
             raise InvalidInput("calibration needs human posts; none with any text came")
         strata = []
-        for language in sorted(set(codes[known])):
+        for language in sorted(set(codes[known & crowd])):
             mine = known & (codes == language)
-            for low, high in _bins(counts[mine], min_stratum):
+            for low, high in _bins(counts[mine & crowd], min_stratum):
                 rows = np.flatnonzero(mine & (counts >= low) & (counts < (high or np.inf)))
                 rows = rows[np.argsort(scores[rows], kind="stable")]
-                stratum = Stratum(language, low, high, np.round(scores[rows], 6), sources[rows])
-                strata.append(stratum)
+                logits, names, inside = np.round(scores[rows], 6), sources[rows], crowd[rows]
+                short = sorted(set(names[~inside])) if high else []
+                others = {str(name): logits[names == name] for name in short}
+                strata.append(Stratum(language, low, high, logits[inside], names[inside], others))
         return cls(
             fingerprint=fingerprint,
             numerics=numerics,
@@ -234,7 +244,11 @@ class Calibration:
             names, sizes = np.unique(stratum.panels.astype(str), return_counts=True)
             large = [name for name, size in zip(names, sizes, strict=True) if size >= enough]
             several = large if len(names) > 1 else []
-            self._panels[index] = [stratum.logits[stratum.panels == name] for name in several]
+            others = [logits for logits in stratum.apart.values() if len(logits) >= enough]
+            self._panels[index] = [
+                *(stratum.logits[stratum.panels == name] for name in several),
+                *others,
+            ]
         return self._panels[index]
 
     @cached_property
@@ -249,7 +263,7 @@ class Calibration:
         return tuple(sorted({stratum.language for stratum in self.strata}))
 
     def describe(self) -> list[dict[str, Any]]:
-        """List the strata: language, tokens, n_humans, n_panels and smallest p-value of each."""
+        """List the strata: language, tokens, n_humans, n_apart, n_panels, smallest p-value."""
         return [
             {
                 "language": stratum.language,
@@ -257,6 +271,7 @@ class Calibration:
                 if stratum.high
                 else f"{stratum.low}+",
                 "n_humans": len(stratum.logits),
+                "n_apart": sum(map(len, stratum.apart.values())),
                 "n_panels": len(self._panel_logits(index)),
                 "smallest_p_value": smallest_p_value(len(stratum.logits), self.delta),
             }
@@ -276,6 +291,7 @@ class Calibration:
                     "panels": names.tolist(),
                     "panel": codes.tolist(),
                     "logits": stratum.logits.tolist(),
+                    "apart": {name: each.tolist() for name, each in stratum.apart.items()},
                 }
             )
         return {
@@ -304,6 +320,10 @@ class Calibration:
                     high=None if item["high"] is None else int(item["high"]),
                     logits=np.asarray(item["logits"], dtype=np.float64),
                     panels=np.asarray(item["panels"], dtype=object)[np.asarray(item["panel"], int)],
+                    apart={
+                        str(name): np.asarray(logits, dtype=np.float64)
+                        for name, logits in item.get("apart", {}).items()
+                    },
                 )
                 for item in values["strata"]
             )
@@ -317,7 +337,7 @@ class Calibration:
                 "panel_share",
             )
             return cls(strata=strata, **{name: values[name] for name in names})
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise NotCalibrated(f"this is not a calibration: {error!r} is wrong in it") from error
 
 

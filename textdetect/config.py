@@ -170,9 +170,9 @@ class CalibrationConfig:
         min_panel: humans of one source that make a panel of their own.
         panel_share: or this share of the language's humans, in (0, 1]; 1 for none.
         min_stratum: humans that a token-count bin needs, or it is merged with its neighbour.
-        cuts: numbers of words, one of which is drawn for each post of people that is longer than
-            all of them: so many of its first words are one more calibration post, in a panel of
-            such excerpts; none where this is empty.
+        cuts: groups of numbers of words. Of each post of people that is longer than all of them,
+            the first so many words, drawn from each group, are calibration posts, too, in a panel
+            of such excerpts that stands apart. No group: no excerpts.
         min_auroc: a language is listed only if its AUROC within genres on *select* reaches this ...
         min_humans: ... and it has so many calibration humans.
     """
@@ -181,7 +181,7 @@ class CalibrationConfig:
     min_panel: int = 150
     panel_share: float = 1.0
     min_stratum: int = 1_000
-    cuts: tuple[int, ...] = ()
+    cuts: tuple[tuple[int, ...], ...] = ()
     min_auroc: float = 0.85
     min_humans: int = 500
 
@@ -189,7 +189,8 @@ class CalibrationConfig:
         check(0 < self.delta < 1, "calibration.delta", "in (0, 1)", self.delta)
         share = self.panel_share
         check(0 < share <= 1, "calibration.panel_share", "in (0, 1]", share)
-        check(all(n > 0 for n in self.cuts), "calibration.cuts", "numbers above 0", self.cuts)
+        good = all(min(group, default=0) > 0 for group in self.cuts)
+        check(good, "calibration.cuts", "groups of numbers above 0", self.cuts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,7 @@ def _calibration(detector: Detector, sample: Posts, config: TrainConfig) -> Cali
     """Fit a calibration on the sample's posts in the languages that the detector lists.
 
     People's posts come whole, in panels by source, and the long ones once more, cut short, in a
-    panel of their own.
+    panel that stands apart.
     """
     settings = config.calibration
     human = sample.labels == 0
@@ -98,6 +98,7 @@ def _calibration(detector: Detector, sample: Posts, config: TrainConfig) -> Cali
         [panels[row] for row in people],
         fingerprint=detector.fingerprint,
         numerics=detector.runtime.numerics,
+        apart=(CUT_SHORT,),
         temperature=fit_temperature(
             scores.logits[: len(sample)][labelled], sample.labels[labelled]
         ),

@@ -12,7 +12,7 @@ from textdetect.posts import Posts
 from textdetect.posts.splits import draw
 from textdetect.text import first_words, n_words, normalise
 
-_MOST_CALIBRATED: Final = (2_000, 200)
+_MOST_CALIBRATED: Final = (6_000, 200)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
 
 
@@ -41,19 +41,22 @@ def calibration_rows(posts: Posts, part: NDArray[Any], *, seed: int) -> NDArray[
     return capped(posts, (part == "calibration") & classed(posts), seed, _MOST_CALIBRATED)
 
 
-def cut_short(texts: Sequence[str | None], lengths: Sequence[int], *, seed: int) -> list[str]:
-    """Return the first words of each text that is longer than all of `lengths`; none for no length.
+def cut_short(
+    texts: Sequence[str | None], lengths: Sequence[Sequence[int]], *, seed: int
+) -> list[str]:
+    """Return the first words of each text that is longer than all of `lengths`.
 
-    How many words are kept is drawn for each text from `lengths`.
+    A text is cut once for each group of lengths, to one of them, which is drawn. Excerpts of one
+    text so fall into different ranges of tokens, and those of a range into different texts.
 
-    >>> cut_short(["One two three four.", "One two."], (1, 2), seed=0)
-    ['One two']
+    >>> cut_short(["One two three four.", "One two."], [[1], [2, 3]], seed=0)
+    ['One', 'One two']
     """
-    longest = max(lengths, default=None)
-    if longest is None:
-        return []
-    return [
-        first_words(text, lengths[int(len(lengths) * draw(seed, "cut short", text))])
-        for text in (normalise(text or "") for text in texts)
-        if n_words(text, most=longest + 1) > longest
-    ]
+    longest = max((most for group in lengths for most in group), default=0)
+    cut = []
+    for text in (normalise(text or "") for text in texts if longest):
+        if n_words(text, most=longest + 1) > longest:
+            for group in lengths:
+                place = int(len(group) * draw(seed, "cut short", str(group[0]), text))
+                cut.append(first_words(text, group[place]))
+    return cut
