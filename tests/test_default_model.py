@@ -19,6 +19,7 @@ from textdetect.config import TrainConfig, build, load_config
 from textdetect.evaluation import figures
 from textdetect.posts import load_posts
 from textdetect.recipe import card
+from textdetect.text import first_words, n_words, normalise
 
 ROOT = Path(__file__).parents[1]
 FOLDER = find_folder("default")
@@ -78,7 +79,7 @@ def test_on_tweepfakes_validation_split_it_reaches_its_auroc(manifest: Manifest)
     assert rows["all"]["accuracy_no_links"] is not None
 
 
-@pytest.mark.xfail(strict=True, reason="missed by version 2.2.0, which reaches 0.827")
+@pytest.mark.xfail(strict=True, reason="missed by version 2.3.0, which reaches 0.827")
 def test_on_tweepfakes_validation_split_it_reaches_an_accuracy_of_84_percent(
     manifest: Manifest,
 ) -> None:
@@ -136,6 +137,22 @@ def test_people_measured_again_keep_the_promise(
     posts = posts.take(np.isin(posts.column("language"), ["en", "zh"]))
     sample = posts.take(np.random.default_rng(0).choice(len(posts), 1_500, replace=False))
     assert embedded.predict(sample.texts, max_fpr=0.01).flagged.mean() <= 0.015
+
+
+@pytest.mark.slow
+@pytest.mark.corpus
+@pytest.mark.parametrize("n", [4, 8, 16])
+def test_the_beginnings_of_peoples_long_posts_keep_it_too(
+    corpus: Path, embedded: Detector, n: int
+) -> None:
+    """Part of these calibrated it: a check of the wiring, no figure."""
+    posts = load_posts(corpus, sources=["hc3_en_eli5", "grid_reddit", "raidar"])
+    people = [normalise(text or "") for text in posts.take(posts.labels == 0).texts]
+    long = [text for text in people if n_words(text, most=64) == 64]
+    sample = np.random.default_rng(0).choice(len(long), 1_500, replace=False)
+    cut = [first_words(long[i], n) for i in sample]
+    flagged = embedded.predict(cut, max_fpr=0.01).flagged
+    assert flagged.mean() <= 0.015
 
 
 FRESH = """
