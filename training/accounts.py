@@ -37,8 +37,8 @@ def main() -> None:
     config, _ = load_config(arguments.config, TrainConfig)
     posts = load_posts(corpus_folder(arguments.data), sources=config.data.sources)
     parts = split(posts, config.data, seed=config.seed, progress=True)
-    kind, account = posts.column("kind"), posts.column("account")
-    known = np.isin(kind, ("human", "machine")) & (account != "") & (parts.part == "report")
+    account = posts.column("account")
+    known = posts.classed & (account != "") & (parts.part == "report")
     chosen = posts.take(np.flatnonzero(known))
     owners = [f"{s} {k} {a}" for s, k, a in zip(*map(chosen.column, KEYS), strict=True)]
     detector = Detector.from_pretrained(arguments.model)

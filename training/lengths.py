@@ -24,7 +24,7 @@ from textdetect.evaluation.figures import markdown
 from textdetect.metrics import auroc_within
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.splits import PARTS, split
-from textdetect.recipe import capped, classed, corpus_folder
+from textdetect.recipe import capped, corpus_folder
 from textdetect.text import first_words, n_words
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -48,7 +48,7 @@ def main() -> None:
     config, _ = load_config(Path(arguments.config), TrainConfig)
     posts = load_posts(corpus_folder(arguments.data), sources=config.data.sources)
     parts = split(posts, config.data, seed=config.seed, progress=True)
-    usable = (parts.part == arguments.part) & classed(posts)
+    usable = (parts.part == arguments.part) & posts.classed
     usable &= np.isin(posts.column("language"), arguments.languages)
     rows = capped(posts, usable, config.seed, (MOST, MOST))
     chosen, texts = posts.take(rows), [parts.normalised[row] for row in rows]

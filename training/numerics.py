@@ -44,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     posts = load_posts(corpus_folder(arguments.data))
     short = np.array([len(text) <= arguments.max_chars for text in posts.column("text")])
-    classed = np.flatnonzero(short & np.isin(posts.column("kind"), ("human", "machine")))
+    classed = np.flatnonzero(short & posts.classed)
     rng = np.random.default_rng(arguments.seed)
     n = min(arguments.n_posts, len(classed))
     chosen = posts.take(np.sort(rng.choice(classed, n, replace=False)))

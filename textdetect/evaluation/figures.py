@@ -48,8 +48,7 @@ def figures(
         Tables, a list of rows each: "sources" (AUROC by source and language, ours and the
         baseline's), one for each of `own_split`, and "humans" (see `human_panels`).
     """
-    kind = report.column("kind")
-    classed = report.take(np.isin(kind, ("human", "machine")))
+    classed = report.take(report.classed)
     logits, verdicts = _score(detector, classed)
     rival = (
         None if baseline is None else baseline.score([normalise(t or "") for t in classed.texts])

@@ -194,7 +194,7 @@ class _Pool:
                 f"a part for each post expected, and 'train' not scored; got {len(part)} for "
                 f"{len(posts)} posts, evaluate={list(options.evaluate)}"
             )
-        classed, cell = np.isin(posts.column("kind"), ("human", "machine")), ["source", "language"]
+        classed, cell = posts.classed, ["source", "language"]
         tested = classed & np.isin(part, options.evaluate)
         train = _capped(posts, classed & (part == "train"), cell, options.max_rows, options.seed)
         test = _capped(posts, tested, [*cell, "generator"], options.max_tested, options.seed)

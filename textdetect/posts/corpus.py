@@ -60,6 +60,11 @@ class Posts:
         """0 human, 1 machine; shape (n,)."""
         return np.asarray(self.table["label"].to_numpy(), dtype=np.int64)
 
+    @property
+    def classed(self) -> NDArray[np.bool_]:
+        """Which are wholly a person's or a machine's, and not assisted …; shape (n,)."""
+        return np.isin(self.column("kind"), ("human", "machine"))
+
     def column(self, name: str) -> NDArray[np.object_]:
         """A column as an object array of str, "" where missing; shape (n,)."""
         filled = pc.fill_null(self.table[name], "")

@@ -156,9 +156,7 @@ def unlabelled(
 
 def _usable(posts: Posts, part: NDArray[np.object_], config: DataConfig) -> NDArray[np.bool_]:
     """Mark the human and machine posts of the train part that a config lets train."""
-    usable: NDArray[np.bool_] = (part == "train") & np.isin(
-        posts.column("kind"), ("human", "machine")
-    )
+    usable: NDArray[np.bool_] = (part == "train") & posts.classed
     usable &= ~np.isin(posts.column("source"), list(config.evaluation_only))
     for name, values in config.leave_out.items():
         check(name in DIMENSIONS, "data.leave_out", f"some of {', '.join(DIMENSIONS)}", name)

@@ -17,7 +17,7 @@ from textdetect.recipe.run import (
     trained_rows,
     write_seen,
 )
-from textdetect.recipe.sample import capped, classed
+from textdetect.recipe.sample import capped
 
 __all__ = [
     "CAUTION",
@@ -26,7 +26,6 @@ __all__ = [
     "calibrate",
     "capped",
     "card",
-    "classed",
     "classifier",
     "corpus_folder",
     "finish",

@@ -23,7 +23,7 @@ from textdetect.metrics import auroc_within
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.files import format_of_input, open_posts
 from textdetect.recipe.card import finish, own_manifest
-from textdetect.recipe.sample import calibration_rows, capped, classed, cut_short
+from textdetect.recipe.sample import calibration_rows, capped, cut_short
 from textdetect.runtimes.choice import RuntimeName
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def calibrate(
             continue
         done.add(detector.runtime.numerics)
         if not detector.languages:
-            chosen = (part == "select") & classed(posts)
+            chosen = (part == "select") & posts.classed
             select = posts.take(capped(posts, chosen, config.seed, _MOST_SELECTED))
             languages = _supported(detector, select, sample, config)
             manifest = dataclasses.replace(manifest, languages=languages)

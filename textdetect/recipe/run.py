@@ -44,7 +44,7 @@ from textdetect.posts.mixture import TrainingList, training_list, unlabelled
 from textdetect.posts.splits import Split, split
 from textdetect.recipe.calibrate import calibrate
 from textdetect.recipe.card import finish
-from textdetect.recipe.sample import calibration_rows, capped, classed
+from textdetect.recipe.sample import calibration_rows, capped
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ def measure(
         [parts.normalised[row] for row in seen], posts.labels[seen].tolist()
     )
     own = np.isin(posts.column("source"), list(config.data.own_split))
-    measured = classed(posts) & (parts.part == "report")
+    measured = posts.classed & (parts.part == "report")
     keep = np.zeros(len(posts), dtype=np.bool_)
     keep[capped(posts, measured & ~own, config.seed, _MOST_MEASURED)] = True
     keep |= measured & own

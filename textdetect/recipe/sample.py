@@ -16,11 +16,6 @@ _MOST_CALIBRATED: Final = (6_000, 200)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
 
 
-def classed(posts: Posts) -> NDArray[Any]:
-    """Mark the posts that are wholly a person's or a machine's."""
-    return np.isin(posts.column("kind"), ("human", "machine"))
-
-
 def capped(posts: Posts, usable: NDArray[Any], seed: int, most: tuple[int, int]) -> NDArray[Any]:
     """Choose at most `most` (humans, machines) of the usable posts of each source and language."""
     source, language = posts.column("source"), posts.column("language")
@@ -38,7 +33,7 @@ def capped(posts: Posts, usable: NDArray[Any], seed: int, most: tuple[int, int])
 
 def calibration_rows(posts: Posts, part: NDArray[Any], *, seed: int) -> NDArray[np.int64]:
     """Choose the posts that a run calibrates on, by their positions."""
-    return capped(posts, (part == "calibration") & classed(posts), seed, _MOST_CALIBRATED)
+    return capped(posts, (part == "calibration") & posts.classed, seed, _MOST_CALIBRATED)
 
 
 def cut_short(
