@@ -41,8 +41,8 @@ def cut_short(
 ) -> list[str]:
     """Return the first words of each text that is longer than all of `lengths`.
 
-    A text is cut once for each group of lengths, to one of them, which is drawn. Excerpts of one
-    text so fall into different ranges of tokens, and those of a range into different texts.
+    A text is cut once for each group of lengths, to one of them, which is drawn: groups a range of
+    tokens apart keep most excerpts of a text in different ranges.
 
     >>> cut_short(["One two three four.", "One two."], [[1], [2, 3]], seed=0)
     ['One', 'One two']
