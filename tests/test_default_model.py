@@ -139,18 +139,23 @@ def test_people_measured_again_keep_the_promise(
     assert embedded.predict(sample.texts, max_fpr=0.01).flagged.mean() <= 0.015
 
 
+@pytest.fixture(scope="module")
+def long_posts(corpus: Path) -> list[str]:
+    """Give 1,500 posts of people, of 64 words and more."""
+    posts = load_posts(corpus, sources=["hc3_en_eli5", "grid_reddit", "raidar"])
+    people = [normalise(text or "") for text in posts.take(posts.labels == 0).texts]
+    long = [text for text in people if n_words(text, most=64) == 64]
+    return [long[i] for i in np.random.default_rng(0).choice(len(long), 1_500, replace=False)]
+
+
 @pytest.mark.slow
 @pytest.mark.corpus
 @pytest.mark.parametrize("n", [4, 8, 16])
 def test_the_beginnings_of_peoples_long_posts_keep_it_too(
-    corpus: Path, embedded: Detector, n: int
+    long_posts: list[str], embedded: Detector, n: int
 ) -> None:
     """Part of these calibrated it: a check of the wiring, no figure."""
-    posts = load_posts(corpus, sources=["hc3_en_eli5", "grid_reddit", "raidar"])
-    people = [normalise(text or "") for text in posts.take(posts.labels == 0).texts]
-    long = [text for text in people if n_words(text, most=64) == 64]
-    sample = np.random.default_rng(0).choice(len(long), 1_500, replace=False)
-    cut = [first_words(long[i], n) for i in sample]
+    cut = [first_words(text, n) for text in long_posts]
     flagged = embedded.predict(cut, max_fpr=0.01).flagged
     assert flagged.mean() <= 0.015
 

@@ -23,7 +23,7 @@ from textdetect.metrics import auroc_within
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.files import format_of_input, open_posts
 from textdetect.recipe.card import finish, own_manifest
-from textdetect.recipe.sample import calibration_rows, capped, cut_short
+from textdetect.recipe.sample import capped, cut_short
 from textdetect.runtimes.choice import RuntimeName
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,9 @@ logger = logging.getLogger(__name__)
 RUNTIMES: Final[tuple[RuntimeName, ...]] = ("onnx", "openvino", "hf")
 CUT_SHORT: Final = "cut short"
 """The panel of people's long posts of which only the first words are there."""
+_MOST_CALIBRATED: Final = (6_000, 200)
 _MOST_SELECTED: Final = (150, 150)
-"""Posts of people and of machines, of each source and language."""
+"""Posts of people and of machines, of each source and language: it is people who are protected."""
 
 
 def calibrate(
@@ -49,10 +50,13 @@ def calibrate(
 
     A runtime that is not installed, or that this processor can't serve, is left out.
     """
-    sample = posts.take(calibration_rows(posts, part, seed=config.seed))
+    usable = (part == "calibration") & posts.classed
+    sample = posts.take(capped(posts, usable, config.seed, _MOST_CALIBRATED))
     if len(sample) == 0:
         logger.warning("no calibration posts among these sources: scores, but no verdicts")
         return
+    people = sample.take(sample.labels == 0)
+    excerpts = cut_short(people.texts, config.calibration.cuts, seed=config.seed)
     manifest, done = own_manifest(folder), set()
     for runtime in runtimes:
         try:
@@ -70,27 +74,27 @@ def calibrate(
             manifest = dataclasses.replace(manifest, languages=languages)
             write_manifest(folder, manifest)
             detector = Detector.from_pretrained(folder, runtime=runtime)
-        write_calibration(folder, _calibration(detector, sample, config))
+        write_calibration(folder, _calibration(detector, sample, excerpts, config))
         null = _account_null(detector, posts, part)
         if null is not None:
             write_calibration(folder, null)
         write_manifest(folder, manifest)
 
 
-def _calibration(detector: Detector, sample: Posts, config: TrainConfig) -> Calibration:
+def _calibration(
+    detector: Detector, sample: Posts, excerpts: list[str], config: TrainConfig
+) -> Calibration:
     """Fit a calibration on the sample's posts in the languages that the detector lists.
 
-    People's posts come whole, in panels by source, and the long ones once more, cut short, in a
-    panel that stands apart.
+    People's posts come whole, in panels by source; excerpts of them in a panel that stands apart.
     """
     settings = config.calibration
-    human = sample.labels == 0
-    excerpts = cut_short(sample.take(np.flatnonzero(human)).texts, settings.cuts, seed=config.seed)
     scores, codes = detector.score([*sample.texts, *excerpts])
     known = np.isin(np.array(codes, dtype=object), detector.languages) & np.isfinite(scores.logits)
     labelled = known[: len(sample)]
     panels = [*sample.column("source").tolist(), *[CUT_SHORT] * len(excerpts)]
-    people = np.flatnonzero(known & np.append(human, np.ones(len(excerpts), dtype=np.bool_)))
+    human = np.append(sample.labels == 0, np.ones(len(excerpts), dtype=np.bool_))
+    people = np.flatnonzero(known & human)
     return Calibration.fit(
         scores.logits[people],
         scores.n_tokens[people],

@@ -44,7 +44,7 @@ from textdetect.posts.mixture import TrainingList, training_list, unlabelled
 from textdetect.posts.splits import Split, split
 from textdetect.recipe.calibrate import calibrate
 from textdetect.recipe.card import finish
-from textdetect.recipe.sample import calibration_rows, capped
+from textdetect.recipe.sample import capped
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def measure(
     keep = np.zeros(len(posts), dtype=np.bool_)
     keep[capped(posts, measured & ~own, config.seed, _MOST_MEASURED)] = True
     keep |= measured & own
-    calibrated = set(posts.column("source")[calibration_rows(posts, parts.part, seed=config.seed)])
+    calibrated = set(posts.column("source")[posts.classed & (parts.part == "calibration")])
     return figures(
         Detector.from_pretrained(folder),
         posts.take(keep),

@@ -1,9 +1,9 @@
-"""Which posts a run calibrates and measures on, and how many of each kind; nothing of models."""
+"""How many posts of each kind, and how much of each, a run calibrates and measures on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from textdetect.posts import Posts
 from textdetect.posts.splits import draw
 from textdetect.text import first_words, n_words, normalise
-
-_MOST_CALIBRATED: Final = (6_000, 200)
-"""Posts of people and of machines, of each source and language: it is people who are protected."""
 
 
 def capped(posts: Posts, usable: NDArray[Any], seed: int, most: tuple[int, int]) -> NDArray[Any]:
@@ -29,11 +26,6 @@ def capped(posts: Posts, usable: NDArray[Any], seed: int, most: tuple[int, int])
         if taken[cell] <= most[cell[2]]:
             kept.append(row)
     return np.sort(np.array(kept, dtype=np.int64))
-
-
-def calibration_rows(posts: Posts, part: NDArray[Any], *, seed: int) -> NDArray[np.int64]:
-    """Choose the posts that a run calibrates on, by their positions."""
-    return capped(posts, (part == "calibration") & posts.classed, seed, _MOST_CALIBRATED)
 
 
 def cut_short(
