@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
@@ -28,13 +29,21 @@ from textdetect.config import (
     TrainConfig,
 )
 from textdetect.errors import DataError, InvalidInput
+from textdetect.evaluation import figures
 from textdetect.evaluation.baselines import taught
 from textdetect.export import parity
 from textdetect.finetune import finetune, parameter_groups
 from textdetect.metrics import auroc_within
 from textdetect.posts import load_posts
 from textdetect.posts.splits import split
-from textdetect.recipe import calibrate, corpus_folder, recalibrate, remeasure, train
+from textdetect.recipe import (
+    calibrate,
+    calibrate_again,
+    corpus_folder,
+    recalibrate,
+    remeasure,
+    train,
+)
 from textdetect.text import first_words, normalise
 
 pytestmark = pytest.mark.slow
@@ -237,6 +246,61 @@ def test_measuring_again_gives_the_figures_of_the_manifest(
     assert manifest is not None
     again = remeasure(run / "checkpoint", config_for(encoder), corpus_made)
     assert json.loads(json.dumps(again)) == manifest.figures
+
+
+def test_machines_of_a_source_without_people_are_ranked_within_their_genre(
+    run: Path, tmp_path: Path
+) -> None:
+    people = {"tweets": "tweet", "comments": "comment"}
+    rows = [
+        {"text": text, "label": 0, "source": source, "domain": people[source], "language": "en"}
+        for source in people
+        for text in human_posts(40, seed=len(source))
+    ]
+    rows += [
+        {"text": template_post(random.Random(i)), "label": 1, "source": source, "domain": domain}
+        | {"language": code}
+        for i in range(40)
+        for source, domain, code in (
+            ("bots", "tweet", "en"),  # beside 40 people of their genre
+            ("poets", "poem", "en"),  # nobody else writes poems
+            ("bots", "tweet", "zh"),  # nobody writes Chinese
+            ("comments", "comment", "en"),  # has people of its own
+        )
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "made.parquet")
+    detector = Detector.from_pretrained(run / "checkpoint")
+    table = figures(detector, load_posts(tmp_path / "made.parquet"))["machines_only"]
+    assert [tuple(row.values())[:4] for row in table] == [
+        ("bots", "en", 40, 40),
+        ("bots", "zh", 0, 40),
+        ("poets", "en", 0, 40),
+    ]
+    assert table[0]["auroc"] > 0.9
+    assert {row["auroc"] for row in table[1:]} == {None}
+    assert {row["auroc_bag_of_words"] for row in table} == {None}
+
+
+def test_one_engine_is_calibrated_again_and_nothing_else_moves(
+    run: Path, corpus_made: Path, encoder: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(
+        config_for(encoder), calibration=CalibrationConfig(min_stratum=300, min_panel=100)
+    )
+    before = run / "checkpoint"
+    after = calibrate_again(before, config, corpus_made, tmp_path / "again", runtimes=("hf",))
+    changed = {file.name for file in after.iterdir() if not _equal(file, before / file.name)}
+    engine = {kind.format("torch-fp32") for kind in ("calibration.{}.json", "accounts.{}.json")}
+    assert changed - engine == {"detector.json"}
+    assert "calibration.torch-fp32.json" in changed
+    first, second = (open_checkpoint(folder).manifest for folder in (before, after))
+    assert first is not None
+    assert second is not None
+    assert second.figures == first.figures
+
+
+def _equal(file: Path, other: Path) -> bool:
+    return file.read_bytes() == other.read_bytes()
 
 
 def test_people_of_ones_own_give_a_new_calibration(run: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from textdetect._optional import require
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput
 from textdetect.evaluation.baselines import BagOfWords
-from textdetect.metrics import accuracy, auroc, tpr_at_fpr
+from textdetect.metrics import accuracy, auroc, auroc_within, tpr_at_fpr
 from textdetect.posts.corpus import Posts
 from textdetect.text import normalise, without
 from textdetect.types import Verdicts
@@ -46,14 +46,18 @@ def figures(
 
     Returns:
         Tables, a list of rows each: "sources" (AUROC by source and language, ours and the
-        baseline's), one for each of `own_split`, and "humans" (see `human_panels`).
+        baseline's), "machines_only" (the same for sources without people, against people of their
+        language and genre), one for each of `own_split`, and "humans" (see `human_panels`).
     """
     classed = report.take(report.classed)
     logits, verdicts = _score(detector, classed)
     rival = (
         None if baseline is None else baseline.score([normalise(t or "") for t in classed.texts])
     )
-    tables = {"sources": _by_source(classed, logits, rival)}
+    tables = {
+        "sources": _by_source(classed, logits, rival),
+        "machines_only": _machines_only(classed, logits, rival),
+    }
     for source in own_split:
         rows = classed.column("source") == source
         if rows.any() and len(set(classed.labels[rows])) == 2:
@@ -173,6 +177,33 @@ def _pair(
         both = scores is not None and len(set(labels)) == 2
         row[name] = round(auroc(labels, scores[rows]), 4) if both and scores is not None else None
     return row
+
+
+def _machines_only(
+    posts: Posts, logits: NDArray[np.float64], rival: NDArray[np.float64] | None
+) -> Table:
+    """Rank machine posts of sources without people within their language and genre.
+
+    The people are those of all other sources. Genres with too few of either are left out
+    (`auroc_within`), so the counts are of all posts that were at hand.
+    """
+    source, language, domain = (posts.column(name) for name in ("source", "language", "domain"))
+    human = (posts.labels == 0) & np.isfinite(logits)
+    table: Table = []
+    for name, code in sorted(set(zip(source, language, strict=True))):
+        own = (source == name) & (language == code) & np.isfinite(logits)
+        if not own.any() or (own & human).any():
+            continue
+        rows = own | (human & (language == code) & np.isin(domain, domain[own]))
+        row = {"source": name, "language": code, "n_human": int(np.sum(rows & human))}
+        row |= {"n_machine": int(np.sum(own))}
+        for key, scores in (("auroc", logits), ("auroc_bag_of_words", rival)):
+            known = math.nan
+            if scores is not None:
+                known = auroc_within(posts.labels[rows], scores[rows], domain[rows])
+            row[key] = round(known, 4) if math.isfinite(known) else None
+        table.append(row)
+    return table
 
 
 def _by_generator(detector: Detector, posts: Posts, logits: NDArray[np.float64]) -> Table:

@@ -1,13 +1,15 @@
 """A training run, and what is made of a checkpoint after it: calibrations, figures, a card.
 
 Public names: `train`, with its steps for trials (`lists`, `adapted`, `classifier`, `calibrate`,
-`measure`, `write_seen`, `finish`); `recalibrate` and `remeasure` for a finished checkpoint.
+`measure`, `write_seen`, `finish`); `recalibrate`, `calibrate_again` and `remeasure` for a
+finished checkpoint.
 """
 
 from textdetect.recipe.calibrate import RUNTIMES, calibrate, recalibrate
 from textdetect.recipe.card import CAUTION, card, finish, write_report
 from textdetect.recipe.run import (
     adapted,
+    calibrate_again,
     classifier,
     corpus_folder,
     lists,
@@ -24,6 +26,7 @@ __all__ = [
     "RUNTIMES",
     "adapted",
     "calibrate",
+    "calibrate_again",
     "capped",
     "card",
     "classifier",

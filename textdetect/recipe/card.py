@@ -69,6 +69,7 @@ def card(manifest: Manifest, detector: Detector) -> str:
     ]
     titles = {
         "sources": "AUROC by source (held-out part)",
+        "machines_only": "AUROC within language and genre, sources without people (held-out part)",
         "humans": "Humans flagged (held-out part), by panel",
         "machines": "Machine posts flagged (held-out part)",
     }

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
@@ -42,9 +43,10 @@ from textdetect.finetune import average, finetune
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.mixture import TrainingList, training_list, unlabelled
 from textdetect.posts.splits import Split, split
-from textdetect.recipe.calibrate import calibrate
-from textdetect.recipe.card import finish
+from textdetect.recipe.calibrate import RUNTIMES, calibrate
+from textdetect.recipe.card import finish, own_manifest
 from textdetect.recipe.sample import capped
+from textdetect.runtimes.choice import RuntimeName
 
 logger = logging.getLogger(__name__)
 
@@ -184,6 +186,28 @@ def remeasure(
     parts = split(posts, config.data, seed=config.seed, progress=True)
     seen = trained_rows(lists(posts, parts, config))
     return measure(find_folder(model), posts, parts, seen, config)
+
+
+def calibrate_again(
+    model: str | os.PathLike[str],
+    config: TrainConfig,
+    corpus: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    runtimes: Sequence[RuntimeName] = RUNTIMES,
+) -> Path:
+    """Copy a checkpoint to `out` with the calibrations of some engines made again, as in `train`.
+
+    For an engine that the machine which trained did not have. The figures stay as they were: those
+    of the engine that they were measured with.
+    """
+    posts = load_posts(corpus, sources=config.data.sources)
+    parts = split(posts, config.data, seed=config.seed, progress=True)
+    folder = Path(out)
+    shutil.copytree(find_folder(model), folder, dirs_exist_ok=True)
+    calibrate(folder, posts, parts.part, config, runtimes=runtimes)
+    finish(folder, own_manifest(folder).figures)
+    return folder
 
 
 def lists(posts: Posts, parts: Split, config: TrainConfig) -> Iterator[TrainingList]:
