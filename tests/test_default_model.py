@@ -79,7 +79,7 @@ def test_on_tweepfakes_validation_split_it_reaches_its_auroc(manifest: Manifest)
     assert rows["all"]["accuracy_no_links"] is not None
 
 
-@pytest.mark.xfail(strict=True, reason="missed by version 2.3.0, which reaches 0.827")
+@pytest.mark.xfail(strict=True, reason="missed by version 2.3.1, which reaches 0.827")
 def test_on_tweepfakes_validation_split_it_reaches_an_accuracy_of_84_percent(
     manifest: Manifest,
 ) -> None:
