@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic import CHINESE_HUMAN, CHINESE_MACHINE, FRAGMENTS, human_posts, write_corpus
 
+from textdetect.checkpoint import find_folder
 from textdetect.config import TrainConfig, load_config
 from textdetect.errors import DataError
 from textdetect.posts import load_posts
@@ -58,6 +59,20 @@ def test_it_prints_every_table_of_a_corpus_and_no_text(
     assert "| one class | 0 | 0 |" in printed  # the panel of people does not train
     for posts in (FRAGMENTS, CHINESE_HUMAN, CHINESE_MACHINE):
         assert not any(text in printed for text in posts)
+
+
+def test_another_tokenizer_may_count(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_corpus(tmp_path / "corpus", n=250)
+    config = str(ROOT / "configs" / "default.yaml")
+    asked = ["--data", str(folder), "--config", config, "--only", "tokens"]
+    unknown = []
+    for more in ([], ["--tokenizer", str(find_folder("default") / "tokenizer.json")]):
+        script.main([*asked, *more])
+        (chinese,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("| zh |"))
+        unknown.append(float(chinese.split("|")[3]))
+    assert unknown[0] > 0.3 > unknown[1]
 
 
 def test_it_takes_the_parts_of_a_run_and_refuses_those_of_other_posts(

@@ -83,6 +83,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--data", help="folder of Parquet files, one a source (or TEXTDETECT_DATA)")
 parser.add_argument("--config", default="configs/default.yaml", help="YAML file of a run")
 parser.add_argument("--parts", help="parts.parquet of a run of that config, which saves the split")
+parser.add_argument("--tokenizer", help="tokenizer.json that counts (default: the encoder's own)")
 parser.add_argument("--only", nargs="+", choices=SECTIONS, help="sections to print")
 
 
@@ -356,7 +357,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     config, _ = load_config(options.config, TrainConfig)
     d, listed = frame(corpus_folder(options.data), config, options.parts)
-    tokenizer = Tokenizer.from_file(f"{encoder_folder(config.finetune.encoder)}/tokenizer.json")
+    own = Path(encoder_folder(config.finetune.encoder)) / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(options.tokenizer or str(own))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     makers: dict[str, Callable[[], dict[str, Table]]] = {
