@@ -205,19 +205,20 @@ class FurtherConfig:
     Attributes:
         epochs: passes over the list of this training.
         learning_rate: peak of its schedule.
-        max_rows: as in `DataConfig`, where it is more than there.
+        max_rows: as in `DataConfig`, over what stands there.
         repeat: as in `DataConfig`, over what stands there.
     """
 
     epochs: float = 1.0
     learning_rate: float = 8e-5
-    max_rows: int = 4_000
+    max_rows: int | None = None
     repeat: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check(self.epochs > 0, "further.epochs", "a positive number", self.epochs)
         check(0 < self.learning_rate < 1, "further.learning_rate", "in (0, 1)", self.learning_rate)
-        check(self.max_rows > 0, "further.max_rows", "a positive number", self.max_rows)
+        rows = self.max_rows
+        check(rows is None or rows > 0, "further.max_rows", "a positive number", rows)
         check(min(self.repeat.values(), default=1) > 0, "further.repeat", "at least 1", self.repeat)
 
 

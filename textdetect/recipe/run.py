@@ -216,7 +216,7 @@ def lists(posts: Posts, parts: Split, config: TrainConfig) -> Iterator[TrainingL
     yield training_list(posts, parts.part, data, seed=config.seed)
     for further in config.further:
         first_copy += max(data.repeat.values(), default=1)
-        most = max(config.data.max_rows, further.max_rows)
+        most = further.max_rows or config.data.max_rows
         repeat = config.data.repeat | further.repeat
         data = dataclasses.replace(config.data, max_rows=most, repeat=repeat)
         yield training_list(posts, parts.part, data, seed=config.seed, first_copy=first_copy)
