@@ -58,4 +58,13 @@ def test_a_cell_is_measured_on_what_it_did_not_train_on(tmp_path: Path) -> None:
     made = (tmp_path / "out" / f"{only}.json").stat().st_mtime_ns
     assert call("--only", only).stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
     assert (tmp_path / "out" / f"{only}.json").stat().st_mtime_ns == made
+    assert call("--only", only, "--seed", "5").returncode == 0
+    other = json.loads((tmp_path / "out" / f"{only}-seed-5.json").read_text())
+    assert {**other, "auroc": 0, "bag_of_words": 0, "minutes": 0, "cell": only} == {
+        **found,
+        "auroc": 0,
+        "bag_of_words": 0,
+        "minutes": 0,
+    }  # the same posts are measured
+    assert other["auroc"] != found["auroc"]
     assert "no cell 'nothing'" in call("--only", "nothing").stderr

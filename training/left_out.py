@@ -1,6 +1,6 @@
 """Retrain a recipe without one part at a time, and measure it on that part, beside a bag of words.
 
-python training/left_out.py CONFIG [--cells FILE] [--only NAME ...] [--n-posts N] [--out FOLDER]
+python training/left_out.py CONFIG [--only NAME ...] [--n-posts N] [--seed N] [--out FOLDER]
 
 A cell trains once, on a subsample, so that it takes minutes: its figures compare recipes, and stand
 below what the whole recipe would reach. Finished cells are not run again.
@@ -41,6 +41,9 @@ parser.add_argument("config", help="YAML file, as configs/default.yaml")
 parser.add_argument("--cells", default=str(Path(__file__).with_suffix(".yaml")))
 parser.add_argument("--only", nargs="*", help="names of cells (default: all)")
 parser.add_argument("--n-posts", type=int, default=12_000, help="training posts of a cell")
+parser.add_argument(
+    "--seed", type=int, help="of a training (default: the config's); the parts stay"
+)
 parser.add_argument("--data", help="folder of Parquet files, one a source (or TEXTDETECT_DATA)")
 parser.add_argument("--out", help="folder of the results (default: runs/NAME-left-out)")
 
@@ -62,47 +65,48 @@ def main() -> None:
     splits: dict[str, Split] = {}
     print("| left out | AUROC | bag of words | accounts | machines | people | minutes |")
     print("|---|---|---|---|---|---|---|")
+    seed = config.seed if arguments.seed is None else arguments.seed
+    trained = dataclasses.replace(config, seed=seed)
     for name in arguments.only or cells:
-        file = out / f"{name}.json"
+        run = out / (name if seed == config.seed else f"{name}-seed-{seed}")
+        file = run.with_suffix(".json")
         if not file.is_file():
             data = _data(config.data, cells[name])
             key = str(data.split_by)
             if key not in splits:
                 splits[key] = split(posts, data, seed=config.seed, progress=True)
-            found = cell(
-                name, cells[name], config, data, posts, splits[key], arguments.n_posts, out
-            )
+            rows = measured(cells[name], posts, splits[key], seed=config.seed)
+            found = cell(name, trained, data, posts, splits[key], rows, arguments.n_posts, run)
             file.write_text(json.dumps(found))
         print(_line(json.loads(file.read_text())), flush=True)
 
 
 def cell(
     name: str,
-    of: dict[str, Any],
     config: TrainConfig,
     data: DataConfig,
     posts: Posts,
     parts: Split,
+    rows: np.ndarray[Any, Any],
     n_posts: int,
-    out: Path,
+    run: Path,
 ) -> dict[str, Any]:
-    """Train on a subsample of the recipe's list and measure on what it left out."""
+    """Train on a subsample of the recipe's list and measure on `rows`, which it left out."""
     began = time.monotonic()
     listed = training_list(posts, parts.part, data, seed=config.seed)
     place = [draw(config.seed, name, str(i)) for i in range(len(listed.rows))]
     listed = listed.take(np.sort(np.argsort(place)[:n_posts]))
     texts, labels = listed.texts(parts.normalised), posts.labels[listed.rows].tolist()
-    encoder = adapted(dataclasses.replace(config, data=data), posts, parts, out / name)
+    encoder = adapted(dataclasses.replace(config, data=data), posts, parts, run)
     settings = dataclasses.replace(config.finetune, encoder=encoder, runs=1)
     learned = taught(texts, posts.labels, listed.rows, settings.distil, seed=config.seed)
-    model = finetune(settings, texts, learned, listed, out / name, seed=config.seed)
-    rows = measured(of, posts, parts, seed=config.seed)
+    model = finetune(settings, texts, learned, listed, run, seed=config.seed)
     asked = [parts.normalised[row] for row in rows]
     truth = posts.labels[rows]
     scores = HfRuntime(open_checkpoint(model)).run(asked).logits
     rival = BagOfWords(seed=config.seed).fit(texts, labels).score(asked)
     return {
-        "cell": name,
+        "cell": run.name,
         "auroc": auroc(truth, scores),
         "bag_of_words": auroc(truth, rival),
         "accounts": _by_account(posts, rows, scores),
