@@ -297,6 +297,8 @@ def test_one_engine_is_calibrated_again_and_nothing_else_moves(
     assert first is not None
     assert second is not None
     assert second.figures == first.figures
+    in_place = calibrate_again(after, config, corpus_made, after, runtimes=("hf",))
+    assert open_checkpoint(in_place).manifest == second
 
 
 def _equal(file: Path, other: Path) -> bool:

@@ -196,15 +196,19 @@ def calibrate_again(
     *,
     runtimes: Sequence[RuntimeName] = RUNTIMES,
 ) -> Path:
-    """Copy a checkpoint to `out` with the calibrations of some engines made again, as in `train`.
+    """Make the calibrations of some engines again, as `train` does, in a copy of a checkpoint.
 
     For an engine that the machine which trained did not have. The figures stay as they were: those
     of the engine that they were measured with.
+
+    Args:
+        out: the copy's folder; the checkpoint's own is written over in place.
     """
     posts = load_posts(corpus, sources=config.data.sources)
     parts = split(posts, config.data, seed=config.seed, progress=True)
-    folder = Path(out)
-    shutil.copytree(find_folder(model), folder, dirs_exist_ok=True)
+    source, folder = find_folder(model), Path(out)
+    if source.resolve() != folder.resolve():
+        shutil.copytree(source, folder, dirs_exist_ok=True)
     calibrate(folder, posts, parts.part, config, runtimes=runtimes)
     finish(folder, own_manifest(folder).figures)
     return folder
