@@ -19,9 +19,7 @@ from textdetect.accounts import score_accounts
 from textdetect.config import TrainConfig, load_config
 from textdetect.detector import Detector
 from textdetect.metrics import auroc
-from textdetect.posts import load_posts
-from textdetect.posts.splits import split
-from textdetect.recipe import corpus_folder
+from textdetect.recipe import corpus_folder, split_corpus
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("config", help="YAML file of the run, as configs/default.yaml")
@@ -35,8 +33,7 @@ def main() -> None:
     """Split, judge, print."""
     arguments = parser.parse_args()
     config, _ = load_config(arguments.config, TrainConfig)
-    posts = load_posts(corpus_folder(arguments.data), sources=config.data.sources)
-    parts = split(posts, config.data, seed=config.seed, progress=True)
+    posts, parts = split_corpus(config, corpus_folder(arguments.data))
     account = posts.column("account")
     known = posts.classed & (account != "") & (parts.part == "report")
     chosen = posts.take(np.flatnonzero(known))

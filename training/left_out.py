@@ -66,7 +66,6 @@ def main() -> None:
     print("| left out | AUROC | bag of words | accounts | machines | people | minutes |")
     print("|---|---|---|---|---|---|---|")
     seed = config.seed if arguments.seed is None else arguments.seed
-    trained = dataclasses.replace(config, seed=seed)
     for name in arguments.only or cells:
         run = out / (name if seed == config.seed else f"{name}-seed-{seed}")
         file = run.with_suffix(".json")
@@ -76,7 +75,8 @@ def main() -> None:
             if key not in splits:
                 splits[key] = split(posts, data, seed=config.seed, progress=True)
             rows = measured(cells[name], posts, splits[key], seed=config.seed)
-            found = cell(name, trained, data, posts, splits[key], rows, arguments.n_posts, run)
+            trained = dataclasses.replace(config, data=data, seed=seed)
+            found = cell(name, trained, posts, splits[key], rows, arguments.n_posts, run)
             file.write_text(json.dumps(found))
         print(_line(json.loads(file.read_text())), flush=True)
 
@@ -84,7 +84,6 @@ def main() -> None:
 def cell(
     name: str,
     config: TrainConfig,
-    data: DataConfig,
     posts: Posts,
     parts: Split,
     rows: np.ndarray[Any, Any],
@@ -93,11 +92,11 @@ def cell(
 ) -> dict[str, Any]:
     """Train on a subsample of the recipe's list and measure on `rows`, which it left out."""
     began = time.monotonic()
-    listed = training_list(posts, parts.part, data, seed=config.seed)
+    listed = training_list(posts, parts.part, config.data, seed=config.seed)
     place = [draw(config.seed, name, str(i)) for i in range(len(listed.rows))]
     listed = listed.take(np.sort(np.argsort(place)[:n_posts]))
     texts, labels = listed.texts(parts.normalised), posts.labels[listed.rows].tolist()
-    encoder = adapted(dataclasses.replace(config, data=data), posts, parts, run)
+    encoder = adapted(config, posts, parts, run)
     settings = dataclasses.replace(config.finetune, encoder=encoder, runs=1)
     learned = taught(texts, posts.labels, listed.rows, settings.distil, seed=config.seed)
     model = finetune(settings, texts, learned, listed, run, seed=config.seed)

@@ -22,9 +22,9 @@ from textdetect.detector import Detector
 from textdetect.errors import NotCalibrated
 from textdetect.evaluation.figures import markdown
 from textdetect.metrics import auroc_within
-from textdetect.posts import Posts, load_posts
-from textdetect.posts.splits import PARTS, split
-from textdetect.recipe import capped, corpus_folder
+from textdetect.posts import Posts
+from textdetect.posts.splits import PARTS
+from textdetect.recipe import capped, corpus_folder, split_corpus
 from textdetect.text import first_words, n_words
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -46,8 +46,7 @@ def main() -> None:
     """Score, count, print."""
     arguments = parser.parse_args()
     config, _ = load_config(Path(arguments.config), TrainConfig)
-    posts = load_posts(corpus_folder(arguments.data), sources=config.data.sources)
-    parts = split(posts, config.data, seed=config.seed, progress=True)
+    posts, parts = split_corpus(config, corpus_folder(arguments.data))
     usable = (parts.part == arguments.part) & posts.classed
     usable &= np.isin(posts.column("language"), arguments.languages)
     rows = capped(posts, usable, config.seed, (MOST, MOST))

@@ -167,15 +167,22 @@ def _pair(
     logits: NDArray[np.float64],
     rival: NDArray[np.float64] | None,
     rows: NDArray[np.bool_],
+    genre: NDArray[np.object_] | None = None,
 ) -> dict[str, Any]:
+    """Count both classes and rank them, within each genre where these are given."""
     labels = posts.labels[rows]
     row: dict[str, Any] = {
         "n_human": int(np.sum(labels == 0)),
         "n_machine": int(np.sum(labels == 1)),
     }
     for name, scores in (("auroc", logits), ("auroc_bag_of_words", rival)):
-        both = scores is not None and len(set(labels)) == 2
-        row[name] = round(auroc(labels, scores[rows]), 4) if both and scores is not None else None
+        found = math.nan
+        if scores is not None and len(set(labels)) == 2:
+            if genre is None:
+                found = auroc(labels, scores[rows])
+            else:
+                found = auroc_within(labels, scores[rows], genre[rows])
+        row[name] = round(found, 4) if math.isfinite(found) else None
     return row
 
 
@@ -195,14 +202,8 @@ def _machines_only(
         if not own.any() or (own & human).any():
             continue
         rows = own | (human & (language == code) & np.isin(domain, domain[own]))
-        row = {"source": name, "language": code, "n_human": int(np.sum(rows & human))}
-        row |= {"n_machine": int(np.sum(own))}
-        for key, scores in (("auroc", logits), ("auroc_bag_of_words", rival)):
-            known = math.nan
-            if scores is not None:
-                known = auroc_within(posts.labels[rows], scores[rows], domain[rows])
-            row[key] = round(known, 4) if math.isfinite(known) else None
-        table.append(row)
+        found = _pair(posts, logits, rival, rows, domain)
+        table.append({"source": name, "language": code} | found)
     return table
 
 

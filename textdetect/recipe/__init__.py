@@ -1,8 +1,8 @@
 """A training run, and what is made of a checkpoint after it: calibrations, figures, a card.
 
-Public names: `train`, with its steps for trials (`lists`, `adapted`, `classifier`, `calibrate`,
-`measure`, `write_seen`, `finish`); `recalibrate`, `calibrate_again` and `remeasure` for a
-finished checkpoint.
+Public names: `train`, with its steps for trials (`split_corpus`, `lists`, `adapted`, `classifier`,
+`calibrate`, `measure`, `write_seen`, `finish`); `recalibrate`, `calibrate_again` and `remeasure`
+for a finished checkpoint.
 """
 
 from textdetect.recipe.calibrate import RUNTIMES, calibrate, recalibrate
@@ -15,6 +15,7 @@ from textdetect.recipe.run import (
     lists,
     measure,
     remeasure,
+    split_corpus,
     train,
     trained_rows,
     write_seen,
@@ -36,6 +37,7 @@ __all__ = [
     "measure",
     "recalibrate",
     "remeasure",
+    "split_corpus",
     "train",
     "trained_rows",
     "write_report",

@@ -178,12 +178,17 @@ def write_seen(folder: Path, posts: Posts, seen: NDArray[np.int64]) -> None:
         logger.warning("no fingerprints of the training posts: %s", error)
 
 
+def split_corpus(config: TrainConfig, corpus: str | os.PathLike[str]) -> tuple[Posts, Split]:
+    """Load the sources of a config and split them, as `train` does."""
+    posts = load_posts(corpus, sources=config.data.sources)
+    return posts, split(posts, config.data, seed=config.seed, progress=True)
+
+
 def remeasure(
     model: str | os.PathLike[str], config: TrainConfig, corpus: str | os.PathLike[str]
 ) -> dict[str, Any]:
     """Measure a checkpoint on the report part of a config, as `train` did; returns the tables."""
-    posts = load_posts(corpus, sources=config.data.sources)
-    parts = split(posts, config.data, seed=config.seed, progress=True)
+    posts, parts = split_corpus(config, corpus)
     seen = trained_rows(lists(posts, parts, config))
     return measure(find_folder(model), posts, parts, seen, config)
 
@@ -204,8 +209,7 @@ def calibrate_again(
     Args:
         out: the copy's folder; the checkpoint's own is written over in place.
     """
-    posts = load_posts(corpus, sources=config.data.sources)
-    parts = split(posts, config.data, seed=config.seed, progress=True)
+    posts, parts = split_corpus(config, corpus)
     source, folder = find_folder(model), Path(out)
     if source.resolve() != folder.resolve():
         shutil.copytree(source, folder, dirs_exist_ok=True)
