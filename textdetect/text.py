@@ -167,6 +167,26 @@ def _decode(text: str) -> str:
     return text
 
 
+def own_words(text: str) -> str:
+    """Return the part of a raw post that its account worded itself, as plain text."""
+    return text
+
+
+def others_words(text: str) -> str:
+    """Return what a raw post quotes or reposts, as plain text; "" where it does neither."""
+    return ""
+
+
+def notes(text: str) -> tuple[str, ...]:
+    """Name what else a raw post shows; evidence beside a verdict, not part of the score."""
+    return ()
+
+
+def has_words(normalised: str, n: int) -> bool:
+    """Tell whether a normalised text has at least n different words."""
+    return n_words(normalised, most=n) >= n
+
+
 def without(normalised: str, *, links: bool = True, names: bool = True) -> str:
     """Return a normalised text without its links, its @names or both.
 
