@@ -12,74 +12,62 @@ a new checkpoint.
 
 from __future__ import annotations
 
-import html
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import islice
 from numbers import Real
+from operator import eq
 from typing import Any, Final
+from unicodedata import is_normalized
 
 from textdetect.errors import InvalidInput
+from textdetect.own_words import MAX_RAW_CHARS as MAX_RAW_CHARS
+from textdetect.own_words import is_settled, own_words
+from textdetect.own_words import notes as notes
+from textdetect.own_words import others_words as others_words
 
-NORMALISATION_VERSION: Final = 1
+NORMALISATION_VERSION: Final = 2
 
 URL: Final = "http"
 """What every link becomes: one word, in the vocabulary of most tokenizers."""
 MENTION: Final = "@user"
 """What every @name becomes."""
 
-MAX_RAW_CHARS: Final = 16_384
-"""Raw characters that are read at all; the tokens that a model sees end far earlier."""
 MAX_CHARS: Final = 8_192
 """Characters of normalised text that reach a tokenizer, whose time grows with the text."""
 _CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_MARKS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
-
-# Controls, zero-width and bidi characters, soft hyphens, variation selectors, fillers that show as
-# nothing, private use and what stands for undecodable bytes.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
-    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
-    "\ue000-\uf8ff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff]+"
-)
-_MANY_MARKS = re.compile(f"([{_MARKS}]{{3}})[{_MARKS}]+")
-_PUNCTUATION = str.maketrans(
-    dict.fromkeys("‘’‚‛′‵´ʻʼʽˈ＇`", "'")
-    | dict.fromkeys("“”„‟″‶«»「」『』《》〈〉〝〞〟＂", '"')
-    | dict.fromkeys("‐‑‒–—―−﹘﹣－⸺⸻", "-")
-    | dict.fromkeys("。｡", ".")
-    | dict.fromkeys("、､", ",")
-    | dict.fromkeys("【〔〖", "[")
-    | dict.fromkeys("】〕〗", "]")
-    | dict.fromkeys("\u2800\u1680", " ")
-    | {"…": "...", "⁄": "/"}
-)
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});?")
-_BACKSLASHES = re.compile(r"\\{2,}")
-_ESCAPED_SPACE = re.compile(r"\\[nrt](?![a-zA-Z])|\\[nr](?=[A-Z@#])")
-_ESCAPED_MARK = re.compile(r"\\(?=[\"'/#@&]|$)")
 _IN_LINK = rf"[^\s<>\"{_CJK}]*(?<![)\]}}])"
-_URL = re.compile(
-    rf"(?:https?|ftp)\s?:\s?//\s?{_IN_LINK}|(?<![a-zA-Z0-9])www\.{_IN_LINK}"
-    rf"|(?<![a-zA-Z0-9.])(?:pic\.twitter\.com|t\.co|bit\.ly|youtu\.be)/{_IN_LINK}"
-    r"|\burl_\d+\b|\[(?:url|link)\]|<url>",
+# Each begins with a character or a set of them, so that the search for it is a fast one.
+_URL = re.compile(rf"[hHfF][tT](?:[tT][pP][sS]?|[pP])\s?:\s?//\s?{_IN_LINK}")
+_SHORT_URL = re.compile(
+    rf"[wptby](?<![a-z0-9].)(?:ww\.|(?<![.].)(?:ic\.twitter\.com|\.co|it\.ly|outu\.be)/){_IN_LINK}",
     re.IGNORECASE,
 )
-_MENTION = re.compile(
-    rf"(?:(?<![\w@/])|(?<=[{_CJK}]))@\s?[\w\-]{{1,50}}|@(?=[{_CJK}])[\w\-]{{1,50}}"
-    r"|\[(?:user|mention)\]|<user>",
-    re.IGNORECASE,
-)
-_HASH = re.compile(r"#+(?=[\w#\[\"])|(?<=[\w\]\"!?.])#+")
+_URL_PLACEHOLDER = re.compile(r"\burl_\d+\b|\[(?:url|link)\]|<url>", re.IGNORECASE)
+_MENTION = re.compile(rf"@(?:(?:(?<![\w@/]@)|(?<=[{_CJK}]@))\s?|(?=[{_CJK}]))[\w\-]{{1,50}}")
+_MENTION_PLACEHOLDER = re.compile(r"\[(?:user|mention)\]|<user>", re.IGNORECASE)
+_HASH = re.compile(r"#++(?:(?=[\w\[\"])|(?<=[\w\]\"!?.]#)|(?<=[\w\]\"!?.]##))")
 _LOST_EMOJI = re.compile(r"\?{2,}")
 _DOTS = re.compile(r"\.(?:\s?\.)+")
 _DASHES = re.compile(r"-{2,}")
 _SINGLES = re.compile(r"''+")
 _CLITIC = re.compile(r"(?<=[a-zA-Z]) (?=(?:n't|'(?:s|re|ve|ll|d|m))\b)", re.IGNORECASE)
-_SPACE_BEFORE = re.compile(r" +(?=[.,!?;:)\]}%])|(?<=[(\[{]) +")
-_SPACE_TO_DROP = re.compile(r" [.,!?;:)\]}%]|[(\[{] ")
-_CJK_SPACE = re.compile(f"(?<=[{_CJK},.!?;:]) +(?=[{_CJK}])|(?<=[{_CJK}]) +(?=[{_CJK},.!?;:])")
+_SPACED: Final = {f" {mark}": mark for mark in ".,!?;:)]}%"} | {f"{mark} ": mark for mark in "([{"}
+_RUN = re.compile(
+    rf"([{_CJK}\uac00-\ud7a3]{{1,4}}?)\1{{2,}}|([^\W\d_])\2{{3,}}|([^\W\d_]{{2}})\3{{2,}}"
+    r"|([^\w\s])\4{3,}"
+)
+# What `_RUN` and `_WORDS_AGAIN` can't match without, each found in a fraction of their time.
+_RUN_OF_1 = re.compile(r"([^.!\d])\1\1").search
+_RUN_OF_2 = re.compile(r"(..)\1\1").search
+_RUN_OF_3 = re.compile(rf"([{_CJK}\uac00-\ud7a3]..)\1\1").search
+_RUN_OF_4 = re.compile(rf"([{_CJK}\uac00-\ud7a3]...)\1\1").search
+_SAME_AGAIN = re.compile(rf"([{_CJK}\uac00-\ud7a3])\W+\1\W").search
+_WORDS_AGAIN = re.compile(r"(?<!\w)(\w+)(?:\W+\1){2,}(?!\w)", re.IGNORECASE)
+_CJK_SPACE = re.compile(f" (?:(?<=[{_CJK},.!?;:] )(?=[{_CJK}])|(?<=[{_CJK}] )(?=[{_CJK},.!?;:]))")
+_PASSES: Final = 8
+_ODD: Final = ("co/", "be/", "ly/", "om/", "ww.", "://", "#", "??", "url_", "--", "''", ". .", " '")
+_ODD_NAME = re.compile(r"@(?!user(?:[ .,!?:;)\"]|$))")
 _EDGES: Final = " \"'.,!?;:-|>~*"
 _LINK = re.compile(rf"(?<![\w-]){URL}(?![\w-])")
 _NAME = re.compile(rf"(?<![\w-]){MENTION}(?![\w-])")
@@ -100,91 +88,119 @@ _HAS_LOOKALIKE = re.compile("[\u0370-\u058f\u0251]")
 
 
 def normalise(text: str) -> str:
-    r"""Return `text` as every model of this version sees it: one line, in one Unicode form.
+    r"""Return the account's own words as every model of this version sees them, on one line.
 
-    In this order: characters past `MAX_RAW_CHARS` are cut; surrogate pairs joined, lone ones
-    dropped; HTML entities and JSON escapes decoded; invisible and bidi characters dropped, piles of
-    combining marks cut to three; NFKC; quotes, dashes, brackets and CJK full stops mapped to ASCII;
-    Latin look-alikes inside Latin words mapped back; links → "http", @names → "@user", the signs of
-    hashtags dropped (their words stay); runs of "??" (lost emoji) dropped; spaces collapsed, and
-    removed before punctuation and between Chinese characters; a run of links or of @names becomes
-    one; quotes and punctuation at both ends dropped, as they frame a post; cut to `MAX_CHARS`.
+    In this order: characters past `MAX_RAW_CHARS` are cut; what the account did not word is left
+    out, and HTML, entities, escapes and hidden characters with it (`own_words`); quotes, dashes,
+    brackets and CJK full stops mapped to ASCII; Latin look-alikes inside Latin words mapped back;
+    links → "http", @names → "@user", the signs of hashtags dropped (their words stay); runs of "??"
+    (lost emoji) dropped; spaces collapsed, and removed before punctuation and between Chinese
+    characters; a run of links or of @names becomes one; a character of Chinese, Japanese or Korean,
+    up to four of them, or a word that comes three times or more in a row comes once, other letters
+    and marks three times at the most, and syllables ("haha") twice; quotes and punctuation at both
+    ends dropped, as they frame a post; cut to `MAX_CHARS`.
 
-    Nothing of case, numbers, emoji or wording is changed. Idempotent on ordinary posts; entities in
-    entities and some odd runs of marks take a second pass.
+    Nothing of case, numbers or wording is changed. Idempotent.
 
-    >>> normalise('@ann  “so good” &amp; cheap … https://t.co/x #win')
-    '@user "so good" & cheap... http win'
+    >>> normalise('@ann  “so good” &amp; cheap … https://t.co/x #win hahahaha')
+    '@user "so good" & cheap... http win haha'
     """
+    for _ in range(_PASSES):
+        before, text = text, _tidied(own_words(text))
+        if text == before or _is_settled(text):
+            break
+    return text
+
+
+def _is_settled(text: str) -> bool:
+    """Tell, fast, that another pass would change nothing; False: perhaps.
+
+    Tidying can bring out what was no sign before, as the repost in "RT??@ann".
+    """
+    odd = any(map(text.__contains__, _ODD)) or ("@" in text and _ODD_NAME.search(text))
+    return not odd and (text.isascii() or is_normalized("NFKC", text)) and is_settled(text)
+
+
+def _tidied(text: str) -> str:
+    """Return plain text on one line, in the one form."""
     # Each `if` asks for what the expression behind it can't match without: most posts lack it.
-    text = _decode(text[:MAX_RAW_CHARS])
-    if not (text.isascii() and text.isprintable()):
-        text = _INVISIBLE.sub("", text)
-    text = text.replace("`", "'").replace("´", "'")
     ascii_only = text.isascii()
-    if not ascii_only:
-        text = unicodedata.normalize("NFKC", _MANY_MARKS.sub(r"\1", text)).translate(_PUNCTUATION)
-        if _HAS_LOOKALIKE.search(text):
-            text = _MIXED_WORD.sub(lambda word: word[0].translate(_LOOKALIKES), text)
-    low = text.lower()
-    if "/" in text or "[" in text or "<" in text or "www." in low or "url_" in low:
+    if not ascii_only and _HAS_LOOKALIKE.search(text):
+        text = _MIXED_WORD.sub(lambda word: word[0].translate(_LOOKALIKES), text)
+    if "/" in text:
         text = _URL.sub(f" {URL} ", text)
+        text = _SHORT_URL.sub(f" {URL} ", text)
+    elif "ww." in text or "WW." in text:
+        text = _SHORT_URL.sub(f" {URL} ", text)
+    if "[" in text or "<" in text or "url_" in text or "URL_" in text:
+        text = _MENTION_PLACEHOLDER.sub(f" {MENTION} ", _URL_PLACEHOLDER.sub(f" {URL} ", text))
     if "#" in text:
         text = _HASH.sub(" ", text)
-    if "@" in text or "[" in text or "<" in text:
+    if "@" in text:
         text = _MENTION.sub(f" {MENTION} ", text)
     if "??" in text:
         text = _LOST_EMOJI.sub(" ", text)
-    text = " ".join(text.split())
+    words = text.split()
+    text = " ".join(words)
     if ".." in text or ". ." in text:
         text = _DOTS.sub("...", text)
     if "--" in text:
         text = _DASHES.sub("-", text)
     if "''" in text:
         text = _SINGLES.sub('"', text)
-    if "'" in text:
+    if " '" in text or " n't" in text or " N'T" in text:
         text = _CLITIC.sub("", text)
-    if _SPACE_TO_DROP.search(text):
-        text = _SPACE_BEFORE.sub("", text)
-    if not ascii_only:
+    if any(map(text.__contains__, _SPACED)):
+        for spaced, mark in _SPACED.items():
+            text = text.replace(spaced, mark)
+    if not ascii_only and " " in text:
         text = _CJK_SPACE.sub("", text)
     if "http http" in text or "@user @user" in text:
         text = _REPEATED.sub(r"\1", text)
+    if words:
+        words[0], words[-1] = words[0].lstrip(_EDGES), words[-1].rstrip(_EDGES)
+    text = _without_runs(text.strip(_EDGES), again=any(map(eq, words[1:], words)))
     return text.lstrip(_EDGES)[:MAX_CHARS].rstrip(_EDGES)
 
 
-def _decode(text: str) -> str:
-    """Undo surrogates, HTML entities and JSON escapes."""
-    if not text.isascii():
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
-    for _ in range(3):
-        if "&" not in text or not _ENTITY.search(text):
+def _without_runs(text: str, *, again: bool) -> str:
+    """Shorten what comes again and again in a row: laughter and shouting are nobody's style.
+
+    Args:
+        again: whether two words in a row were the same.
+    """
+    foreign = not text.isascii()
+    while (
+        _RUN_OF_1(text)
+        or _RUN_OF_2(text)
+        or "!!!!" in text
+        or (foreign and (_RUN_OF_3(text) or _RUN_OF_4(text)))
+    ):
+        shorter = _RUN.sub(_once, text)
+        if shorter == text:
             break
-        text = html.unescape(text)
-    if "\\" in text:
-        text = _BACKSLASHES.sub(r"\\", text)
-        text = _ESCAPED_MARK.sub("", _ESCAPED_SPACE.sub(" ", text))
+        text = shorter
+    if again or (foreign and _SAME_AGAIN(text)):
+        text = _WORDS_AGAIN.sub(r"\1", text)
     return text
 
 
-def own_words(text: str) -> str:
-    """Return the part of a raw post that its account worded itself, as plain text."""
-    return text
-
-
-def others_words(text: str) -> str:
-    """Return what a raw post quotes or reposts, as plain text; "" where it does neither."""
-    return ""
-
-
-def notes(text: str) -> tuple[str, ...]:
-    """Name what else a raw post shows; evidence beside a verdict, not part of the score."""
-    return ()
+def _once(run: re.Match[str]) -> str:
+    return run[1] or (run[2] or run[4] or "") * 3 or run[3] * 2
 
 
 def has_words(normalised: str, n: int) -> bool:
-    """Tell whether a normalised text has at least n different words."""
-    return n_words(normalised, most=n) >= n
+    """Tell whether a normalised text has at least n different words, in any case of letters.
+
+    >>> has_words("no no No way", 3), has_words("oh no no way", 3), has_words("真的好用", 4)
+    (False, True, True)
+    """
+    seen: set[str] = set()
+    for word in _words(normalised):
+        seen.add(word[0].lower())
+        if len(seen) >= n:
+            return True
+    return False
 
 
 def without(normalised: str, *, links: bool = True, names: bool = True) -> str:
@@ -209,9 +225,12 @@ def n_words(normalised: str, *, most: int | None = None) -> int:
     >>> n_words("http so good"), n_words("好用"), n_words("@user 😀"), n_words("a b c", most=2)
     (2, 2, 0, 2)
     """
+    return sum(1 for _ in islice(_words(normalised), most))
+
+
+def _words(normalised: str) -> Iterator[re.Match[str]]:
     bare = _LINK.sub(" ", normalised) if URL in normalised else normalised
-    bare = _NAME.sub(" ", bare) if MENTION in bare else bare
-    return sum(1 for _ in islice(_WORD.finditer(bare), most))
+    return _WORD.finditer(_NAME.sub(" ", bare) if MENTION in bare else bare)
 
 
 def first_words(normalised: str, n: int) -> str:
