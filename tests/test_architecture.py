@@ -7,10 +7,12 @@ import graphlib
 import importlib
 import inspect
 import json
+import re
 import statistics
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,7 @@ FLOORS = {
     "benchmark": 5,
     "serving": 5,
     "cli": 6,
+    "__main__": 7,
 }
 """Each room's floor. A room imports from lower floors only."""
 NEIGHBOURS = {
@@ -69,6 +72,7 @@ NEIGHBOURS = {
 }
 """The doors between rooms of one floor."""
 EVERYWHERE = {"textdetect", "_version"}
+_WRITTEN = {".py", ".md", ".ipynb", ".service", ".yaml", ".toml", ".html"}
 
 
 def rooms() -> dict[str, list[Path]]:
@@ -195,3 +199,15 @@ def test_importing_takes_less_than_a_fifth_of_a_second() -> None:
     took_s("import textdetect")
     empty = statistics.median(took_s("pass") for _ in range(5))
     assert statistics.median(took_s("import textdetect") for _ in range(5)) - empty <= 0.2
+
+
+def test_no_install_line_names_the_other_textdetect_of_the_package_index() -> None:
+    house = ROOT.parent
+    name = tomllib.loads((house / "pyproject.toml").read_text())["project"]["name"]
+    assert name == "textdetect-social"
+    files = [house / "pyproject.toml", house / "Makefile", *house.glob("*.md")]
+    for folder in ("textdetect", "docs", "notebooks", "configs", "examples", "training"):
+        files += [file for file in (house / folder).rglob("*") if file.suffix in _WRITTEN]
+    other = re.compile(r"pip install[^`\n]* '?textdetect(?![\w-])|(?<![\w-])textdetect\[\w")
+    said = [str(file) for file in files if other.search(file.read_text(encoding="utf-8"))]
+    assert said == []

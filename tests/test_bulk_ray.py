@@ -153,7 +153,7 @@ def test_what_cannot_be_is_refused(
     with pytest.raises(InvalidInput, match="engine: expected 'local' or 'ray'"):
         score_files(file, tmp_path / "out.csv", detector=detector, engine="spark")  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingDependency, match=r"textdetect\[ray\]"):
+    with pytest.raises(MissingDependency, match=r"pip install '\.\[ray\]'"):
         score_files(file, tmp_path / "out.csv", detector=detector, engine="ray")
     assert not (tmp_path / "out.csv").exists()
 

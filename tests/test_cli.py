@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,13 @@ def humans_csv(tmp_path: Path) -> Path:
 def test_version_is_the_package_version() -> None:
     result = run("--version")
     assert (result.exit_code, result.stdout) == (0, f"textdetect {textdetect.__version__}\n")
+
+
+def test_python_m_textdetect_is_the_command() -> None:
+    command = [sys.executable, "-m", "textdetect"]
+    said = subprocess.run([*command, "--help"], capture_output=True, check=True, text=True).stdout
+    assert "Usage: textdetect " in said
+    assert subprocess.run([*command, "nothing"], capture_output=True).returncode == 2
 
 
 def test_the_help_lists_every_command_and_says_what_a_flag_is_not() -> None:

@@ -380,7 +380,7 @@ def test_a_library_that_is_missing_is_named_with_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingDependency, match=r"textdetect\[report\]"):
+    with pytest.raises(MissingDependency, match=r"pip install '\.\[report\]'"):
         render(made_up())
 
 

@@ -181,7 +181,7 @@ def test_without_openvino_the_message_says_how_to_get_it(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(MissingDependency, match=r"textdetect\[openvino\]"):
+    with pytest.raises(MissingDependency, match=r"pip install '\.\[openvino\]'"):
         Detector.from_pretrained(tiny, runtime="openvino")
 
 

@@ -37,6 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_package_and_the_model_and_nothing_else(wheel: Path) -> None:
+    assert wheel.name.startswith("textdetect_social-")
     names = zipfile.ZipFile(wheel).namelist()
     assert "textdetect/models/default/model.safetensors" in names
     assert "textdetect/attacks/tables.toml" in names

@@ -23,7 +23,7 @@ def require(module: str, *, extra: str) -> Any:
             raise
         raise MissingDependency(
             f"this needs {module}, which is not installed; "
-            f"install it with: pip install 'textdetect[{extra}]'"
+            f"install it in a checkout of textdetect with: pip install '.[{extra}]'"
         ) from error
 
 
