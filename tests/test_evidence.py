@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from textdetect.accounts import AccountVerdicts, benjamini_hochberg
@@ -21,10 +26,12 @@ from textdetect.checkpoint import sha256
 from textdetect.cli import app
 from textdetect.coordination import Campaigns, find_campaigns
 from textdetect.coordination.files import read_posts
+from textdetect.coordination.results import Settings
 from textdetect.errors import DataError, InvalidInput
-from textdetect.evidence import DumpFile, forget, verify, write_bundle
-from textdetect.evidence.bundle import MANIFEST, VERDICTS, manifest_bytes
+from textdetect.evidence import DumpFile, forget, name_accounts, verify, write_bundle
+from textdetect.evidence.bundle import MANIFEST, VERDICTS, alias_by, make_tables, manifest_bytes
 from textdetect.evidence.keys import read_key, read_or_make_key
+from textdetect.evidence.page import _timeline, render
 from textdetect.posts.files import write_table
 from textdetect.simulate import Planted, simulate_world
 
@@ -154,6 +161,7 @@ FORGERIES: dict[str, tuple[str, Callable[[pa.Table], pa.Table]]] = {
     "accounts.automation_q": ("accounts", lambda t: swapped(t, "automation_p")),
     "posts": ("posts", lambda t: t.slice(5)),
     "null": ("null", lambda t: t.slice(1)),
+    "timeline": ("timeline", lambda t: t.slice(100)),
 }
 
 
@@ -256,6 +264,138 @@ def test_the_page_asks_nothing_of_any_network(bundle: Path) -> None:
     assert "never names a sponsor" in page
 
 
+def test_the_timeline_has_every_post_of_a_campaign_once(found: Campaigns, dump: Path) -> None:
+    timeline, posts = found.timeline, read_posts(dump)[0]
+    rows = timeline["row"].to_pylist()
+    assert len(set(rows)) == len(rows) >= found.campaigns[0].n_posts
+    of_messages = {row for each in found.narratives["rows"].to_pylist() for row in each}
+    assert of_messages <= set(rows)
+    for row, time in zip(rows, timeline["time"].to_pylist(), strict=True):
+        assert posts["account"][row].as_py() in found.campaigns[0].accounts
+        posted = datetime.fromisoformat(posts["time"][row].as_py())
+        assert 0 <= (posted - time).total_seconds() < 60
+
+
+def test_a_second_wave_twelve_days_later_is_seen() -> None:
+    crowd = simulate_world(n_accounts=300, n_posts=3_000, bursts=()).posts.to_pylist()
+    start, rng = datetime(2024, 12, 5, 9, tzinfo=UTC), np.random.default_rng(0)
+    waves = [
+        {"account": f"bot{bot}", "time": start + timedelta(days=day, hours=hour, seconds=4 * i),
+         "text": f"day{day} hour{hour} " + " ".join(f"word{day + hour * n}x" for n in range(12))}
+        for day in (0, 12) for hour in range(10)
+        for i, bot in enumerate(rng.permutation(20)[:12])
+    ]  # fmt: skip
+    rows = [{name: row[name] for name in ("account", "time", "text")} for row in crowd]
+    found = find_campaigns(rows + waves)
+    assert len(found.campaigns) == 1
+    page = render(make_tables(found), facts_of(found))
+    assert "240 posts of its messages and meetings, in 2 stretches" in page
+    assert page.count(" (120)") == 2
+    assert re.search(r"<title>from 2024-12-17 [^<]*: \d+</title>", page)
+
+
+@given(st.lists(st.integers(0, 60 * 24 * 365), min_size=1, max_size=400))
+def test_every_post_is_under_a_mark_however_many_they_are(minutes: list[int]) -> None:
+    times = np.sort(np.array(minutes, np.int64)) * 60_000_000
+    drawn = _timeline(times)
+    assert sum(n for _, n, _, _ in drawn["columns"]) == drawn["n"] == len(minutes)
+    assert all(
+        0 < n <= marks * drawn["per"] < n + drawn["per"] for _, n, marks, _ in drawn["columns"]
+    )
+    assert max(marks for _, _, marks, _ in drawn["columns"]) <= 25
+    assert sum(n for *_, n in drawn["stretches"]) == len(minutes)
+
+
+def test_a_hundred_thousand_posts_leave_the_page_small(found: Campaigns) -> None:
+    n, rng = 100_000, np.random.default_rng(0)
+    first = 1_733_011_200_000_000
+    times = np.r_[rng.integers(0, 10**12, n - 1), 12 * 86_400_000_000 * 2] + first
+    timeline = pa.table({"campaign": np.zeros(n, np.int64), "row": np.arange(n),
+                         "time": pa.array(np.sort(times), pa.timestamp("us", "UTC"))})  # fmt: skip
+    tables = make_tables(found, named=False)
+    few = render(tables, facts_of(found))
+    many = render(tables | {"timeline": timeline}, facts_of(found))
+    assert len(many) < len(few) + 20_000
+    assert "2024-12-25 00:00</span> (1) UTC" in many
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
+def test_the_page_fits_and_no_heading_breaks_by_letters(
+    chromium: Any, bundle: Path, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    size = {"width": width, "height": 844}
+    with chromium.new_context(viewport=size, color_scheme=scheme) as context:
+        tab = context.new_page()
+        tab.goto((bundle / "report.html").as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.evaluate(BROKEN_WORDS) == []
+        assert axe.Axe().run(tab).response["violations"] == []
+
+
+BROKEN_WORDS = """() => [...document.querySelectorAll("th, h1, h2, h3, dt, td.n")].flatMap(
+    cell => [...cell.childNodes].filter(node => node.nodeType === 3).flatMap(
+        node => [...node.data.matchAll(/[^\\s-]+/g)].filter(word => {
+            const range = document.createRange();
+            range.setStart(node, word.index);
+            range.setEnd(node, word.index + word[0].length);
+            return new Set([...range.getClientRects()].map(box => box.top)).size > 1;
+        }).map(word => word[0])))"""
+"""Words of headings that stand on more than one line."""
+
+
+def facts_of(found: Campaigns) -> dict[str, Any]:
+    """Give what the page says of a search."""
+    settings = asdict(found.settings)
+    facts = {"settings": settings, "dump": None, "model": None, "pseudonyms": None}
+    return facts | {"textdetect": "0", "python": "3", "libraries": {}, "notes": []}
+
+
+def test_the_page_explains_its_terms(bundle: Path) -> None:
+    page = (bundle / "report.html").read_text()
+    terms = ("object", "meeting", "false-discovery rate", "permuted world", "score", "p-value")
+    terms += ("core", "cell", "statistic", "message", "pseudonym", "partners", "verdict")
+    assert [term for term in terms if f"<dt>{term}</dt><dd>" not in page] == []
+    settings = re.findall(r"<tr><td>\w+</td><td>[^<]*</td><td class=\"any\">\w", page)
+    assert len(settings) >= len(Settings.__dataclass_fields__)
+
+
+def test_the_key_turns_pseudonyms_back_into_names(
+    found: Campaigns, bundle: Path, dump: Path, tmp_path: Path
+) -> None:
+    table = name_accounts(bundle, key=KEY, dump=dump)
+    assert sorted(table["account"].to_pylist()) == found.accounts["account"].to_pylist()
+    assert alias_by(KEY)(table["account"].to_pylist()) == table["pseudonym"].to_pylist()
+    members = table.filter(pc.is_valid(table["campaign"]))
+    assert table["account"].to_pylist()[: members.num_rows] == members["account"].to_pylist()
+    assert set(members["account"].to_pylist()) == set(found.campaigns[0].accounts)
+    folder = shutil.copytree(bundle, tmp_path / "evidence")
+    with pytest.raises(InvalidInput, match="neither here nor beside"):
+        name_accounts(folder, key=KEY)
+    shutil.copy(dump, tmp_path / "dump.csv")
+    assert name_accounts(folder, key=KEY).equals(table)
+
+
+def test_what_cannot_be_named_is_refused(
+    found: Campaigns, bundle: Path, dump: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match="the key is not"):
+        name_accounts(bundle, key=KEY[::-1], dump=dump)
+    with pytest.raises(DataError, match="no bundle"):
+        name_accounts(tmp_path, key=KEY, dump=dump)
+    write(found, dump, tmp_path / "named")
+    with pytest.raises(InvalidInput, match="no pseudonyms"):
+        name_accounts(tmp_path / "named", key=KEY, dump=dump)
+    (tmp_path / "other.csv").write_text("account,time,text\nzoe,2024-12-01T00:00:00Z,hello\n")
+    with pytest.raises(InvalidInput, match="none of the names"):
+        name_accounts(bundle, key=KEY, dump=tmp_path / "other.csv")
+    folder = shutil.copytree(bundle, tmp_path / "forged")
+    rewrite(folder, "accounts", lambda t: swapped(t, "campaign"))
+    with pytest.raises(DataError, match="changed"):
+        name_accounts(folder, key=KEY, dump=dump)
+
+
 def test_a_key_is_made_once_for_its_owners_eyes_only(tmp_path: Path) -> None:
     key = read_or_make_key(None, tmp_path / "evidence/")
     file = tmp_path / "evidence.key"
@@ -282,7 +422,7 @@ def test_a_forgotten_bundle_is_gone_and_nothing_else_is(bundle: Path, tmp_path: 
     assert forget(folder, key_only=True) == [f"{folder}.key"]
     assert verify(folder) == []
     (folder / "notes.txt").write_text("mine")
-    assert len(forget(folder)) == 10
+    assert len(forget(folder)) == 11
     assert [file.name for file in folder.iterdir()] == ["notes.txt"]
     assert (tmp_path / "dump.csv").is_file()
     with pytest.raises(DataError, match="no bundle"):
@@ -298,6 +438,16 @@ def test_the_commands_from_dump_to_verdict(dump: Path, tmp_path: Path) -> None:
     checked = runner.invoke(app, ["verify", str(out), *options])
     assert checked.exit_code == 0, checked.output
     assert "sound" in checked.stderr
+    options = ["--input", str(dump), "-o", str(tmp_path / "names.csv")]
+    named = runner.invoke(app, ["names", str(out), "--key", f"{out}.key", *options])
+    assert named.exit_code == 0, named.output
+    with (tmp_path / "names.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert all(row["account"].startswith("user") for row in rows if row["campaign"])
+    (tmp_path / "other.key").write_text(KEY.hex())
+    refused = runner.invoke(app, ["names", str(out), "--key", str(tmp_path / "other.key")])
+    assert refused.exit_code == 2
+    assert "the key is not the one" in refused.stderr
     (out / "edges.parquet").write_bytes(b"nothing")
     checked = runner.invoke(app, ["verify", str(out)])
     assert checked.exit_code == 1

@@ -271,6 +271,36 @@ def verify(
 
 @app.command()
 @guard
+def names(
+    bundle: Bundle,
+    key: Annotated[str, typer.Option("--key", metavar="FILE", help="Key of the pseudonyms.")],
+    dump: Annotated[
+        str | None,
+        typer.Option("--input", metavar="FILE", help="The dump, if it is neither here nor beside."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout.")
+    ] = None,
+    output_format: OutputFormat = None,
+) -> int:
+    """Turn the pseudonyms of a bundle back into names: a row an account.
+
+    The bundle holds no name. The key tells which pseudonym each name of the dump has.
+    """
+    from textdetect.evidence import name_accounts
+    from textdetect.evidence.keys import read_key
+    from textdetect.posts.files import format_of_output, write_table
+
+    write_as = format_of_output(out or "-", output_format, "csv")
+    table = name_accounts(bundle, key=read_key(key), dump=dump)
+    write_table(table, out or "-", format=write_as)
+    missing = table["account"].null_count
+    say(f"{table.num_rows - missing} of {table.num_rows} accounts have a name in the dump")
+    return UNREADABLE if missing else 0
+
+
+@app.command()
+@guard
 def forget(
     bundle: Bundle,
     key_only: Annotated[

@@ -36,6 +36,7 @@ SCHEMA: Final = pa.schema(
         ("n_posts", pa.int64()),
         ("n_accounts", pa.int64()),
         ("first_row", pa.int64()),
+        ("rows", pa.list_(pa.int64())),
         ("first", pa.timestamp("us", "UTC")),
         ("last", pa.timestamp("us", "UTC")),
         ("half_within_h", pa.float64()),
@@ -60,9 +61,10 @@ def find_narratives(
 
     Returns:
         Columns: campaign; narrative, its number in it; n_posts; n_accounts; first_row of the dump,
-        the first post; first, last, times; half_within_h, hours until half of the posts were out;
-        tactics, suggested; example, the first post's text; key_terms, words that it has and other
-        posts have less; targets, the most frequent values of the other columns.
+        the first post; rows, all of its posts; first, last, times; half_within_h, hours until half
+        of the posts were out; tactics, suggested; example, the first post's text; key_terms, words
+        that it has and other posts have less; targets, the most frequent values of the other
+        columns.
     """
     posts = np.flatnonzero(campaign[dump.account] >= 0)
     if "text" not in dump.columns or not len(posts):
@@ -107,6 +109,7 @@ def _described(
         "n_posts": len(members),
         "n_accounts": len(set(dump.account[members])),
         "first_row": int(dump.row[members[0]]),
+        "rows": np.sort(dump.row[members]).tolist(),
         "first": datetime.fromtimestamp(float(times.min()), tz=UTC),
         "last": datetime.fromtimestamp(float(times.max()), tz=UTC),
         "half_within_h": round(float(np.median(times) - times.min()) / 3600, 3),

@@ -109,6 +109,8 @@ class Campaigns:
             if the campaign is listed.
         edges: a row a pair: a, b, n_meetings, expected, surprise (−log10 p), campaign.
         narratives: a row a message of a campaign; see `narratives.find_narratives`.
+        timeline: a row a post of a campaign's messages and meetings: campaign; row, of the dump;
+            time, in UTC to the minute.
         null_maxima: the highest score of each permuted world, shape (n_worlds,).
         settings: the options.
         notes: what of the input did not enter the search.
@@ -119,6 +121,7 @@ class Campaigns:
     accounts: pa.Table
     edges: pa.Table
     narratives: pa.Table
+    timeline: pa.Table
     null_maxima: NDArray[np.float64]
     settings: Settings
     notes: tuple[str, ...]

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textdetect.coordination.communities import cells, components, coreness, spare
@@ -283,6 +284,7 @@ class _Search:
             accounts=accounts,
             edges=table,
             narratives=narratives,
+            timeline=self._timeline(number, edges.take(campaign_of_edge >= 0), narratives),
             null_maxima=maxima,
             settings=self.settings,
             notes=self._notes(),
@@ -317,6 +319,22 @@ class _Search:
             first=datetime.fromtimestamp(float(times.min()), tz=UTC),
             last=datetime.fromtimestamp(float(times.max()), tz=UTC),
             stability=stability,
+        )
+
+    def _timeline(self, number: NDArray[np.int64], inside: Edges, narratives: pa.Table) -> pa.Table:
+        """Give every post of the campaigns' messages and meetings once, by campaign and time."""
+        shown = np.isin(self.dump.row, pc.list_flatten(narratives["rows"]).to_numpy())
+        for ends in (self.meetings.first, self.meetings.second):
+            shown[self.traces.post[ends[inside.meeting]]] = True
+        of = number[self.dump.account[shown]]
+        minutes = (self.dump.time_s[shown] // 60).astype(np.int64) * 60_000_000
+        order = np.argsort(of, kind="stable")
+        return pa.table(
+            {
+                "campaign": of[order],
+                "row": self.dump.row[shown][order],
+                "time": pa.array(minutes[order], pa.timestamp("us", "UTC")),
+            }
         )
 
     def _notes(self) -> tuple[str, ...]:

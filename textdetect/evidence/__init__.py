@@ -2,6 +2,7 @@
 
 from textdetect.evidence.bundle import DumpFile, check_ready, write_bundle
 from textdetect.evidence.forget import forget
+from textdetect.evidence.keys import name_accounts
 from textdetect.evidence.verify import verify
 
-__all__ = ["DumpFile", "check_ready", "forget", "verify", "write_bundle"]
+__all__ = ["DumpFile", "check_ready", "forget", "name_accounts", "verify", "write_bundle"]

@@ -24,14 +24,15 @@ from textdetect._version import __version__
 from textdetect.accounts import AccountVerdicts
 from textdetect.checkpoint import sha256, write_atomically
 from textdetect.coordination import Campaigns
-from textdetect.errors import InvalidInput
+from textdetect.errors import DataError, InvalidInput
 from textdetect.evidence.page import render
 from textdetect.posts.files import write_table
 
 MANIFEST: Final = "bundle.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""1 had no timeline."""
 PAGE: Final = "report.html"
-TABLES: Final = ("accounts", "campaigns", "edges", "posts", "narratives", "null")
+TABLES: Final = ("accounts", "campaigns", "edges", "posts", "narratives", "timeline", "null")
 _CSV: Final = ("accounts", "campaigns")
 _SAYING: Final = ("example", "key_terms", "targets")
 """Columns of the narratives that hold what was said, and to whom: kept where names are."""
@@ -136,6 +137,21 @@ def check_ready(out: str | os.PathLike[str]) -> None:
         require(library, extra="campaigns")
 
 
+def read_facts(bundle: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the manifest of a bundle, as it stands.
+
+    Raises:
+        DataError: no bundle there.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((Path(bundle) / MANIFEST).read_text(encoding="utf-8"))
+        if isinstance(facts["files"], dict) and "pseudonyms" in facts:
+            return facts
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise DataError(f"{bundle}: no bundle, as there is no {MANIFEST} that lists it")
+
+
 def manifest_bytes(facts: dict[str, Any]) -> bytes:
     """Write a manifest with a hash of itself, by which a slip of the hand shows."""
     own = {name: value for name, value in facts.items() if name != "own_sha256"}
@@ -181,6 +197,7 @@ def make_tables(
     edges: the pairs inside campaigns: edge, a, b, n_meetings, expected, surprise, campaign.
     posts: what is behind them: edge, and the rows (0-based) of the two posts in the dump.
     narratives: the messages of each campaign; what they say only where names stay (`named`).
+    timeline: the posts of each campaign: campaign, row in the dump, time to the minute.
     null: each permuted world's highest score.
     """
     accounts = found.accounts
@@ -233,6 +250,7 @@ def make_tables(
         "edges": edges,
         "posts": posts,
         "narratives": found.narratives if named else found.narratives.drop_columns(_SAYING),
+        "timeline": found.timeline,
         "null": pa.table({"world": np.arange(len(found.null_maxima)), "max": found.null_maxima}),
     }
 

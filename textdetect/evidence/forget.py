@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
-from textdetect.errors import DataError
-from textdetect.evidence.bundle import MANIFEST
+from textdetect.evidence.bundle import MANIFEST, read_facts
 
 
 def forget(bundle: str | os.PathLike[str], *, key_only: bool = False) -> list[str]:
@@ -24,10 +22,7 @@ def forget(bundle: str | os.PathLike[str], *, key_only: bool = False) -> list[st
         OSError: a file that can't be deleted.
     """
     folder = Path(os.path.normpath(bundle))
-    try:
-        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f"{folder}: no bundle, as there is no {MANIFEST} that lists it") from None
+    listed = read_facts(folder)["files"]
     doomed = [Path(f"{folder}.key")]
     if not key_only:
         doomed += [folder / Path(name).name for name in [*listed, MANIFEST]]

@@ -1,4 +1,4 @@
-"""The key that turns names into pseudonyms: a file of its own, apart from what it hides."""
+"""The key that turns names into pseudonyms, in a file of its own, and what turns them back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import os
 import secrets
 from pathlib import Path
 
-from textdetect.errors import InvalidInput
-from textdetect.evidence.bundle import KEY_BYTES
+import pyarrow as pa
+import pyarrow.parquet
+
+from textdetect.checkpoint import sha256
+from textdetect.coordination.files import read_posts
+from textdetect.coordination.traces import read_dump
+from textdetect.errors import DataError, InvalidInput
+from textdetect.evidence.bundle import KEY_BYTES, alias_by, key_id, read_facts
 
 
 def read_key(file: str | os.PathLike[str]) -> bytes:
@@ -43,3 +49,50 @@ def read_or_make_key(file: str | os.PathLike[str] | None, bundle: str | os.PathL
     with os.fdopen(handle, "w", encoding="ascii") as stream:
         stream.write(key.hex() + "\n")
     return key
+
+
+def name_accounts(
+    bundle: str | os.PathLike[str], *, key: bytes, dump: str | os.PathLike[str] | None = None
+) -> pa.Table:
+    """Turn the pseudonyms of a bundle back into names: those of the dump, as no bundle holds one.
+
+    Args:
+        bundle: the folder.
+        key: of the pseudonyms.
+        dump: the posts that were searched; by default the file of that name in the working folder
+            or beside the bundle. Another file with the same columns gives names as surely.
+
+    Returns:
+        A row an account, those of campaigns first: pseudonym; account, its name, null where the
+        dump has none for it; campaign, null where none; core; verdict.
+
+    Raises:
+        DataError: no bundle there, or its accounts were changed.
+        InvalidInput: another key, a bundle that keeps names, no dump, or none of the names in it.
+        OSError: a file that can't be read.
+    """
+    facts, file = read_facts(bundle), Path(bundle) / "accounts.parquet"
+    if facts["pseudonyms"] is None:
+        raise InvalidInput(f"{bundle}: its accounts have their names; there are no pseudonyms")
+    if key_id(key) != facts["pseudonyms"]:
+        raise InvalidInput(f"{bundle}: the key is not the one of its pseudonyms")
+    if not file.is_file() or sha256(file) != facts["files"].get(file.name):
+        raise DataError(f"{file}: it was changed, or is missing; see: textdetect verify")
+    searched = facts["dump"] or {"name": "the file of posts", "options": {}}
+    if dump is None:
+        name = Path(searched["name"]).name
+        places = (Path(name), Path(os.path.normpath(bundle)).parent / name)
+        dump = next((place for place in places if place.is_file()), None)
+        if dump is None:
+            raise InvalidInput(f"{name} is neither here nor beside the bundle; pass it (--input)")
+    options = dict(searched["options"])
+    posts, _ = read_posts(dump, input_format=options.pop("input_format", None))
+    names = read_dump(posts, objects=facts["settings"]["objects"], **options).accounts.tolist()
+    of = dict(zip(alias_by(key)(names), names, strict=True))
+    listed = pa.parquet.read_table(file).sort_by("campaign")
+    pseudonyms = listed["account"].to_pylist()
+    found = pa.array([of.get(pseudonym) for pseudonym in pseudonyms], pa.string())
+    if found.null_count == len(found):
+        raise InvalidInput(f"{dump}: none of the names in it is one of the bundle's accounts")
+    columns = {name: listed[name] for name in ("campaign", "core", "verdict")}
+    return pa.table({"pseudonym": listed["account"], "account": found, **columns})

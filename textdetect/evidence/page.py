@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from textdetect._optional import require
 
@@ -17,7 +18,9 @@ _MOST_MESSAGES: Final = 30
 _MOST_DRAWN: Final = 150
 """Accounts of a campaign whose network is drawn: its strongest."""
 _SIZE: Final = 360.0
-_BARS: Final = 60
+_COLUMNS: Final = 120
+_ROWS: Final = 25
+_MINUTE: Final = 60_000_000
 
 
 def render(tables: dict[str, pa.Table], facts: dict[str, Any]) -> str:
@@ -60,38 +63,45 @@ def _null(tables: dict[str, pa.Table]) -> dict[str, Any]:
 
 
 def _campaign(row: dict[str, Any], tables: dict[str, pa.Table]) -> dict[str, Any]:
-    accounts, edges = (
+    accounts, edges, messages, posts = (
         tables[name].filter(pc.equal(tables[name]["campaign"], row["number"]))
-        for name in ("accounts", "edges")
+        for name in ("accounts", "edges", "narratives", "timeline")
     )
     ranked = accounts.sort_by([("coordination_score", "descending"), ("account", "ascending")])
-    messages = tables["narratives"]
-    messages = messages.filter(pc.equal(messages["campaign"], row["number"]))
     return row | {
         "n_messages": messages.num_rows,
-        "timeline": _timeline(messages, row["first"], row["last"]),
-        "messages": messages.slice(0, _MOST_MESSAGES).to_pylist(),
+        "timeline": _timeline(posts["time"].cast(pa.int64()).to_numpy()),
+        "messages": messages.drop_columns("rows").slice(0, _MOST_MESSAGES).to_pylist(),
         "accounts": ranked.slice(0, _MOST_ACCOUNTS).to_pylist(),
         "network": _network(ranked.slice(0, _MOST_DRAWN)["account"].to_pylist(), edges),
         "cells": len(set(accounts["cell"].to_pylist()) - {None}),
-        "days": _days(row["first"], row["last"]),
     }
 
 
-def _timeline(messages: pa.Table, first: datetime, last: datetime) -> list[tuple[float, float]]:
-    """Give the bars of a campaign's posts over its time, by their messages' first: x, height."""
-    span = max(1.0, (last - first).total_seconds())
-    bars = np.zeros(_BARS)
-    for row in messages.select(["first", "n_posts"]).to_pylist():
-        place = (row["first"] - first).total_seconds() / span * _BARS
-        bars[int(np.clip(place, 0, _BARS - 1))] += row["n_posts"]
-    heights = np.round(50 * bars / max(1.0, bars.max()), 1)
-    return [(600.0 / _BARS * i, float(height)) for i, height in enumerate(heights)]
+def _timeline(times: NDArray[np.int64]) -> dict[str, Any]:
+    """Draw posts over time: columns of marks, each for one post, or for `per` where they are many.
+
+    However many the posts, there are as many columns; each with a post in it has a mark. Stretches
+    end where nothing was posted for a tenth of the time, as between two waves.
+    """
+    first, last = int(times[0]), int(times[-1]) + _MINUTE
+    counts, ends = np.histogram(times, _COLUMNS, (first, last))
+    per = -(-int(counts.max()) // _ROWS)
+    gaps = np.flatnonzero(np.diff(times) > (last - first) / 10) + 1
+    return {
+        "columns": [
+            (i, int(counts[i]), -(-int(counts[i]) // per), _moment(ends[i]))
+            for i in np.flatnonzero(counts)
+        ],
+        "per": per,
+        "n": len(times),
+        "column_h": (last - first) / _COLUMNS / _MINUTE / 60,
+        "stretches": [(_moment(x[0]), _moment(x[-1]), len(x)) for x in np.split(times, gaps)],
+    }
 
 
-def _days(first: datetime, last: datetime) -> str:
-    first, last = (moment.astimezone(UTC) for moment in (first, last))
-    return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+def _moment(time_us: float) -> str:
+    return f"{datetime.fromtimestamp(float(time_us) / 1e6, UTC):%Y-%m-%d %H:%M}"
 
 
 def _network(names: list[str], edges: pa.Table) -> dict[str, Any]:

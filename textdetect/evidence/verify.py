@@ -121,6 +121,11 @@ def _statistics(
     of_edge = edges["campaign"].to_numpy().astype(np.int64)
     if edges.num_rows and of_edge.max() >= n:
         return (yield "edges.campaign: a campaign that is not listed")
+    drawn = tables["timeline"]["campaign"].to_numpy()
+    if drawn.max(initial=-1) >= n:
+        return (yield "timeline.campaign: a campaign that is not listed")
+    if np.any(np.bincount(drawn, minlength=n) < campaigns["n_posts"].to_numpy()):
+        yield "timeline: fewer posts than the campaigns'"
     surprise = surprise_of(edges["n_meetings"].to_numpy(), edges["expected"].to_numpy())
     yield from _unlike("edges.surprise", edges["surprise"].to_numpy(), surprise)
     behind = np.bincount(tables["posts"]["edge"].to_numpy(), minlength=edges.num_rows)
