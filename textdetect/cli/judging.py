@@ -11,6 +11,10 @@ import typer
 from textdetect.cli.app import InputFormat, Model, OutputFormat, Runtime, TextColumn, app
 from textdetect.exits import FAILED, UNREADABLE, guard, say
 
+OutFile = Annotated[
+    str | None, typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout.")
+]
+
 
 @app.command()
 @guard
@@ -100,10 +104,7 @@ def accounts(
     source: Annotated[
         str, typer.Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")
     ],
-    out: Annotated[
-        str | None,
-        typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout."),
-    ] = None,
+    out: OutFile = None,
     input_format: InputFormat = None,
     output_format: OutputFormat = None,
     account_column: Annotated[
@@ -278,9 +279,7 @@ def names(
         str | None,
         typer.Option("--input", metavar="FILE", help="The dump, if it is neither here nor beside."),
     ] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout.")
-    ] = None,
+    out: OutFile = None,
     output_format: OutputFormat = None,
 ) -> int:
     """Turn the pseudonyms of a bundle back into names: a row an account.

@@ -238,9 +238,23 @@ class _Search:
             number[joins] = i
             q_values[joins] = around[joins]
             everyone = np.sort(np.concatenate([members, joins]))
+            ends = [ends[inside.meeting] for ends in (self.meetings.first, self.meetings.second)]
+            touches = np.concatenate(ends)
+            times = self.traces.time_s[touches]
             campaigns.append(
-                self._campaign(
-                    i, everyone, len(members), inside, statistic, p_value, q_value, stability
+                Campaign(
+                    number=i,
+                    accounts=tuple(self.dump.accounts[everyone].tolist()),
+                    n_core=len(members),
+                    statistic=statistic,
+                    p_value=p_value,
+                    q_value=q_value,
+                    n_edges=len(inside),
+                    n_objects=len(np.unique(self.traces.object[touches])),
+                    n_posts=len(np.unique(self.traces.post[touches])),
+                    first=datetime.fromtimestamp(float(times.min()), tz=UTC),
+                    last=datetime.fromtimestamp(float(times.max()), tz=UTC),
+                    stability=stability,
                 )
             )
         campaign_of_edge = np.where(number[edges.a] == number[edges.b], number[edges.a], -1)
@@ -289,36 +303,6 @@ class _Search:
             settings=self.settings,
             notes=self._notes(),
             behind=behind,
-        )
-
-    def _campaign(
-        self,
-        number: int,
-        members: NDArray[np.int64],
-        n_core: int,
-        edges: Edges,
-        statistic: float,
-        p_value: float,
-        q_value: float,
-        stability: float,
-    ) -> Campaign:
-        ends = np.concatenate(
-            [self.meetings.first[edges.meeting], self.meetings.second[edges.meeting]]
-        )
-        times = self.traces.time_s[ends]
-        return Campaign(
-            number=number,
-            accounts=tuple(self.dump.accounts[members].tolist()),
-            n_core=n_core,
-            statistic=statistic,
-            p_value=p_value,
-            q_value=q_value,
-            n_edges=len(edges),
-            n_objects=len(np.unique(self.traces.object[ends])),
-            n_posts=len(np.unique(self.traces.post[ends])),
-            first=datetime.fromtimestamp(float(times.min()), tz=UTC),
-            last=datetime.fromtimestamp(float(times.max()), tz=UTC),
-            stability=stability,
         )
 
     def _timeline(self, number: NDArray[np.int64], inside: Edges, narratives: pa.Table) -> pa.Table:

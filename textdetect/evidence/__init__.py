@@ -1,7 +1,6 @@
 """What a search found → a folder that an expert of the other side can check and run again."""
 
-from textdetect.evidence.bundle import DumpFile, check_ready, write_bundle
-from textdetect.evidence.forget import forget
+from textdetect.evidence.bundle import DumpFile, check_ready, forget, write_bundle
 from textdetect.evidence.keys import name_accounts
 from textdetect.evidence.verify import verify
 

@@ -1,4 +1,4 @@
-"""Campaigns → a folder: tables, a page, and a manifest with the hash of each.
+"""Campaigns → a folder: tables, a page, and a manifest with the hash of each; and its end.
 
 The same search gives the same bytes: nothing in a bundle says when, where or by whom it was made.
 """
@@ -160,6 +160,32 @@ def manifest_bytes(facts: dict[str, Any]) -> bytes:
     return (json.dumps(own, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
+def forget(bundle: str | os.PathLike[str], *, key_only: bool = False) -> list[str]:
+    """Delete a bundle and the key beside it, or the key alone, which makes pseudonyms final.
+
+    Only what the manifest lists is deleted; the folder stays if something else is in it. Copies,
+    backups and what a disk keeps of deleted files are beyond its reach.
+
+    Returns:
+        The paths that were deleted.
+
+    Raises:
+        DataError: no bundle there.
+        OSError: a file that can't be deleted.
+    """
+    folder = Path(os.path.normpath(bundle))
+    listed = read_facts(folder)["files"]
+    doomed = [Path(f"{folder}.key")]
+    if not key_only:
+        doomed += [folder / Path(name).name for name in [*listed, MANIFEST]]
+    gone = [file for file in doomed if file.is_file()]
+    for file in gone:
+        file.unlink()
+    if not key_only and not any(folder.iterdir()):
+        folder.rmdir()
+    return [str(file) for file in gone]
+
+
 def key_id(key: bytes) -> str:
     """Give what tells keys apart without giving one away."""
     return hashlib.sha256(key).hexdigest()[:16]
@@ -215,35 +241,26 @@ def make_tables(
         }
     )
     table = table.append_column("verdict", _verdicts(table, automation))
-    number = found.edges["campaign"]
-    inside = pc.is_valid(number)
-    kept = np.flatnonzero(inside.to_numpy())
+    inside = pc.is_valid(found.edges["campaign"]).to_numpy()
     of = dict(zip(names, aliases, strict=True))
     edges = found.edges.filter(inside)
     edges = pa.table(
         {
-            "edge": pa.array(np.arange(len(kept))),
+            "edge": np.arange(edges.num_rows),
             "a": pa.array([of[name] for name in edges["a"].to_pylist()], pa.string()),
             "b": pa.array([of[name] for name in edges["b"].to_pylist()], pa.string()),
             **{name: edges[name] for name in ("n_meetings", "expected", "surprise", "campaign")},
         }
     )
-    place = np.full(found.edges.num_rows, -1, dtype=np.int64)
-    place[kept] = np.arange(len(kept))
-    behind = place[found.behind.edge] if len(found.behind.edge) else np.zeros(0, np.int64)
-    shown = behind >= 0
+    shown = inside[found.behind.edge]
     posts = pa.table(
         {
-            "edge": behind[shown],
+            "edge": (np.cumsum(inside) - 1)[found.behind.edge[shown]],
             "first_row": found.behind.first_row[shown],
             "second_row": found.behind.second_row[shown],
         }
     )
-    rows = [
-        {name: value for name, value in asdict(one).items() if name != "accounts"}
-        | {"n_accounts": len(one.accounts)}
-        for one in found.campaigns
-    ]
+    rows = [asdict(one) | {"n_accounts": len(one.accounts)} for one in found.campaigns]
     return {
         "accounts": table.sort_by([("account", "ascending")]),
         "campaigns": pa.Table.from_pylist(rows, schema=_CAMPAIGNS),

@@ -57,7 +57,9 @@ def verify(
         OSError: a file that can't be read.
     """
     folder = Path(bundle)
-    content = _read_manifest(folder)
+    if not (folder / MANIFEST).is_file():
+        raise DataError(f"{folder}: no bundle, as there is no {MANIFEST}")
+    content = (folder / MANIFEST).read_bytes()
     wrong = []
     if digest is not None and hashlib.sha256(content).hexdigest() != digest.strip().lower():
         wrong.append(f"{MANIFEST}: its digest is not the one given")
@@ -78,12 +80,6 @@ def verify(
     if dump is not None:
         wrong += _again(facts, tables, dump, key)
     return wrong
-
-
-def _read_manifest(folder: Path) -> bytes:
-    if not (folder / MANIFEST).is_file():
-        raise DataError(f"{folder}: no bundle, as there is no {MANIFEST}")
-    return (folder / MANIFEST).read_bytes()
 
 
 def _files(folder: Path, listed: dict[str, str]) -> list[str]:
@@ -164,17 +160,10 @@ def _again(
         return [f"{Path(dump).name}: it is not the dump that was searched"]
     if key is not None and key_id(key) != facts["pseudonyms"]:
         return ["key: it is not the one of the pseudonyms"]
-    settings = facts["settings"]
-    options = dict(facts["dump"]["options"])
+    settings, options = dict(facts["settings"]), dict(facts["dump"]["options"])
     posts, _ = read_posts(dump, input_format=options.pop("input_format", None))
     try:
-        found = find_campaigns(
-            posts,
-            window=settings["window_s"],
-            **{name: settings[name] for name in settings if name not in ("window_s", "objects")},
-            objects=settings["objects"],
-            **options,
-        )
+        found = find_campaigns(posts, window=settings.pop("window_s"), **settings, **options)
     except TextdetectError as error:
         return [f"run again: {error}"]
     again = make_tables(found, alias=alias_by(key), named=facts["pseudonyms"] is None)
