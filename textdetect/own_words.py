@@ -92,18 +92,7 @@ _TAIL = re.compile(
     r"|(?<!-)-{3,20}\s?(?:Original Message|Forwarded [Mm]essage)|Begin forwarded message:"
 )
 _TAIL_SIGNS: Final = (
-    "RT",
-    "MT",
-    "QT",
-    "rt@",
-    "rt @",
-    "//@",
-    "// @",
-    "||",
-    "epost",
-    "egram",
-    "eblogged",
-    "自",
+    *("RT", "MT", "QT", "rt@", "rt @", "//@", "// @", "||", "epost", "egram", "eblogged", "自"),
 )
 _LONG_SIGNS: Final = ("elet", "emov", "vailab", "uspend", "ithheld", "抱歉")
 _REASON = re.compile(r"转发理由\s?:")
@@ -167,7 +156,7 @@ _LEFTOVERS = re.compile(
     r"|\[/?inst\]|###\s?(?:instruction|response)"
     r"|作为(?:一个|一名|一款)?(?:ai|人工智能|大型?语言)(?:语言)?(?:模型|助手|助理)?|我是(?:一个|一名|一款)?"
     r"(?:ai|人工智能)(?:语言)?(?:模型|助手|助理)|(?:抱歉|对不起)[,,]?我(?:无法|不能)(?:提供|满足|完成|协助|生成|回答|讨论)"
-    r"|(?:以下|下面)是(?:一[条篇段则个]|几[条篇段则]|为您|为你|根据|改写|符合)|截至我的?(?:知识|训练)",
+    r"|(?:以下|下面)是(?:一[条篇段则]|几[条篇段则]|为您|为你|改写)|截至我的?(?:知识|训练)",
     re.IGNORECASE,
 )
 _HIDDEN_CHARACTERS = re.compile(
