@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +12,21 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from textdetect.calibration import (
+    EVEN,
+    FEWEST_MACHINES,
     TIE,
+    UNFITTED,
     Calibration,
     adjusted_p_values,
-    fit_temperature,
+    check_share,
+    fit_line,
     smallest_p_value,
 )
+from textdetect.detector import Detector
 from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
+from textdetect.posts import load_posts
+
+Columns = tuple[np.ndarray, np.ndarray, list[str]]
 
 RATES = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
 
@@ -213,11 +222,19 @@ def test_a_calibration_is_of_one_model_and_one_numerics_class() -> None:
 def test_json_and_back_keeps_every_p_value() -> None:
     rng = np.random.default_rng(4)
     panels = rng.choice(["a", "b"], 500)
-    calibration = fitted(rng.normal(size=500), panels=panels, temperature=1.7)
+    calibration = fitted(rng.normal(size=500), panels=panels, machines=machines(200))
     again = Calibration.from_dict(json.loads(json.dumps(calibration.to_dict())))
     fresh = rng.normal(size=200)
     assert p_values(again, fresh).tolist() == p_values(calibration, fresh).tolist()
-    assert again.probabilities(fresh).tolist() == calibration.probabilities(fresh).tolist()
+    for one, other in zip(again.strata, calibration.strata, strict=True):
+        assert (one.line, one.line_of) == (other.line, other.line_of)
+    old = {key: item for key, item in calibration.to_dict().items() if key != "strata"}
+    strata = [
+        {key: item for key, item in stratum.items() if not key.startswith("line")}
+        for stratum in calibration.to_dict()["strata"]
+    ]
+    (stratum,) = Calibration.from_dict(old | {"strata": strata, "temperature": 0.8}).strata
+    assert (stratum.line, stratum.line_of) == (UNFITTED, "none")
     with pytest.raises(NotCalibrated):
         Calibration.from_dict({"strata": [{"language": "en"}]})
 
@@ -227,28 +244,173 @@ def test_nothing_to_fit_on_is_refused() -> None:
         fitted(np.array([np.nan, np.nan]))
     with pytest.raises(InvalidInput, match="one length"):
         fitted(np.zeros(3), languages=["en"])
-    with pytest.raises(InvalidInput, match="both classes"):
-        fit_temperature([1.0, 2.0], [0, 0])
 
 
-def test_the_temperature_is_the_likeliest_one() -> None:
-    from scipy.optimize import minimize_scalar
+def test_columns_of_different_lengths_are_refused() -> None:
+    calibration = fitted(np.linspace(-1, 1, 100))
+    for call in (calibration.p_values, calibration.probabilities):
+        for columns in (([0.5], [20, 20], ["en", "en"]), ([0.5, 0.5], [20, 20], ["en"])):
+            with pytest.raises(InvalidInput, match="one length"):
+                call(*columns)
+    with pytest.raises(InvalidInput, match="one length"):
+        fitted(np.zeros(3), machines=([1.0], [20, 20], ["en"]))
+    for x, targets in (([1.0, 2.0], [0, 0]), ([1.0, 2.0], [0, 1, 1]), ([], [])):
+        with pytest.raises(InvalidInput, match="both classes"):
+            fit_line(x, targets, offset=(0, 0), slope=(0, 1))
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, float("nan"), "0.01", None])
+def test_a_rate_is_a_share_between_0_and_1(rate: float) -> None:
+    with pytest.raises(InvalidInput, match="max_fpr"):
+        check_share("max_fpr", rate)
+    check_share("max_fpr", np.float32(0.01))
+
+
+def machines(n: int, *, mean: float = 2.0, n_tokens: int = 20, language: str = "en") -> Columns:
+    logits = np.random.default_rng(n).normal(mean, 1, n)
+    return logits, np.full(n, n_tokens), [language] * n
+
+
+# Machines that are told easily, hardly, not at all, and worse than by chance; and none.
+@pytest.mark.parametrize("mean", [9.0, 2.0, 0.3, 0.0, -3.0, None])
+def test_probability_falls_strictly_with_p_and_calls_nothing_at_a_fifth_a_machines(
+    mean: float | None,
+) -> None:
+    """On 20,000 posts, in every stratum."""
+    rng = np.random.default_rng(7)
+    n = 6_000
+    people = rng.normal(0, 1, n), rng.integers(5, 300, n), rng.choice(["en", "zh"], n).tolist()
+    found = rng.normal(mean or 0, 1, n), people[1], people[2]
+    calibration = Calibration.fit(
+        *people,
+        rng.choice(["a", "b"], n).tolist(),
+        fingerprint="f",
+        numerics="n",
+        machines=None if mean is None else found,
+        min_stratum=600,
+    )
+    assert len(calibration.strata) >= 6
+    fresh = np.concatenate([rng.normal(0, 1, 10_000), rng.normal(mean or 2, 1, 10_000)])
+    n_tokens, languages = rng.integers(1, 400, 20_000), rng.choice(["en", "zh"], 20_000)
+    check_probabilities(calibration, fresh, n_tokens, languages)
+    assert calibration.probability_fitted == (mean is not None)
+
+
+def check_probabilities(
+    calibration: Calibration, logits: np.ndarray, n_tokens: np.ndarray, languages: np.ndarray
+) -> None:
+    p, _ = calibration.p_values(logits, n_tokens, languages.tolist())
+    probability = calibration.probabilities(p, n_tokens, languages.tolist())
+    assert np.array_equal(np.isnan(p), np.isnan(probability))
+    assert not (probability[p >= 0.2] > 0.5).any()
+    assert not (probability[p > 0.05] > 0.95).any()
+    for stratum in calibration.strata:
+        rows = (languages == stratum.language) & stratum.holds(n_tokens)
+        values, first = np.unique(p[rows], return_index=True)
+        at = probability[rows][first]
+        assert (np.diff(at) < 0).all(), "strictly"
+        assert ((at > 0) & (at < 1)).all()
+        if len(values) > 1:
+            assert stats.spearmanr(p[rows], probability[rows]).statistic == pytest.approx(-1)
+
+
+@pytest.mark.corpus
+def test_on_posts_of_the_corpus_probability_and_p_value_agree_in_every_stratum(
+    corpus: Path,
+) -> None:
+    posts = load_posts(corpus)
+    rows = np.random.default_rng(0).permutation(len(posts))[:20_000]
+    detector = Detector.from_pretrained()
+    assert detector.calibration is not None
+    scores, codes = detector.score(posts.take(rows).texts)
+    languages = np.array(codes, dtype=object)
+    check_probabilities(detector.calibration, scores.logits, scores.n_tokens, languages)
+
+
+def test_probabilities_come_true_where_half_of_the_posts_are_machines() -> None:
+    rng = np.random.default_rng(8)
+    calibration = fitted(rng.normal(0, 1, 5_000), machines=machines(3_000))
+    fresh = np.concatenate([rng.normal(0, 1, 20_000), rng.normal(2, 1, 20_000)])
+    truth = np.repeat([0.0, 1.0], 20_000)
+    p = p_values(calibration, fresh)
+    found = calibration.probabilities(p, np.full(40_000, 20), ["en"] * 40_000)
+    for low, high in ((0.0, 0.2), (0.2, 0.4), (0.6, 0.8), (0.8, 0.95), (0.95, 1.0)):
+        rows = (found >= low) & (found < high)
+        assert found[rows].mean() == pytest.approx(truth[rows].mean(), abs=0.12)
+
+
+def test_a_stratum_of_few_machines_takes_its_languages_line_then_that_of_all() -> None:
+    rng = np.random.default_rng(9)
+    n = 1_000
+    languages = ["en"] * 2 * n + ["de"] * n
+    n_tokens = np.repeat([10, 100, 10], n)
+
+    def lines(*parts: Columns) -> list[tuple[str, str]]:
+        joined = tuple(np.concatenate([part[i] for part in parts]) for i in range(2))
+        codes = [code for part in parts for code in part[2]]
+        strata = fitted(
+            rng.normal(0, 1, 3 * n),
+            n_tokens=n_tokens,
+            languages=languages,
+            machines=(*joined, codes),
+            min_stratum=n,
+        ).strata
+        for one in strata:
+            for other in strata:
+                if one.line_of == other.line_of == "all":
+                    assert one.line == other.line
+        return [(stratum.language, stratum.line_of) for stratum in strata]
+
+    many, few = FEWEST_MACHINES, FEWEST_MACHINES - 1
+    assert lines(machines(many, n_tokens=10), machines(few, n_tokens=100)) == [
+        ("de", "all"), ("en", "stratum"), ("en", "language"),
+    ]  # fmt: skip
+    assert lines(machines(few, n_tokens=10), machines(1, language="de")) == [
+        ("de", "all"), ("en", "all"), ("en", "all"),
+    ]  # fmt: skip
+    assert lines(machines(few)) == [("de", "none"), ("en", "none"), ("en", "none")]
+    assert lines(machines(900, language="fr")) == [("de", "none"), ("en", "none"), ("en", "none")]
+
+
+def test_without_machine_posts_the_odds_stay_below_what_a_p_value_can_lend() -> None:
+    """Sellke, Bayarri & Berger 2001: at most 1 / (-e p log p), for what they consider."""
+    calibration = fitted(np.linspace(-1, 1, 2_000))
+    p = np.geomspace(1e-6, EVEN, 200)
+    probability = calibration.probabilities(p, np.full(200, 20), ["en"] * 200)
+    assert (probability / (1 - probability) <= 1 / (-np.e * p * np.log(p))).all()
+    assert not calibration.probability_fitted
+    assert calibration.describe()[0]["probability_of"] == "none"
+
+
+@pytest.mark.parametrize("bounds", [(-20.0, 0.0), (-20.0, 20.0), (0.0, 0.0)])
+@pytest.mark.parametrize("mean", [-1.0, 0.5, 3.0])
+def test_the_line_is_the_likeliest_one_within_its_bounds(
+    bounds: tuple[float, float], mean: float
+) -> None:
+    from scipy.optimize import minimize
 
     rng = np.random.default_rng(5)
-    labels = np.repeat([0, 1], [3_000, 1_000])
-    logits = 3 * rng.logistic(np.where(labels == 1, 1.0, -1.0))
-    weights = np.where(labels == 1, 0.5 / 0.25, 0.5 / 0.75)
+    x = np.concatenate([rng.normal(0, 1, 3_000), rng.normal(mean, 2, 1_000)])
+    y = np.repeat([0.01, 0.98], [3_000, 1_000])
+    weights = np.where(y > 0.5, 1 / 1_000, 1 / 3_000)
 
-    def loss(temperature: float) -> float:
-        return float(
-            np.mean(weights * np.logaddexp(0, np.where(labels, -1, 1) * logits / temperature))
-        )
+    def loss(line: np.ndarray) -> float:
+        z = line[0] + line[1] * x
+        return float(weights @ (np.logaddexp(0, z) - y * z))
 
-    best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded").x
-    assert fit_temperature(logits, labels) == pytest.approx(best, rel=1e-3)
+    slope = (0.05, 3.0)
+    best = minimize(loss, [min(bounds[1], 0.0), 1.0], bounds=[bounds, slope], tol=1e-12)
+    found = fit_line(x, y, offset=bounds, slope=slope)
+    assert loss(np.array(found)) <= best.fun + 1e-9
+    assert found == pytest.approx(tuple(best.x), abs=1e-3)
 
 
-@given(st.floats(allow_nan=False))
-def test_probabilities_stay_in_their_range(logit: float) -> None:
-    (probability,) = fitted(np.zeros(10), temperature=0.05).probabilities(np.array([logit]))
-    assert 0 <= probability <= 1
+@given(
+    st.lists(st.floats(-8, 2), min_size=1, max_size=40),
+    st.lists(st.floats(-8, 12), min_size=1, max_size=40),
+)
+def test_any_fit_ends_within_its_bounds(people: list[float], found: list[float]) -> None:
+    targets = [0.0] * len(people) + [1.0] * len(found)
+    offset, slope = fit_line(people + found, targets, offset=(-20, 0), slope=(0.05, 3))
+    assert -20 <= offset <= 0
+    assert 0.05 <= slope <= 3

@@ -19,6 +19,7 @@ from textdetect.checkpoint import (
     find_folder,
     open_checkpoint,
     read_manifest,
+    renormalise,
     write_calibration,
     write_manifest,
 )
@@ -170,6 +171,38 @@ def test_another_normalisation_version_is_refused_with_advice(copy: Path) -> Non
         Detector.from_pretrained(copy)
 
 
+def test_a_checkpoint_of_the_normalisation_before_is_taken_over_and_of_another_not(
+    copy: Path,
+) -> None:
+    rewrite(copy, normalisation=text.NORMALISATION_VERSION - 1, figures={"t": [{"a": 1}]})
+    (copy / "README.md").write_text("what it was")
+    write_manifest_unchecked(copy)
+    with pytest.raises(NormalisationMismatch, match=r"training/calibrate\.py"):
+        open_checkpoint(copy)
+    renormalise(copy)
+    manifest = open_checkpoint(copy).manifest
+    assert manifest is not None
+    assert manifest.normalisation == text.NORMALISATION_VERSION
+    assert (manifest.languages, manifest.figures) == ((), {})
+    assert {*FILES} - {file.name for file in copy.iterdir()} == {ONNX, TORCH}
+    assert not (copy / "README.md").exists()
+    before = (copy / MANIFEST).read_bytes()
+    renormalise(copy)
+    assert (copy / MANIFEST).read_bytes() == before
+    for far in (-2, 1):
+        rewrite(copy, normalisation=text.NORMALISATION_VERSION + far)
+        with pytest.raises(NormalisationMismatch):
+            renormalise(copy)
+
+
+def test_a_damaged_checkpoint_of_the_normalisation_before_is_not_taken_over(copy: Path) -> None:
+    rewrite(copy, normalisation=text.NORMALISATION_VERSION - 1)
+    (copy / "tokenizer.json").write_text("{}")
+    with pytest.raises(ChecksumMismatch):
+        renormalise(copy)
+    assert (copy / ONNX).is_file()
+
+
 @pytest.mark.parametrize("change", [{"fingerprint": "0" * 64}, {"numerics": "torch-fp32"}])
 def test_a_calibration_of_another_model_or_numerics_class_is_refused(
     copy: Path, change: dict[str, str]
@@ -225,7 +258,7 @@ def test_the_fingerprint_is_of_what_makes_a_logit_and_of_nothing_else(copy: Path
     (copy / "NOTES.md").write_text("a note")
     write_manifest(copy, dataclasses.replace(before, languages=("fr",), version="9"))
     assert read_manifest(copy).fingerprint == before.fingerprint
-    for change in ({"max_length": 32}, {"normalisation": 2}):
+    for change in ({"max_length": 32}, {"normalisation": before.normalisation + 1}):
         assert dataclasses.replace(before, **change).fingerprint != before.fingerprint
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         changed = dataclasses.replace(before, files=before.files | {name: "1" * 64})
@@ -241,7 +274,7 @@ def test_a_manifest_is_read_as_it_was_written(copy: Path) -> None:
 
 def test_writing_a_calibration_replaces_the_old_one_whole(copy: Path) -> None:
     calibration = open_checkpoint(copy).calibration("onnxruntime-fp32")
-    write_calibration(copy, dataclasses.replace(calibration, temperature=2.5))
+    write_calibration(copy, dataclasses.replace(calibration, delta=0.1))
     write_manifest_unchecked(copy)
-    assert open_checkpoint(copy).calibration("onnxruntime-fp32").temperature == 2.5
+    assert open_checkpoint(copy).calibration("onnxruntime-fp32").delta == 0.1
     assert not list(copy.glob(".*partial*"))

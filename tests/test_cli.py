@@ -107,8 +107,8 @@ def test_calibrate_writes_a_checkpoint_and_prints_its_strata(
     tiny: Path, humans_csv: Path, tmp_path: Path
 ) -> None:
     posts = tmp_path / "labelled.jsonl"
-    rows = [(text, 0) for text in human_posts(50, seed=6)]
-    rows += [(text, 1) for text in machine_posts(50, seed=6)]
+    rows = [(text, 0) for text in human_posts(80, seed=6)]
+    rows += [(text, 1) for text in machine_posts(80, seed=6)]
     lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
     posts.write_text("\n".join(lines) + "\n")
     options = ["--text-column", "message", "--labelled", posts]
@@ -117,10 +117,23 @@ def test_calibrate_writes_a_checkpoint_and_prints_its_strata(
     assert result.stdout.endswith(f"{tmp_path / 'out'}\n")
     calibration = Detector.from_pretrained(tmp_path / "out").calibration
     assert calibration is not None
-    assert calibration.temperature_fitted
+    assert calibration.probability_fitted
     for row in calibration.describe():
         assert f"{row['n_humans']}" in result.stdout
         assert f"{row['smallest_p_value']:.4g}" in result.stdout
+        assert f"{row['smallest_p_value']:.2g} ({row['tokens']})" in result.stdout
+
+
+def test_calibrate_on_too_few_posts_says_which_rate_they_support_and_ends_with_3(
+    tiny: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "people.txt").write_text("\n".join(human_posts(300, seed=7)) + "\n")
+    result = run("calibrate", tiny, "--human", tmp_path / "people.txt", "-o", tmp_path / "out")
+    assert result.exit_code == 3
+    assert "en: --max-fpr from, by tokens: 0.02 (0+)" in result.stdout
+    assert result.stdout.endswith(f"{tmp_path / 'out'}\n")
+    assert "0.01 is not supported, and nothing below 0.02" in result.stderr
+    assert "600 posts" in result.stderr
 
 
 @pytest.mark.parametrize(

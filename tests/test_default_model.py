@@ -70,7 +70,7 @@ def test_it_knows_english_and_chinese(embedded: Detector) -> None:
     assert {"en", "zh"} <= set(embedded.languages)
     assert embedded.calibration is not None
     assert embedded.calibration.smallest <= 0.01
-    assert embedded.calibration.temperature_fitted
+    assert embedded.calibration.probability_fitted
 
 
 def test_on_tweepfakes_validation_split_it_reaches_its_auroc(manifest: Manifest) -> None:

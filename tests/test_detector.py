@@ -27,6 +27,7 @@ from textdetect.errors import (
 from textdetect.runtimes import Runtime, StubRuntime
 
 POSTS = [*human_posts(40, seed=11), *machine_posts(40, seed=12)]
+COPIES = ("{}", "{} https://t.co/x", "  {} @ann", "@ben @ann {} www.example.org")
 HUMANS = [f"a person wrote this post, and it has the number {i}" for i in range(1_000)]
 
 
@@ -213,16 +214,50 @@ def test_without_a_calibration_there_are_scores_and_no_verdicts() -> None:
 
 
 def test_people_of_ones_own_calibrate(stub: Detector) -> None:
-    mine = stub.calibrate(["this is what a machine like me says all day"] * 700)
+    mine = stub.calibrate([f"this is what a machine like me says on day {i}" for i in range(700)])
     assert mine is not stub
     assert not mine.predict("this is what a machine like you says all day", max_fpr=0.05).flagged
     assert mine.calibration is not None
-    assert not mine.calibration.temperature_fitted
-    fitted = stub.calibrate(HUMANS, labelled=(["machine " * 4, "people", "machine"], [1, 0, 0]))
+    assert not mine.calibration.probability_fitted
+    machines = [f"a machine, as it says on day {i}" for i in range(60)]
+    fitted = stub.calibrate(HUMANS, labelled=([*machines, "people"], [1] * 60 + [0]))
     assert fitted.calibration is not None
-    assert fitted.calibration.temperature_fitted
+    assert fitted.calibration.probability_fitted
     with pytest.raises(InvalidInput, match="human posts"):
         stub.calibrate(["", None])
+    for columns in ({"panels": ["a"]}, {"languages": ["en"]}):
+        with pytest.raises(InvalidInput, match="one length"):
+            stub.calibrate(HUMANS, **columns)
+    for labelled in ((machines, [1]), (machines, [0] * 60)):
+        with pytest.raises(InvalidInput, match="a label for each text"):
+            stub.calibrate(HUMANS, labelled=labelled)
+
+
+def test_copies_of_a_text_calibrate_once_whatever_their_links_and_names(
+    stub: Detector, caplog: pytest.LogCaptureFixture
+) -> None:
+    people = HUMANS[:300]
+    copies = [form.format(text) for form in COPIES for text in people]
+    once = stub.calibrate(people).calibration
+    assert caplog.messages == []
+    four_times = stub.calibrate(copies, languages=["en"] * 1_200, panels=["p"] * 1_200).calibration
+    assert once is not None
+    assert four_times is not None
+    assert four_times.smallest == once.smallest == pytest.approx(0.01977, abs=1e-5)
+    (before,), (after,) = once.strata, four_times.strata
+    assert after.logits.tolist() == before.logits.tolist()
+    assert caplog.messages == ["900 of 1200 posts left out: their texts came before"]
+
+
+def test_the_file_of_copies_supports_what_its_300_posts_do(stub: Detector) -> None:
+    import pandas as pd
+
+    posts = pd.read_csv(Path(__file__).parent / "cases" / "calibrate_copies.csv")["text"]
+    assert len(posts) == 1_200
+    calibration = stub.calibrate(posts, languages=["en"] * 1_200).calibration
+    assert calibration is not None
+    assert calibration.describe()[0]["n_humans"] == 300
+    assert calibration.smallest == pytest.approx(0.0198, abs=5e-5)
 
 
 def test_a_calibration_of_another_model_is_refused(stub: Detector) -> None:

@@ -88,23 +88,22 @@ def test_a_score_between_the_two_is_inconclusive() -> None:
     assert (columns["p_value"] > 0.01).all()
 
 
-def test_a_post_at_one_half_exactly_is_not_called_human() -> None:
-    assert one(0.0)[0] == "uncertain"
-    assert one(-1e-6)[0] == "human"
-
-
 def test_a_flag_wins_over_a_low_probability() -> None:
-    cold = calibration(temperature=1.0)
-    low = Calibration.fit(
-        np.linspace(-9, -7, 1_000),
-        np.full(1_000, 20),
-        ["en"] * 1_000,
-        ["panel"] * 1_000,
-        fingerprint="f",
-        numerics="n",
-    )
-    assert one(-6.0, by=cold) == ("human", False, None)
-    assert one(-6.0, by=low) == ("machine", True, None)
+    columns = judged([-1.2], max_fpr=0.4)
+    assert columns["flagged"][0]
+    assert 0.2 < columns["p_value"][0] <= 0.4
+    assert columns["probability"][0] < 0.5
+    assert columns["label"][0] == "machine"
+
+
+def test_a_high_probability_stands_beside_a_low_p_value_alone() -> None:
+    machines = (np.random.default_rng(1).normal(2, 1, 500), np.full(500, 20), ["en"] * 500)
+    columns = judged(np.linspace(-6, 6, 2_000).tolist(), by=calibration(machines=machines))
+    p_value, probability = columns["p_value"], columns["probability"]
+    assert (np.diff(probability[np.argsort(p_value)]) <= 0).all()
+    assert (p_value[probability > 0.5] < 0.2).all()
+    assert (p_value[probability > 0.95] <= 0.05).all()
+    assert probability.max() > 0.95
 
 
 def test_a_p_value_at_the_rate_is_flagged() -> None:
@@ -189,7 +188,8 @@ def test_the_rule_holds_for_any_scores(
     for columns, rate in ((strict, low), (loose, high)):
         for verdict in Verdicts(columns, max_fpr=rate):
             empty = verdict.reason == "empty"
-            assert np.isnan(verdict.logit) == np.isnan(verdict.probability) == empty
+            assert np.isnan(verdict.logit) == empty
+            assert np.isnan(verdict.p_value) == np.isnan(verdict.probability)
             assert verdict.flagged == (verdict.label == "machine")
             if verdict.flagged:
                 assert verdict.p_value <= rate

@@ -6,6 +6,7 @@ import dataclasses
 import filecmp
 import json
 import random
+import re
 import shutil
 from hashlib import blake2b
 from itertools import pairwise
@@ -17,11 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
-from synthetic import human_posts, template_post, write_corpus, write_encoder
+from synthetic import human_post, human_posts, template_post, write_corpus, write_encoder
 
 from textdetect import Detector, score_accounts
 from textdetect.attacks import ATTACKS
-from textdetect.checkpoint import calibration_file, encoder_folder, open_checkpoint
+from textdetect.checkpoint import (
+    SEEN,
+    calibration_file,
+    encoder_folder,
+    open_checkpoint,
+    read_manifest,
+    write_manifest,
+)
 from textdetect.config import (
     CalibrationConfig,
     DataConfig,
@@ -29,6 +37,7 @@ from textdetect.config import (
     FurtherConfig,
     TrainConfig,
 )
+from textdetect.contamination import SeenFilter
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation import figures
 from textdetect.evaluation.baselines import taught
@@ -43,9 +52,10 @@ from textdetect.recipe import (
     corpus_folder,
     recalibrate,
     remeasure,
+    split_corpus,
     train,
 )
-from textdetect.text import first_words, normalise
+from textdetect.text import NORMALISATION_VERSION, first_words, normalise
 
 pytestmark = pytest.mark.slow
 
@@ -234,6 +244,132 @@ def test_a_finished_run_is_not_run_again(run: Path, corpus_made: Path, encoder: 
     assert (run / "checkpoint" / "detector.json").stat().st_mtime_ns == before
 
 
+def test_name_version_and_calibration_change_without_training_again(
+    run: Path, corpus_made: Path, encoder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    weights = (folder / "model" / "model.safetensors").stat().st_mtime_ns
+    before = open_checkpoint(folder / "checkpoint")
+    asked = CalibrationConfig(min_stratum=200, min_panel=100, delta=0.1)
+    config = dataclasses.replace(config_for(encoder), version="0.2.0", calibration=asked)
+    after = open_checkpoint(train(config, corpus_made, folder))
+    assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == weights
+    assert after.fingerprint == before.fingerprint
+    assert after.manifest is not None
+    assert after.manifest.version == "0.2.0"
+    assert after.manifest.training["config"]["calibration"]["delta"] == 0.1
+    assert after.calibration("onnxruntime-fp32").delta == 0.1
+    assert before.manifest is not None
+    assert after.manifest.figures["sources"] == before.manifest.figures["sources"]
+    assert after.manifest.figures["humans"] != before.manifest.figures["humans"]
+    assert "small 0.2.0" in (folder / "checkpoint" / "README.md").read_text(encoding="utf-8")
+
+
+def few_posts(folder: Path, n: int, *, apart: bool = False) -> Path:
+    """Write n posts, half of them by machines, in two languages; apart: of two genres."""
+    rng = random.Random(3)
+    rows = [
+        {"text": (template_post if i % 2 else human_post)(rng), "label": i % 2}
+        | {"language": ("en", "de")[i // 2 % 2], "domain": str(i % 2) if apart else "chat"}
+        for i in range(n)
+    ]
+    folder.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), folder / "few.parquet")
+    return folder
+
+
+def refused(config: TrainConfig, corpus: Path, run: Path) -> str:
+    """Give the message with which a training is refused before it begins."""
+    with pytest.raises(DataError) as caught:
+        train(config, corpus, run)
+    assert sorted(file.name for file in run.iterdir()) == ["config.yaml", "parts.parquet"]
+    return str(caught.value)
+
+
+def test_what_cannot_come_out_is_said_before_the_training(
+    encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "textdetect")
+    config = config_for(encoder, epochs=0.1)
+    corpus = few_posts(tmp_path / "few", 600)
+    said = refused(config, corpus, tmp_path / "run")
+    assert "calibration people, 500 asked for" in said
+    assert "| language | genre | train | select | calibration |" in caplog.text
+    assert re.search(r"\| de \| chat \| \d+ \+ \d+ \| \d+ \+ \d+ \| \d+ \+ \d+ \|", caplog.text)
+    lower = dataclasses.replace(config, calibration=CalibrationConfig(min_humans=10))
+    few = dataclasses.replace(lower, data=DataConfig(parts=(0.5, 0.3, 0.01, 0.19)))
+    assert "enough on select" in refused(few, corpus, tmp_path / "few select")
+    apart = few_posts(tmp_path / "apart", 600, apart=True)
+    judged = dataclasses.replace(few, calibration=CalibrationConfig(min_humans=10, min_auroc=0.01))
+    assert "enough on select" in refused(judged, apart, tmp_path / "two genres")
+
+
+def test_an_auroc_that_is_not_a_number_decides_nothing(
+    encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """45 posts on *select*: no genre has 20 of each class, which once refused whatever was asked."""
+    caplog.set_level("WARNING", "textdetect")
+    few = few_posts(tmp_path / "few", 600)
+    asked = CalibrationConfig(min_humans=10, min_auroc=0.0)
+    config = dataclasses.replace(config_for(encoder, epochs=0.1), calibration=asked)
+    folder = train(config, few, tmp_path / "run")
+    assert set(Detector.from_pretrained(folder).languages) == {"en", "de"}
+    assert "en supports no max_fpr below" in caplog.text
+    assert "no probability of its own" in caplog.text
+    config = dataclasses.replace(
+        config, calibration=CalibrationConfig(min_humans=10, min_auroc=1.0, min_panel=40)
+    )
+    with pytest.raises(InvalidInput, match=r"en \(\d+ people, [01]\.\d+ AUROC\)"):
+        train(config, few, tmp_path / "run")
+
+
+def test_a_checkpoint_of_the_normalisation_before_is_calibrated_and_measured_for_this_one(
+    run: Path, corpus_made: Path, encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, old = config_for(encoder), shutil.copytree(run / "checkpoint", tmp_path / "old")
+    (old / calibration_file("other-engine")).write_text("{}")
+    manifest = read_manifest(old)
+    seen = SeenFilter.from_bytes((old / SEEN).read_bytes())
+    earlier = dataclasses.replace(seen, normalisation=NORMALISATION_VERSION - 1)
+    (old / SEEN).write_bytes(earlier.to_bytes())
+    write_manifest(old, dataclasses.replace(manifest, normalisation=NORMALISATION_VERSION - 1))
+    folder = calibrate_again(old, config, corpus_made, tmp_path / "new")
+    checkpoint = open_checkpoint(folder)
+    assert checkpoint.manifest is not None
+    assert checkpoint.manifest.languages == ("en",)
+    assert checkpoint.manifest.figures == {}
+    for numerics in ("onnxruntime-fp32", "torch-fp32"):
+        assert checkpoint.calibration(numerics).probability_fitted
+        assert checkpoint.account_null(numerics) is not None
+    assert "calibration.other-engine.json" in caplog.text
+    left = checkpoint.seen_in_training()
+    assert left is not None
+    assert left.normalisation == NORMALISATION_VERSION - 1
+    assert json.loads(json.dumps(remeasure(folder, config, corpus_made))) == manifest.figures
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_a_checkpoint_trained_on_never_calibrates_or_measures_it(
+    run: Path, corpus_made: Path, encoder: Path, tmp_path: Path, before: int
+) -> None:
+    config, folder = config_for(encoder), shutil.copytree(run / "checkpoint", tmp_path / "model")
+    posts, parts = split_corpus(config, corpus_made)
+    people = np.flatnonzero((parts.part == "calibration") & (posts.labels == 0))
+    known = SeenFilter.build(posts.take(people[::2]).texts)
+    known = dataclasses.replace(known, normalisation=NORMALISATION_VERSION - before)
+    (folder / SEEN).write_bytes(known.to_bytes())
+    write_manifest(folder, read_manifest(folder))
+    again = calibrate_again(folder, config, corpus_made, folder, runtimes=("onnx",))
+    fitted = open_checkpoint(again).calibration("onnxruntime-fp32")
+    once = open_checkpoint(run / "checkpoint").calibration("onnxruntime-fp32")
+    n_before, n_after = (sum(len(s.logits) for s in c.strata) for c in (once, fitted))
+    assert 0.4 * n_before < n_after < 0.6 * n_before
+    report = np.flatnonzero(parts.part == "report")
+    (folder / SEEN).write_bytes(SeenFilter.build(posts.take(report[1:]).texts).to_bytes())
+    write_manifest(folder, read_manifest(folder))
+    assert sum(row["n_human"] for row in remeasure(folder, config, corpus_made)["sources"]) <= 1
+
+
 def test_a_folder_of_another_config_is_refused(run: Path, corpus_made: Path, encoder: Path) -> None:
     other = dataclasses.replace(config_for(encoder), seed=1)
     with pytest.raises(DataError, match="another config"):
@@ -311,7 +447,7 @@ def test_people_of_ones_own_give_a_new_calibration(run: Path, tmp_path: Path) ->
     detector = Detector.from_pretrained(out)
     assert detector.calibration is not None
     assert sum(len(s.logits) for s in detector.calibration.strata if s.language == "en") > 800
-    assert not detector.calibration.temperature_fitted
+    assert not detector.calibration.probability_fitted
     assert detector.predict(human_posts(500, seed=6), max_fpr=0.05).flagged.mean() <= 0.07
 
 

@@ -8,13 +8,21 @@ Lei, Romano, Sesia 2023, "Testing for outliers with conformal p-values", Annals 
 section 3): with probability 1 - delta over the calibration set, the share of humans with p ≤ t is
 at most t for every t at once. It knows nothing of texts, and nothing of people unlike the
 calibration's.
+
+The probability of a stratum is a line in the logarithm of its p-value, fitted on the machine posts
+that were labelled there: logit(probability) = offset + slope · log(EVEN / p), offset ≤ 0 < slope.
+So it falls strictly with p, and says "machine" of no post that a fifth of people outscore. Platt
+1999, "Probabilistic outputs for support vector machines", has the likelihood and its smoothed
+labels; what -log p is worth is in Sellke, Bayarri & Berger 2001, "Calibration of p values for
+testing precise null hypotheses", The American Statistician 55.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from numbers import Real
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +36,15 @@ FEWEST: Final = 40
 """Humans of which the smallest panel can be made."""
 TIE: Final = 5e-5
 """Logits closer than this are tied, so that no rounding of an engine can flip a verdict."""
+EVEN: Final = 0.2
+"""No post with this p-value, or a larger one, is likelier a machine's than a person's."""
+FEWEST_MACHINES: Final = 50
+"""Machine posts on which a line is fitted; with fewer, those of more strata are taken together."""
+SLOPES: Final = (0.05, 2.0)
+"""Least and most: no post with a p-value above 0.05 has a probability above 0.942."""
+UNFITTED: Final = (0.0, 0.6)
+"""Offset and slope without machine posts. Its odds stay below the most that a p-value can lend a
+hypothesis, 1 / (-e p log p) where p < 1 / e (Sellke, Bayarri & Berger 2001)."""
 
 
 @lru_cache(maxsize=512)
@@ -76,6 +93,8 @@ class Stratum:
         panels: the panel of each, shape (n,); panels are sources or genres.
         apart: panels that speak for themselves alone and are not among `logits`: their logits,
             ascending, by name.
+        line: offset and slope of the probability.
+        line_of: whose machine posts it is fitted on: "stratum", "language", "all", or "none".
     """
 
     language: str
@@ -84,6 +103,8 @@ class Stratum:
     logits: NDArray[np.float64]
     panels: NDArray[np.object_]
     apart: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    line: tuple[float, float] = UNFITTED
+    line_of: str = "none"
 
     def holds(self, n_tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which token counts fall into this bin."""
@@ -96,8 +117,6 @@ class Calibration:
 
     Attributes:
         fingerprint, numerics: the model and the engine that it belongs to.
-        temperature: probability = 1 / (1 + exp(-logit / temperature)).
-        temperature_fitted: False where no labelled posts were there to fit it.
         delta: chance that the promise fails for this calibration set.
         min_panel: humans that a panel needs to count by itself.
         panel_share: the share of its language's humans that will do, too, from 40 of them on: in a
@@ -108,8 +127,6 @@ class Calibration:
     fingerprint: str
     numerics: str
     strata: tuple[Stratum, ...]
-    temperature: float = 1.0
-    temperature_fitted: bool = False
     delta: float = 0.05
     min_panel: int = 150
     panel_share: float = 1.0
@@ -128,7 +145,7 @@ class Calibration:
         fingerprint: str,
         numerics: str,
         apart: Collection[str] = (),
-        temperature: float | None = None,
+        machines: tuple[ArrayLike, ArrayLike, Sequence[str]] | None = None,
         delta: float = 0.05,
         min_panel: int = 150,
         panel_share: float = 1.0,
@@ -143,15 +160,14 @@ class Calibration:
             apart: panels that are no part of their stratum's crowd, so that they can raise a
                 p-value and never lower one. They are for short posts, and count in strata with an
                 upper end: in one without, they would speak for posts many times as long.
-            temperature: None keeps 1 and marks it as not fitted.
+            machines: logits, n_tokens and languages of machine posts, for the probabilities.
 
         Raises:
             InvalidInput: columns of different lengths, or no human post at all.
         """
-        scores = np.asarray(logits, dtype=np.float64)
-        counts = np.asarray(n_tokens, dtype=np.int64)
-        codes, sources = np.asarray(languages, dtype=object), np.asarray(panels, dtype=object)
-        if len({len(scores), len(counts), len(codes), len(sources)}) > 1:
+        scores, counts, codes = _columns(logits, n_tokens, languages)
+        sources = np.asarray(panels, dtype=object)
+        if len(sources) != len(scores):
             raise InvalidInput("logits, n_tokens, languages and panels must have one length")
         known = np.isfinite(scores)
         crowd = ~np.isin(sources, list(apart))
@@ -167,16 +183,31 @@ class Calibration:
                 short = sorted(set(names[~inside])) if high else []
                 others = {str(name): logits[names == name] for name in short}
                 strata.append(Stratum(language, low, high, logits[inside], names[inside], others))
-        return cls(
-            fingerprint=fingerprint,
-            numerics=numerics,
-            strata=tuple(strata),
-            temperature=1.0 if temperature is None else temperature,
-            temperature_fitted=temperature is not None,
-            delta=delta,
-            min_panel=min_panel,
-            panel_share=panel_share,
-        )
+        fitted = cls(fingerprint, numerics, tuple(strata), delta, min_panel, panel_share)
+        return fitted._with_lines(*_columns(*machines)) if machines else fitted
+
+    def _with_lines(
+        self, scores: NDArray[np.float64], counts: NDArray[np.int64], codes: NDArray[np.object_]
+    ) -> Calibration:
+        """Fit each stratum's line on its people and machine posts, or on those of more strata."""
+        people = [self._against(i, stratum.logits) for i, stratum in enumerate(self.strata)]
+        found: list[NDArray[np.float64]] = [np.empty(0)] * len(people)
+        for i, rows in self._rows(counts, codes):
+            found[i] = self._against(i, scores[rows[np.isfinite(scores[rows])]])
+        strata = []
+        for i, stratum in enumerate(self.strata):
+            kin = [j for j, other in enumerate(self.strata) if other.language == stratum.language]
+            for whose, places in (("stratum", [i]), ("language", kin), ("all", range(len(found)))):
+                here, there = (np.concatenate([p[j] for j in places]) for p in (people, found))
+                if len(there) >= FEWEST_MACHINES:
+                    targets = [1 / (len(here) + 2)] * len(here)
+                    targets += [(len(there) + 1) / (len(there) + 2)] * len(there)
+                    evidence = np.log(EVEN / np.concatenate([here, there]))
+                    line = fit_line(evidence, targets, offset=(-20.0, 0.0), slope=SLOPES)
+                    stratum = replace(stratum, line=line, line_of=whose)
+                    break
+            strata.append(stratum)
+        return replace(self, strata=tuple(strata))
 
     def check(self, *, fingerprint: str, numerics: str) -> None:
         """Raise `CalibrationMismatch` unless it belongs to this model and numerics class."""
@@ -190,11 +221,25 @@ class Calibration:
                     "refit it with: textdetect calibrate MODEL --human FILE"
                 )
 
-    def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probability of machine-written at a base rate of one half; shape (n,)."""
-        bound = 700 * self.temperature  # exp overflows beyond
-        scaled = np.clip(np.asarray(logits, dtype=np.float64), -bound, bound) / self.temperature
-        return np.asarray(1.0 / (1.0 + np.exp(-scaled)), dtype=np.float64)
+    def probabilities(
+        self, p_values: ArrayLike, n_tokens: ArrayLike, languages: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """Return the probability of machine-written, at a base rate of one half, for p-values.
+
+        Within a stratum it falls strictly with the p-value, and is at most one half from `EVEN` on.
+
+        Returns:
+            float64, shape (n,), in (0, 1); NaN where the p-value is NaN or no stratum speaks.
+
+        Raises:
+            InvalidInput: columns of different lengths.
+        """
+        p, counts, codes = _columns(p_values, n_tokens, languages)
+        logits = np.full(len(p), np.nan)
+        for index, rows in self._rows(counts, codes):
+            offset, slope = self.strata[index].line
+            logits[rows] = offset + slope * np.log(EVEN / p[rows])
+        return np.asarray(1.0 / (1.0 + np.exp(-logits)), dtype=np.float64)
 
     def p_values(
         self, logits: ArrayLike, n_tokens: ArrayLike, languages: Sequence[str]
@@ -210,22 +255,28 @@ class Calibration:
         Returns:
             Two float64 arrays, shape (n,), in (0, 1]; NaN where the logit is NaN or no stratum
             speaks for the post.
+
+        Raises:
+            InvalidInput: columns of different lengths.
         """
-        scores = np.asarray(logits, dtype=np.float64)
-        counts = np.asarray(n_tokens, dtype=np.int64)
-        codes = np.asarray(languages, dtype=object)
+        scores, counts, codes = _columns(logits, n_tokens, languages)
         p, floor = np.full((2, len(scores)), np.nan)
+        for index, among in self._rows(counts, codes):
+            rows = among[np.isfinite(scores[among])]
+            p[rows] = self._against(index, scores[rows])
+            floor[rows] = smallest_p_value(len(self.strata[index].logits), self.delta)
+        return p, floor
+
+    def _rows(
+        self, counts: NDArray[np.int64], codes: NDArray[np.object_]
+    ) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Yield the strata that any posts fall into, and which posts."""
         asked = set(codes.tolist())
         for index, stratum in enumerate(self.strata):
-            if stratum.language not in asked:
-                continue
-            rows = np.flatnonzero(
-                (codes == stratum.language) & stratum.holds(counts) & np.isfinite(scores)
-            )
-            if rows.size:
-                p[rows] = self._against(index, scores[rows])
-                floor[rows] = smallest_p_value(len(stratum.logits), self.delta)
-        return p, floor
+            if stratum.language in asked:
+                rows = np.flatnonzero((codes == stratum.language) & stratum.holds(counts))
+                if rows.size:
+                    yield index, rows
 
     def _against(self, index: int, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         stratum = self.strata[index]
@@ -258,12 +309,20 @@ class Calibration:
         return min((smallest_p_value(n, self.delta) for n in sizes), default=1.0)
 
     @property
+    def probability_fitted(self) -> bool:
+        """Whether all probabilities are fitted on machine posts."""
+        return all(stratum.line_of != "none" for stratum in self.strata)
+
+    @property
     def languages(self) -> tuple[str, ...]:
         """Languages that have calibration humans."""
         return tuple(sorted({stratum.language for stratum in self.strata}))
 
     def describe(self) -> list[dict[str, Any]]:
-        """List the strata: language, tokens, n_humans, n_apart, n_panels, smallest p-value."""
+        """List the strata: language, tokens, n_humans, n_apart, n_panels, smallest p-value.
+
+        And whose machine posts the probabilities are fitted on: see `Stratum.line_of`.
+        """
         return [
             {
                 "language": stratum.language,
@@ -274,6 +333,7 @@ class Calibration:
                 "n_apart": sum(map(len, stratum.apart.values())),
                 "n_panels": len(self._panel_logits(index)),
                 "smallest_p_value": smallest_p_value(len(stratum.logits), self.delta),
+                "probability_of": stratum.line_of,
             }
             for index, stratum in enumerate(self.strata)
         ]
@@ -292,13 +352,13 @@ class Calibration:
                     "panel": codes.tolist(),
                     "logits": stratum.logits.tolist(),
                     "apart": {name: each.tolist() for name, each in stratum.apart.items()},
+                    "line": list(stratum.line),
+                    "line_of": stratum.line_of,
                 }
             )
         return {
             "fingerprint": self.fingerprint,
             "numerics": self.numerics,
-            "temperature": self.temperature,
-            "temperature_fitted": self.temperature_fitted,
             "delta": self.delta,
             "min_panel": self.min_panel,
             "panel_share": self.panel_share,
@@ -307,7 +367,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
-        """Read what `to_dict` wrote.
+        """Read what `to_dict` wrote; one without probabilities has those of `UNFITTED`.
 
         Raises:
             NotCalibrated: the values are not a calibration.
@@ -324,66 +384,85 @@ class Calibration:
                         str(name): np.asarray(logits, dtype=np.float64)
                         for name, logits in item.get("apart", {}).items()
                     },
+                    line=(float((line := item.get("line", UNFITTED))[0]), float(line[1])),
+                    line_of=str(item.get("line_of", "none")),
                 )
                 for item in values["strata"]
             )
-            names = (
-                "fingerprint",
-                "numerics",
-                "temperature",
-                "temperature_fitted",
-                "delta",
-                "min_panel",
-                "panel_share",
-            )
+            names = ("fingerprint", "numerics", "delta", "min_panel", "panel_share")
             return cls(strata=strata, **{name: values[name] for name in names})
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise NotCalibrated(f"this is not a calibration: {error!r} is wrong in it") from error
 
 
-def check_share(name: str, value: float) -> None:
+def check_share(name: str, value: Any) -> None:
     """Raise `InvalidInput` where a rate is no share between 0 and 1, both excluded.
 
     >>> check_share("max_fpr", 0.01)
     """
-    if not isinstance(value, (int, float)) or not 0 < value < 1:
+    if not isinstance(value, Real) or not 0 < value < 1:
         raise InvalidInput(f"{name}: expected a share between 0 and 1, got {value!r}")
 
 
-def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
-    """Fit the temperature by maximum likelihood on labelled posts, each class weighing one half.
+def fit_line(
+    x: ArrayLike,
+    targets: ArrayLike,
+    *,
+    offset: tuple[float, float],
+    slope: tuple[float, float],
+) -> tuple[float, float]:
+    """Fit logit = offset + slope · x by maximum likelihood, each class weighing one half.
 
-    Guo, Pleiss, Sun, Weinberger 2017, "On calibration of modern neural networks", section 4.2.
+    By Newton's method on what is not at a bound (Bertsekas 1982, "Projected Newton methods for
+    optimization problems with simple constraints"): the loss is convex.
 
     Args:
-        logits: shape (n,); NaN is left out.
-        labels: 0 human, 1 machine; shape (n,).
-
-    Returns:
-        The temperature, in [0.05, 20].
+        x: finite, shape (n,).
+        targets: probability of machine, shape (n,): the class is what it is nearer to.
+        offset, slope: least and most; the same twice fixes it.
 
     Raises:
-        InvalidInput: one class only.
+        InvalidInput: columns of different lengths, or one class only.
 
-    >>> fit_temperature([4.0, 4.0, -4.0, -4.0], [1, 0, 0, 1])
-    20.0
+    >>> fit_line([4, 4, -4, -4], [1, 0, 0, 1], offset=(0, 0), slope=(0.05, 20))
+    (0.0, 0.05)
     """
-    x, y = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
-    x, y = x[np.isfinite(x)], y[np.isfinite(x)]
-    if set(np.unique(y)) != {0, 1}:
-        raise InvalidInput("a temperature needs posts of both classes, labelled 0 and 1")
-    weights = np.where(y == 1, 0.5 / np.mean(y == 1), 0.5 / np.mean(y == 0))
-    signed = np.where(y == 1, x, -x)
+    design = np.column_stack([np.ones(np.size(x)), np.asarray(x, dtype=np.float64)])
+    y = np.asarray(targets, dtype=np.float64)
+    machine = y > 0.5
+    if len(y) != len(design) or len(set(machine.tolist())) < 2:
+        raise InvalidInput("a fit needs a target for each number, and both classes among them")
+    weights = 0.5 / np.where(machine, machine.sum(), (~machine).sum())
+    low, high = np.array([offset, slope], dtype=np.float64).T
 
-    def loss(log_t: float) -> float:
-        return float(np.mean(weights * np.logaddexp(0.0, -signed / np.exp(log_t))))
+    def loss(line: NDArray[np.float64]) -> float:
+        return float(weights @ (np.logaddexp(0.0, design @ line) - y * (design @ line)))
 
-    low, high = np.log(0.05), np.log(20.0)
-    golden = (np.sqrt(5.0) - 1) / 2
-    while high - low > 1e-6:
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    return round(float(np.exp((low + high) / 2)), 4)
+    line = np.clip([0.0, 1.0], low, high)
+    for _ in range(100):
+        p = np.exp(-np.logaddexp(0.0, -(design @ line)))
+        slope_of_loss = design.T @ (weights * (p - y))
+        stuck = ((line <= low) & (slope_of_loss >= 0)) | ((line >= high) & (slope_of_loss <= 0))
+        free = np.flatnonzero(~stuck)
+        bend = (design * (weights * p * (1 - p))[:, None]).T @ design + 1e-9 * np.eye(2)
+        step = np.zeros(2)
+        step[free] = np.linalg.solve(bend[np.ix_(free, free)], slope_of_loss[free])
+        while loss(after := np.clip(line - step, low, high)) > loss(line):
+            step /= 2
+        if np.abs(after - line).max() < 1e-9:
+            break
+        line = after
+    return float(line[0]), float(line[1])
+
+
+def _columns(
+    numbers: ArrayLike, n_tokens: ArrayLike, languages: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.object_]]:
+    values, counts = np.asarray(numbers, dtype=np.float64), np.asarray(n_tokens, dtype=np.int64)
+    codes = np.asarray(languages, dtype=object)
+    if not len(values) == len(counts) == len(codes):
+        raise InvalidInput("posts' numbers, n_tokens and languages must have one length")
+    return values, counts, codes
 
 
 def _n_reached(ascending: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.int64]:

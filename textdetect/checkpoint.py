@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -230,7 +230,8 @@ def open_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
             raise NormalisationMismatch(
                 f"{folder.name} was made for text normalisation {manifest.normalisation}, this "
                 f"textdetect has {NORMALISATION_VERSION}; install the textdetect that made it, or "
-                "retrain it with: textdetect train CONFIG"
+                "retrain it with: textdetect train CONFIG, or calibrate it again on the posts of its "
+                "config with training/calibrate.py"
             )
     if not (folder / "config.json").is_file():
         raise MissingFile(f"{folder} has no config.json; expected a transformers model folder")
@@ -299,6 +300,33 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     digest = hashlib.sha256(raw).hexdigest()
     write_atomically(folder / MANIFEST, raw.replace(_ZEROS.encode(), digest.encode()))
     return read_manifest(folder)
+
+
+def renormalise(folder: Path) -> None:
+    """Take a checkpoint of the text normalisation before this one over to this one.
+
+    The weights stay. What was fitted, listed or measured with the old one is dropped: calibrations
+    and human accounts of all engines, languages, figures and the card. Another checkpoint is left
+    as it is.
+
+    Raises:
+        NormalisationMismatch: of a version that is further away.
+        CheckpointError: as `open_checkpoint`.
+    """
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
+    if manifest is None or manifest.normalisation != NORMALISATION_VERSION - 1:
+        open_checkpoint(folder)
+        return
+    _refuse_code(folder)
+    _check_files(folder, manifest)
+    for old in (
+        *folder.glob(calibration_file("*")),
+        *folder.glob(account_file("*")),
+        folder / CARD,
+    ):
+        old.unlink(missing_ok=True)
+    now = replace(manifest, normalisation=NORMALISATION_VERSION, languages=(), figures={})
+    write_manifest(folder, now)
 
 
 def write_calibration(folder: Path, fitted: Calibration | AccountNull) -> None:

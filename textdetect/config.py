@@ -173,7 +173,8 @@ class CalibrationConfig:
         cuts: groups of numbers of words. Of each post of people that is longer than all of them,
             the first so many words, drawn from each group, are calibration posts, too, in a panel
             of such excerpts that stands apart. No group: no excerpts.
-        min_auroc: a language is listed only if its AUROC within genres on *select* reaches this ...
+        min_auroc: a language is listed only if its AUROC within genres on *select* reaches this,
+            in [0, 1]; one that can't be judged, as no genre has both classes, reaches 0 only ...
         min_humans: ... and it has so many calibration humans.
     """
 
@@ -191,6 +192,9 @@ class CalibrationConfig:
         check(0 < share <= 1, "calibration.panel_share", "in (0, 1]", share)
         good = all(min(group, default=0) > 0 for group in self.cuts)
         check(good, "calibration.cuts", "groups of numbers above 0", self.cuts)
+        check(0 <= self.min_auroc <= 1, "calibration.min_auroc", "in [0, 1]", self.min_auroc)
+        least = min(self.min_humans, self.min_panel, self.min_stratum)
+        check(least >= 0, "calibration", "numbers of humans of at least 0", least)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,9 @@ class SeenFilter:
             containment of documents", 1997): 10 bytes that choose whom to compare, then one bit of
             each further minimum (Li & König, "b-Bit minwise hashing", 2010), uint8, shape
             (n_sketches, 10 + n_bits / 8).
+        normalisation: version of the text normalisation whose words these are. Of an older one, a
+            post that came whole through both has the same words; one of which a part is cut now may
+            go unrecognised, and no fresh one is accused for it.
 
     >>> seen = SeenFilter.build(["The bus was late again, so we walked home in the rain today."])
     >>> seen.look_up(["the bus was late again so we walked home in the snow today", "No bus."])
@@ -94,6 +97,7 @@ class SeenFilter:
     exact: _U64
     gaps: _U64
     sketches: _U8
+    normalisation: int = NORMALISATION_VERSION
 
     @classmethod
     def build(cls, texts: Iterable[str | None], *, max_bytes: int = MAX_BYTES) -> Self:
@@ -220,7 +224,7 @@ class SeenFilter:
         header = _HEADER.pack(
             _MAGIC,
             FORMAT_VERSION,
-            NORMALISATION_VERSION,
+            self.normalisation,
             self.n_bits,
             step_bytes,
             self.n_posts,
@@ -242,7 +246,7 @@ class SeenFilter:
         Raises:
             CheckpointError: not a filter, or of another version of the format.
             ChecksumMismatch: damaged or cut off.
-            NormalisationMismatch: made with another version of the text normalisation.
+            NormalisationMismatch: made with a later version of the text normalisation.
         """
         if len(data) < _HEADER.size + 32 or not data.startswith(_MAGIC):
             raise CheckpointError(
@@ -260,7 +264,7 @@ class SeenFilter:
                 "the fingerprints of training posts are damaged or cut off; take the file from "
                 "the checkpoint again"
             )
-        if normalisation != NORMALISATION_VERSION:
+        if normalisation > NORMALISATION_VERSION:
             raise NormalisationMismatch(
                 f"the fingerprints of training posts were made for text normalisation "
                 f"{normalisation}, this textdetect has {NORMALISATION_VERSION}; install the "
@@ -276,7 +280,7 @@ class SeenFilter:
             np.frombuffer(data[begin:end], dtype=np.uint8).reshape(shape)
             for begin, end, shape in zip(ends, ends[1:], shapes, strict=False)
         )
-        return cls(n_posts, _summed(exact), _summed(gaps), sketches)
+        return cls(n_posts, _summed(exact), _summed(gaps), sketches, normalisation)
 
 
 def _chunks(texts: Iterable[Any]) -> Iterator[list[str | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect._optional import require
-from textdetect.calibration import Calibration, check_share, fit_temperature
+from textdetect.calibration import Calibration, check_share
 from textdetect.checkpoint import (
     CARD,
     Checkpoint,
@@ -31,8 +32,10 @@ from textdetect.language import UNDETERMINED, identify, prepare
 from textdetect.progress import bar_over, length_of
 from textdetect.runtimes.choice import NumberType, RuntimeName, load_runtime
 from textdetect.runtimes.protocol import Runtime
-from textdetect.text import coerce, is_clipped, normalise
+from textdetect.text import coerce, is_clipped, normalise, without
 from textdetect.types import Scores, Verdict, Verdicts
+
+logger = logging.getLogger(__name__)
 
 WINDOW: Final = 2_048
 """Texts that are sorted by length and scored together."""
@@ -282,38 +285,54 @@ class Detector:
     ) -> Detector:
         """Return this detector with p-values fitted on human posts of your own.
 
+        Equal texts count once, whatever their links and @names: copies are no people of their own.
+
         Args:
             humans: posts that people wrote, never used in training; 600 or more of a language
                 support max_fpr=0.01.
-            labelled: (texts, labels 0 human / 1 machine) refits the temperature; otherwise the old
-                one is kept, and marked so.
+            labelled: (texts, labels 0 human / 1 machine), of which the machine posts fit the
+                probabilities; without them, or with too few, these are `calibration.UNFITTED`.
             panels: the source or genre of each human post.
             languages: of each human post; None identifies it, as prediction will.
             delta, min_panel, min_stratum: see `Calibration` and `CalibrationConfig`.
 
         Raises:
-            InvalidInput: no human post, or columns of different lengths.
+            InvalidInput: no human post, columns of different lengths, or no machine post in
+                `labelled`.
         """
         texts = list(coerce(humans))
-        scores, codes = self.score(texts, language=languages)
-        old = self.calibration
-        temperature = old.temperature if old and old.temperature_fitted else None
+        groups = ["all"] * len(texts) if panels is None else list(panels)
+        codes = [None] * len(texts) if languages is None else list(languages)
+        if not len(texts) == len(groups) == len(codes):
+            raise InvalidInput("humans, panels and languages must have one length")
+        machines = None
         if labelled is not None:
-            temperature = fit_temperature(self.logits(labelled[0]), labelled[1])
+            posts, labels = list(coerce(labelled[0])), np.asarray(labelled[1])
+            if len(posts) != len(labels) or not (labels == 1).any():
+                raise InvalidInput("labelled: expected a label for each text, and machine posts")
+            once = [posts[i] for i in first_of_each(posts) if labels[i] == 1]
+            scores, found = self.score(once)
+            machines = (scores.logits, scores.n_tokens, found)
+        rows = first_of_each(texts)
+        if len(rows) < len(texts):
+            logger.warning(
+                "%d of %d posts left out: their texts came before",
+                len(texts) - len(rows),
+                len(texts),
+            )
+        scores, found = self.score([texts[i] for i in rows], language=[codes[i] for i in rows])
         calibration = Calibration.fit(
             scores.logits,
             scores.n_tokens,
-            codes,
-            ["all"] * len(texts) if panels is None else panels,
+            found,
+            [groups[i] for i in rows],
             fingerprint=self.fingerprint,
             numerics=self.runtime.numerics,
-            temperature=temperature,
+            machines=machines,
             delta=delta,
             min_panel=min_panel,
             min_stratum=min_stratum,
         )
-        if labelled is None:
-            calibration = dataclasses.replace(calibration, temperature_fitted=False)
         return self._with(calibration)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
@@ -470,6 +489,21 @@ class Detector:
             max_fpr=max_fpr,
         )
         return Verdicts(columns, max_fpr=max_fpr, **self._origin())
+
+
+def first_of_each(texts: Iterable[str | None]) -> list[int]:
+    """Return the positions of the texts that no earlier one equals but for links and @names.
+
+    Missing texts are all one.
+
+    >>> first_of_each(["so good", "so  good https://t.co/x", "so bad", "@ann so good"])
+    [0, 2]
+    """
+    first: dict[str, int] = {}
+    for position, text in enumerate(texts):
+        plain = normalise(text or "")
+        first.setdefault(without(plain) or plain, position)
+    return list(first.values())
 
 
 def _calibration(checkpoint: Checkpoint, numerics: str) -> Calibration | None:

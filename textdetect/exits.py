@@ -1,7 +1,7 @@
 """What a command returns or raises → an exit code, and at most one line on stderr.
 
-0 done, 1 failed, 2 usage, 3 done with rows or files that could not be read, 130 interrupted. It
-knows no command.
+0 done, 1 failed, 2 usage, 3 done with rows or files that could not be read, or with a calibration
+of too few posts for the usual rate, 130 interrupted. It knows no command.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from textdetect.errors import InvalidInput, TextdetectError
 FAILED: Final = 1
 USAGE: Final = 2
 UNREADABLE: Final = 3
+TOO_FEW: Final = 3
 INTERRUPTED: Final = 130
 
 P = ParamSpec("P")

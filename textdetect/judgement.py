@@ -38,7 +38,7 @@ def judge(
         listed: languages that the model answers for.
     """
     p_value, floor = calibration.p_values(scores.logits, scores.n_tokens, languages)
-    probability = calibration.probabilities(scores.logits)
+    probability = calibration.probabilities(p_value, scores.n_tokens, languages)
     reason = np.full(len(texts), None, dtype=object)
     empty, supported = np.isnan(scores.logits).tolist(), (floor <= max_fpr).tolist()
     for i, text in enumerate(texts):  # over plain lists: an array's items are slow to come by

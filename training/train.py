@@ -21,6 +21,7 @@ def main() -> None:
     """Parse, train, say where the result is."""
     arguments = parser.parse_args()
     logging.basicConfig(format="textdetect: %(message)s")
+    logging.getLogger("textdetect").setLevel(logging.INFO)
     config, origin = load_config(arguments.config, TrainConfig)
     for key, file in origin.items():
         print(f"{key}: from {file}")

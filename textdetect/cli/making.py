@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -16,7 +16,11 @@ from textdetect.cli.app import (
     TextColumn,
     app,
 )
-from textdetect.exits import guard
+from textdetect.errors import NotCalibrated
+from textdetect.exits import TOO_FEW, guard, say
+
+ASKED: Final = 0.01
+"""The rate that the commands take where none is said."""
 
 
 @app.command()
@@ -39,13 +43,17 @@ def train(
 ) -> int:
     """Train a detector: config to checkpoint, calibrated and measured. A cut-off run goes on.
 
-    Prints which file set each value, then where the checkpoint is. Needs the extra "train".
+    Prints which file set each value, then where the checkpoint is. Says on stderr, before it
+    trains, how many posts each part has and what they can't support. In the folder of a finished
+    run, another name, version or calibration is made without training again. Needs the extra
+    "train".
     """
     from textdetect import config as configs
     from textdetect.recipe import corpus_folder
     from textdetect.recipe import train as train_on
 
     logging.basicConfig(format="textdetect: %(message)s")
+    logging.getLogger("textdetect").setLevel(logging.INFO)
     settings, origin = configs.load_config(config, configs.TrainConfig)
     for key, file in origin.items():
         typer.echo(f"{key}: from {file}")
@@ -78,7 +86,7 @@ def calibrate(
     """Fit a model's p-values on human posts of your own, and write it as a new checkpoint.
 
     The posts must be none that the model was trained on; 600 or more of a
-    language support --max-fpr 0.01.
+    language support --max-fpr 0.01; exit code 3 where none has as many.
     """
     from textdetect.detector import Detector
     from textdetect.recipe import recalibrate
@@ -94,10 +102,22 @@ def calibrate(
         runtime=runtime,
     )
     calibration = Detector.from_pretrained(folder, runtime=runtime).calibration
-    if calibration is not None:
-        show(f"calibration for {calibration.numerics}", calibration.describe())
+    if calibration is None:
+        raise NotCalibrated(f"{folder} has no calibration for this engine")
+    strata = calibration.describe()
+    show(f"calibration for {calibration.numerics}", strata)
+    for code in calibration.languages:
+        supported = [row for row in strata if row["language"] == code]
+        rates = (f"{row['smallest_p_value']:.2g} ({row['tokens']})" for row in supported)
+        typer.echo(f"{code}: --max-fpr from, by tokens: {', '.join(rates)}")
     typer.echo(folder)
-    return 0
+    if calibration.smallest <= ASKED:
+        return 0
+    say(
+        f"textdetect: --max-fpr {ASKED:g} is not supported, and nothing below "
+        f"{calibration.smallest:.2g}: that takes 600 posts or more of a language"
+    )
+    return TOO_FEW
 
 
 @app.command()

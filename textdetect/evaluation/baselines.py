@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect._optional import require
-from textdetect.calibration import fit_temperature
+from textdetect.calibration import fit_line
 from textdetect.errors import InvalidInput
 
 _MAX_CHARS = 1_500
@@ -148,7 +148,8 @@ def out_of_fold(
         model = BagOfWords(seed=seed, grams=grams)
         model.fit([texts[i] for i in seen], truth[seen].tolist())
         logits[unseen] = model.score([texts[i] for i in unseen])
-    return np.asarray(1 / (1 + np.exp(-logits / fit_temperature(logits, truth))))
+    _, slope = fit_line(logits, truth, offset=(0, 0), slope=(0.05, 20))
+    return np.asarray(1 / (1 + np.exp(-slope * logits)))
 
 
 def taught(

@@ -79,12 +79,12 @@ def fallen(table: list[dict[str, Any]], bars: tuple[Bar, ...]) -> list[str]:
             wanted = ", ".join(f"{key}={getattr(bar, key)}" for key in keys if getattr(bar, key))
             raise InvalidInput(f"gate: no figure {bar.metric!r} with {wanted or 'anything'}")
         for row in rows:
-            value = row[bar.on]
-            below = bar.at_least is not None and (value is None or value < bar.at_least)
-            above = bar.at_most is not None and (value is None or value > bar.at_most)
+            value = float("nan") if row[bar.on] is None else row[bar.on]
+            below = bar.at_least is not None and not value >= bar.at_least  # so that NaN is below
+            above = bar.at_most is not None and not value <= bar.at_most
             if below or above:
                 limit = f"at least {bar.at_least:g}" if below else f"at most {bar.at_most:g}"
-                got = "unknown" if value is None else f"{value:.4f}"
+                got = "unknown" if value != value else f"{value:.4f}"
                 which = "" if bar.on == "value" else f" ({bar.on})"
                 where = " / ".join(str(row[key]) for key in keys)
                 lines.append(f"{where}: {bar.metric}{which} is {got}, expected {limit}")

@@ -250,7 +250,8 @@ def curves(
         for i in steps:
             add("roc", fpr[i], tpr[i], np.sum(y == 0))
     if answers.probabilities is not None and len(y):
-        p = answers.probabilities[known]
+        known &= np.isfinite(answers.probabilities)  # none where no stratum speaks
+        y, p = labels[known], answers.probabilities[known]
         bins = np.minimum((p * 10).astype(int), 9)
         for tenth in range(10):
             rows_in = bins == tenth
@@ -321,8 +322,9 @@ def _ranking(
         found = _interval(at, y, s, of, seed, n_resamples=_MIN_RESAMPLES)
         rows.append(place.row("macro_f1", found, threshold=answers.decision, note=note))
     if full and answers.probabilities is not None:
-        p = answers.probabilities[known]
-        for name, figure in (("brier", brier), ("ece", ece)):
+        known &= np.isfinite(answers.probabilities)
+        y, p, of = labels[known], answers.probabilities[known], names[known]
+        for name, figure in (("brier", brier), ("ece", ece)) if len(y) else ():
             found = _interval(one_by_one(figure), y, p, of, seed, n_resamples=_MIN_RESAMPLES)
             rows.append(place.row(name, found, note=note))
     return rows

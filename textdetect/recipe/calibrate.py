@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 
 from textdetect.account_null import SIZES, AccountNull
 from textdetect.accounts import gather
-from textdetect.calibration import Calibration, fit_temperature
+from textdetect.calibration import FEWEST_MACHINES, Calibration, smallest_p_value
 from textdetect.checkpoint import find_folder, write_calibration, write_manifest
 from textdetect.config import TrainConfig
-from textdetect.detector import Detector
+from textdetect.detector import Detector, first_of_each
 from textdetect.errors import DataError, InvalidInput, MissingDependency
-from textdetect.metrics import auroc_within
+from textdetect.evaluation.figures import markdown
+from textdetect.metrics import auroc, auroc_within
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.files import format_of_input, open_posts
 from textdetect.recipe.card import finish, own_manifest
@@ -32,6 +34,8 @@ RUNTIMES: Final[tuple[RuntimeName, ...]] = ("onnx", "openvino", "hf")
 CUT_SHORT: Final = "cut short"
 """The panel of people's long posts of which only the first words are there."""
 _MOST_CALIBRATED: Final = (6_000, 200)
+_FEWEST_JUDGED: Final = 5
+"""Posts of each class, of genres that have both, from which on an AUROC says something."""
 _MOST_SELECTED: Final = (150, 150)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
 
@@ -50,8 +54,7 @@ def calibrate(
 
     A runtime that is not installed, or that this processor can't serve, is left out.
     """
-    usable = (part == "calibration") & posts.classed
-    sample = posts.take(capped(posts, usable, config.seed, _MOST_CALIBRATED))
+    sample = _sample(posts, part, config)
     if len(sample) == 0:
         logger.warning("no calibration posts among these sources: scores, but no verdicts")
         return
@@ -68,9 +71,7 @@ def calibrate(
             continue
         done.add(detector.runtime.numerics)
         if not detector.languages:
-            chosen = (part == "select") & posts.classed
-            select = posts.take(capped(posts, chosen, config.seed, _MOST_SELECTED))
-            languages = _supported(detector, select, sample, config)
+            languages = _supported(detector, _select(posts, part, config), sample, config)
             manifest = dataclasses.replace(manifest, languages=languages)
             write_manifest(folder, manifest)
             detector = Detector.from_pretrained(folder, runtime=runtime)
@@ -79,6 +80,22 @@ def calibrate(
         if null is not None:
             write_calibration(folder, null)
         write_manifest(folder, manifest)
+
+
+def _sample(posts: Posts, part: NDArray[Any], config: TrainConfig) -> Posts:
+    """Choose the posts that calibrate; of those that differ in links and @names only, the first."""
+    usable = (part == "calibration") & posts.classed
+    sample = posts.take(capped(posts, usable, config.seed, _MOST_CALIBRATED))
+    once = sample.take(first_of_each(sample.texts))
+    logger.info(
+        "%d of %d calibration posts left out as copies", len(sample) - len(once), len(sample)
+    )
+    return once
+
+
+def _select(posts: Posts, part: NDArray[Any], config: TrainConfig) -> Posts:
+    usable = (part == "select") & posts.classed
+    return posts.take(capped(posts, usable, config.seed, _MOST_SELECTED))
 
 
 def _calibration(
@@ -95,6 +112,7 @@ def _calibration(
     panels = [*sample.column("source").tolist(), *[CUT_SHORT] * len(excerpts)]
     human = np.append(sample.labels == 0, np.ones(len(excerpts), dtype=np.bool_))
     people = np.flatnonzero(known & human)
+    machines = np.flatnonzero(labelled & (sample.labels == 1))
     return Calibration.fit(
         scores.logits[people],
         scores.n_tokens[people],
@@ -103,8 +121,10 @@ def _calibration(
         fingerprint=detector.fingerprint,
         numerics=detector.runtime.numerics,
         apart=(CUT_SHORT,),
-        temperature=fit_temperature(
-            scores.logits[: len(sample)][labelled], sample.labels[labelled]
+        machines=(
+            scores.logits[machines],
+            scores.n_tokens[machines],
+            [codes[row] for row in machines],
         ),
         delta=settings.delta,
         min_panel=settings.min_panel,
@@ -148,7 +168,7 @@ def recalibrate(
         model: embedded name, folder or hub id of a checkpoint.
         humans: csv, tsv, jsonl, Parquet or txt file of posts that people wrote.
         labelled: csv, tsv, jsonl or Parquet file with the columns text and label (0 human, 1
-            machine), which refits the temperature.
+            machine), of which the machine posts fit the probabilities.
         text_column: of `humans`; found by its usual names otherwise.
         input_format: of `humans`; told by the suffix otherwise.
         runtime: the engine, and with it the numerics class, that is calibrated.
@@ -183,16 +203,79 @@ def _supported(
     """Languages with the AUROC on *select* and the calibration humans that the config asks for."""
     logits, language = detector.logits(select.texts), select.column("language")
     domain, humans = select.column("domain"), sample.take(sample.labels == 0).column("language")
-    supported = []
-    for code in sorted(set(language)):
+    supported, said = [], []
+    for code in sorted(set(humans)):
         rows = (language == code) & np.isfinite(logits)
-        enough = int(np.sum(humans == code)) >= config.calibration.min_humans
-        within = auroc_within(select.labels[rows], logits[rows], domain[rows])
-        if enough and within >= config.calibration.min_auroc:
+        n, found = (
+            int(np.sum(humans == code)),
+            _auroc(select.labels[rows], logits[rows], domain[rows]),
+        )
+        if n >= config.calibration.min_humans and (found or 0.0) >= config.calibration.min_auroc:
             supported.append(code)
+        said.append(f"{code} ({n} people, {'no' if found is None else f'{found:.3f}'} AUROC)")
     if not supported:
         raise InvalidInput(
-            "no language reaches calibration.min_auroc with calibration.min_humans; train longer, "
-            "or lower them and say so"
+            "no language reaches calibration.min_auroc with calibration.min_humans: "
+            f"{', '.join(said)}; train longer, or lower them in the same folder and say so"
         )
     return tuple(sorted(supported, key=lambda code: (code != "en", code)))
+
+
+def _auroc(labels: NDArray[Any], scores: NDArray[np.float64], genres: NDArray[Any]) -> float | None:
+    """Give the AUROC within genres; of few posts, over the genres that have both classes.
+
+    None where it can't be judged: too few posts, or people and machines of different genres.
+    """
+    within = auroc_within(labels, scores, genres)
+    if within == within:
+        return within
+    shared = [genre for genre in set(genres) if len(set(labels[genres == genre])) == 2]
+    rows = np.isin(genres, shared)
+    enough = min(np.bincount(labels[rows], minlength=2)) >= _FEWEST_JUDGED
+    return auroc(labels[rows], scores[rows]) if enough else None
+
+
+def foresee(posts: Posts, part: NDArray[Any], config: TrainConfig) -> None:
+    """Say before a training what can't come out of it: counts as a table, and warnings.
+
+    Raises:
+        DataError: no language could be listed, however well the training went.
+    """
+    sample, asked = _sample(posts, part, config), config.calibration
+    if len(sample) == 0:
+        logger.warning("no calibration posts among these sources: scores, but no verdicts")
+        return
+    parts, select = ("train", "select", "calibration"), _select(posts, part, config)
+    language, domain = posts.column("language"), posts.column("domain")
+    rows = np.flatnonzero(np.isin(part, parts) & posts.classed)
+    cells = Counter((language[i], domain[i], part[i], int(posts.labels[i])) for i in rows)
+    genres = sorted({cell[:2] for cell in cells})
+    table = [
+        {"language": code, "genre": genre}
+        | {name: f"{cells[code, genre, name, 0]} + {cells[code, genre, name, 1]}" for name in parts}
+        for code, genre in genres
+    ]
+    logger.info("people + machines of each part:\n%s", markdown(table))
+    never, partly, codes = [], [], sorted({code for code, _ in genres})
+    for code in codes:
+        of = select.column("language") == code
+        found = sample.labels[sample.column("language") == code]
+        people, machines = np.bincount(found, minlength=2)
+        judged = _auroc(select.labels[of], np.zeros(of.sum()), select.column("domain")[of])
+        if people < max(1, asked.min_humans):
+            never.append(f"{code} ({people} calibration people, {asked.min_humans} asked for)")
+        elif judged is None and asked.min_auroc > 0:
+            never.append(f"{code} (no genre with people and machines enough on select)")
+        elif (least := smallest_p_value(people, asked.delta)) > 0.01:
+            partly.append(f"{code} supports no max_fpr below {least:.2g} ({people} people)")
+        if machines < FEWEST_MACHINES:
+            partly.append(f"{code} has {machines} calibration machines: no probability of its own")
+    if never:
+        logger.warning("can't be listed, however the training goes: %s", ", ".join(never))
+    if len(never) == len(codes):
+        raise DataError(
+            f"no language can be listed: {', '.join(never)}; add posts, or change data.parts, "
+            "calibration.min_humans or calibration.min_auroc (0: whatever it is)"
+        )
+    if partly:
+        logger.warning("not all can come out: %s", ", ".join(partly))

@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from html import unescape
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -27,12 +28,16 @@ from textdetect.adaptation import adapt
 from textdetect.checkpoint import (
     CARD,
     SEEN,
+    calibration_file,
     encoder_folder,
     find_folder,
+    open_checkpoint,
+    renormalise,
     sha256,
     write_atomically,
+    write_manifest,
 )
-from textdetect.config import TrainConfig, dump
+from textdetect.config import TrainConfig, dump, load_config
 from textdetect.contamination import SeenFilter
 from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput
@@ -43,10 +48,11 @@ from textdetect.finetune import average, finetune
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.mixture import TrainingList, training_list, unlabelled
 from textdetect.posts.splits import Split, split
-from textdetect.recipe.calibrate import RUNTIMES, calibrate
+from textdetect.recipe.calibrate import RUNTIMES, calibrate, foresee
 from textdetect.recipe.card import finish, own_manifest
 from textdetect.recipe.sample import capped
 from textdetect.runtimes.choice import RuntimeName
+from textdetect.text import NORMALISATION_VERSION, own_words
 
 logger = logging.getLogger(__name__)
 
@@ -85,13 +91,14 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
     """
     run = Path(out)
     run.mkdir(parents=True, exist_ok=True)
-    _settle(run / "config.yaml", dump(config))
+    _settle(run, config)
     posts = load_posts(corpus, sources=config.data.sources)
     parts = _parts(posts, config, run / "parts.parquet")
     folder = run / "checkpoint"
     if (folder / CARD).is_file():
         return folder
     trainings = list(lists(posts, parts, config))
+    foresee(posts, parts.part, config)
     model = classifier(config, posts, parts, trainings, run)
     seen = trained_rows(trainings)
     export(
@@ -102,10 +109,9 @@ def train(config: TrainConfig, corpus: str | os.PathLike[str], out: str | os.Pat
         max_length=config.finetune.max_length,
         training=_provenance(config, posts, seen, run),
     )
+    parts = _apart(posts, parts, write_seen(folder, posts, seen))
     calibrate(folder, posts, parts.part, config)
-    tables = measure(folder, posts, parts, seen, config)
-    write_seen(folder, posts, seen)
-    finish(folder, tables)
+    finish(folder, measure(folder, posts, parts, seen, config))
     return folder
 
 
@@ -169,13 +175,39 @@ def measure(
     )
 
 
-def write_seen(folder: Path, posts: Posts, seen: NDArray[np.int64]) -> None:
-    """Write the fingerprints of the training posts; the manifest must be written after it."""
+def write_seen(folder: Path, posts: Posts, seen: NDArray[np.int64]) -> SeenFilter | None:
+    """Write the fingerprints of the training posts, and list them in the manifest."""
+    found = None
     try:
-        write_atomically(folder / SEEN, SeenFilter.build(posts.take(seen).texts).to_bytes())
+        found = SeenFilter.build(posts.take(seen).texts)
+        write_atomically(folder / SEEN, found.to_bytes())
     except InvalidInput as error:  # too many posts: the model is none the worse
         (folder / SEEN).unlink(missing_ok=True)
         logger.warning("no fingerprints of the training posts: %s", error)
+    write_manifest(folder, own_manifest(folder))
+    return found
+
+
+def _apart(posts: Posts, parts: Split, seen: SeenFilter | None) -> Split:
+    """Take for *train* what a checkpoint was trained on, whatever part it is in by now.
+
+    That is what its fingerprints call "exact"; near-duplicates were told apart by the split. Where
+    these are of an older normalisation, also each post that holds more than its account's own
+    words: what it was trained as, and so its part, may have been another.
+    """
+    part = parts.part.copy()
+    rows = np.flatnonzero(np.isin(part, ("calibration", "select", "report")))
+    texts = [text or "" for text in posts.take(rows).texts]
+    known = np.zeros(len(rows), dtype=np.bool_)
+    if seen is not None:
+        known |= seen.look_up(texts) == "exact"
+        if seen.normalisation != NORMALISATION_VERSION:
+            known |= [own_words(text).split() != unescape(text).split() for text in texts]
+    part[rows[known]] = "train"
+    logger.info(
+        "%d of %d held-out posts are set aside: training knows them", known.sum(), len(rows)
+    )
+    return dataclasses.replace(parts, part=part)
 
 
 def split_corpus(config: TrainConfig, corpus: str | os.PathLike[str]) -> tuple[Posts, Split]:
@@ -189,8 +221,9 @@ def remeasure(
 ) -> dict[str, Any]:
     """Measure a checkpoint on the report part of a config, as `train` did; returns the tables."""
     posts, parts = split_corpus(config, corpus)
-    seen = trained_rows(lists(posts, parts, config))
-    return measure(find_folder(model), posts, parts, seen, config)
+    seen, folder = trained_rows(lists(posts, parts, config)), find_folder(model)
+    parts = _apart(posts, parts, open_checkpoint(folder).seen_in_training())
+    return measure(folder, posts, parts, seen, config)
 
 
 def calibrate_again(
@@ -203,17 +236,29 @@ def calibrate_again(
 ) -> Path:
     """Make the calibrations of some engines again, as `train` does, in a copy of a checkpoint.
 
-    For an engine that the machine which trained did not have. The figures stay as they were: those
-    of the engine that they were measured with.
+    For an engine that the machine which trained did not have, and for a checkpoint of the
+    normalisation before this one, which is taken over to this one. The figures stay as they were,
+    those of the engine that they were measured with; but none of the older normalisation does, nor
+    the calibration of an engine that is not made here.
 
     Args:
         out: the copy's folder; the checkpoint's own is written over in place.
+
+    Raises:
+        CheckpointError: not a checkpoint of ours, or of an older normalisation than the last.
     """
     posts, parts = split_corpus(config, corpus)
     source, folder = find_folder(model), Path(out)
     if source.resolve() != folder.resolve():
         shutil.copytree(source, folder, dirs_exist_ok=True)
+    before = {file.name for file in folder.glob(calibration_file("*"))}
+    renormalise(folder)
+    parts = _apart(posts, parts, open_checkpoint(folder).seen_in_training())
     calibrate(folder, posts, parts.part, config, runtimes=runtimes)
+    if lost := before - {file.name for file in folder.glob(calibration_file("*"))}:
+        logger.warning(
+            "no longer there, as their engines were not run: %s", ", ".join(sorted(lost))
+        )
     finish(folder, own_manifest(folder).figures)
     return folder
 
@@ -250,11 +295,21 @@ def _parts(posts: Posts, config: TrainConfig, file: Path) -> Split:
     return parts
 
 
-def _settle(file: Path, content: str) -> None:
-    if file.is_file() and file.read_text(encoding="utf-8") != content:
-        raise DataError(f"{file} is of another config; use a fresh folder for --out")
+def _settle(run: Path, config: TrainConfig) -> None:
+    """Write the config down; where only what comes after training differs, make that again."""
+    file = run / "config.yaml"
     if not file.is_file():
-        file.write_text(content, encoding="utf-8")
+        file.write_text(dump(config), encoding="utf-8")
+    before, _ = load_config(file, TrainConfig)
+    if before == config:
+        return
+    after = {name: getattr(config, name) for name in ("name", "version", "calibration")}
+    if dataclasses.replace(before, **after) != config:
+        raise DataError(f"{file} is of another config; use a fresh folder for --out")
+    shutil.rmtree(run / "checkpoint", ignore_errors=True)
+    began = file.stat().st_mtime
+    file.write_text(dump(config), encoding="utf-8")
+    os.utime(file, (began, began))
 
 
 def _provenance(
