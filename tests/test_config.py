@@ -149,6 +149,11 @@ def test_a_wrong_type_is_refused_with_the_key_and_the_value(
         ("finetune", "label_smoothing", ".nan"),
         ("calibration", "delta", "0.0"),
         ("calibration", "delta", "2.0"),
+        ("calibration", "min_auroc", ".nan"),
+        ("calibration", "min_auroc", "1.1"),
+        ("calibration", "min_humans", "-1"),
+        ("calibration", "min_panel", "-1"),
+        ("calibration", "min_stratum", "-1"),
     ],
 )
 def test_a_value_out_of_range_is_refused_and_echoed(

@@ -25,6 +25,7 @@ from textdetect.errors import (
     TooFewCalibration,
 )
 from textdetect.runtimes import Runtime, StubRuntime
+from textdetect.text import own_words
 
 POSTS = [*human_posts(40, seed=11), *machine_posts(40, seed=12)]
 COPIES = ("{}", "{} https://t.co/x", "  {} @ann", "@ben @ann {} www.example.org")
@@ -247,6 +248,16 @@ def test_copies_of_a_text_calibrate_once_whatever_their_links_and_names(
     (before,), (after,) = once.strata, four_times.strata
     assert after.logits.tolist() == before.logits.tolist()
     assert caplog.messages == ["900 of 1200 posts left out: their texts came before"]
+
+
+@pytest.mark.skipif(own_words("RT @ann: so good") != "", reason="reposts count as own words yet")
+def test_reposts_of_a_text_are_nobodys_and_calibrate_nothing(stub: Detector) -> None:
+    people = HUMANS[:300]
+    reposts = [f"RT @ann: {text}" for text in people]
+    once, twice = (stub.calibrate(each).calibration for each in (people, [*reposts, *people]))
+    assert once is not None
+    assert twice is not None
+    assert twice.smallest == once.smallest
 
 
 def test_the_file_of_copies_supports_what_its_300_posts_do(stub: Detector) -> None:

@@ -19,6 +19,7 @@ from textdetect.config import DataConfig
 from textdetect.errors import ConfigError, DataError, DetectorFailed, InvalidInput
 from textdetect.evaluation import Suite, evaluate, find_suite
 from textdetect.evaluation.contenders import Frozen, conformal_threshold
+from textdetect.evaluation.gate import Bar, fallen
 from textdetect.evaluation.measures import SCHEMA
 from textdetect.evaluation.scorers import resolve
 from textdetect.evaluation.suite import Panel, clusters, gather, slices, suite_names
@@ -331,6 +332,15 @@ def test_every_suite_of_the_package_reads() -> None:
         suite = find_suite(name)
         assert suite.name == name
         assert suite.about
+
+
+@pytest.mark.parametrize("value", [None, float("nan")])
+@pytest.mark.parametrize("bar", [Bar(metric="auroc", at_least=0.0), Bar(metric="auroc", at_most=1)])
+def test_a_figure_that_is_not_a_number_keeps_to_no_bar(value: float | None, bar: Bar) -> None:
+    row = dict.fromkeys(("suite", "slice", "attack", "detector"), "s") | {"slice": "all"}
+    row |= {"attack": "none", "metric": "auroc"}
+    (line,) = fallen([row | {"value": value}], (bar,))
+    assert "auroc is unknown" in line
 
 
 def test_the_shell_runs_a_folder_as_a_suite_and_a_gate(

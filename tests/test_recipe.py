@@ -307,7 +307,7 @@ def test_what_cannot_come_out_is_said_before_the_training(
 def test_an_auroc_that_is_not_a_number_decides_nothing(
     encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """45 posts on *select*: no genre has 20 of each class, which once refused whatever was asked."""
+    """No genre has 20 of each class on *select*, which was refused whatever was asked for."""
     caplog.set_level("WARNING", "textdetect")
     few = few_posts(tmp_path / "few", 600)
     asked = CalibrationConfig(min_humans=10, min_auroc=0.0)

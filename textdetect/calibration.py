@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from numbers import Real
 from typing import Any, Final
 
 import numpy as np
@@ -45,6 +44,7 @@ SLOPES: Final = (0.05, 2.0)
 UNFITTED: Final = (0.0, 0.6)
 """Offset and slope without machine posts. Its odds stay below the most that a p-value can lend a
 hypothesis, 1 / (-e p log p) where p < 1 / e (Sellke, Bayarri & Berger 2001)."""
+_STORED: Final = ("fingerprint", "numerics", "delta", "min_panel", "panel_share")
 
 
 @lru_cache(maxsize=512)
@@ -165,10 +165,7 @@ class Calibration:
         Raises:
             InvalidInput: columns of different lengths, or no human post at all.
         """
-        scores, counts, codes = _columns(logits, n_tokens, languages)
-        sources = np.asarray(panels, dtype=object)
-        if len(sources) != len(scores):
-            raise InvalidInput("logits, n_tokens, languages and panels must have one length")
+        scores, counts, codes, sources = _columns(logits, n_tokens, languages, panels)
         known = np.isfinite(scores)
         crowd = ~np.isin(sources, list(apart))
         if not (known & crowd).any():
@@ -184,7 +181,7 @@ class Calibration:
                 others = {str(name): logits[names == name] for name in short}
                 strata.append(Stratum(language, low, high, logits[inside], names[inside], others))
         fitted = cls(fingerprint, numerics, tuple(strata), delta, min_panel, panel_share)
-        return fitted._with_lines(*_columns(*machines)) if machines else fitted
+        return fitted._with_lines(*_columns(*machines)[:3]) if machines else fitted
 
     def _with_lines(
         self, scores: NDArray[np.float64], counts: NDArray[np.int64], codes: NDArray[np.object_]
@@ -234,7 +231,7 @@ class Calibration:
         Raises:
             InvalidInput: columns of different lengths.
         """
-        p, counts, codes = _columns(p_values, n_tokens, languages)
+        p, counts, codes, _ = _columns(p_values, n_tokens, languages)
         logits = np.full(len(p), np.nan)
         for index, rows in self._rows(counts, codes):
             offset, slope = self.strata[index].line
@@ -259,7 +256,7 @@ class Calibration:
         Raises:
             InvalidInput: columns of different lengths.
         """
-        scores, counts, codes = _columns(logits, n_tokens, languages)
+        scores, counts, codes, _ = _columns(logits, n_tokens, languages)
         p, floor = np.full((2, len(scores)), np.nan)
         for index, among in self._rows(counts, codes):
             rows = among[np.isfinite(scores[among])]
@@ -343,27 +340,17 @@ class Calibration:
         strata = []
         for stratum in self.strata:
             names, codes = np.unique(stratum.panels.astype(str), return_inverse=True)
+            plain = ("language", "low", "high", "line", "line_of")
             strata.append(
-                {
-                    "language": stratum.language,
-                    "low": stratum.low,
-                    "high": stratum.high,
+                {name: getattr(stratum, name) for name in plain}
+                | {
                     "panels": names.tolist(),
                     "panel": codes.tolist(),
                     "logits": stratum.logits.tolist(),
                     "apart": {name: each.tolist() for name, each in stratum.apart.items()},
-                    "line": list(stratum.line),
-                    "line_of": stratum.line_of,
                 }
             )
-        return {
-            "fingerprint": self.fingerprint,
-            "numerics": self.numerics,
-            "delta": self.delta,
-            "min_panel": self.min_panel,
-            "panel_share": self.panel_share,
-            "strata": strata,
-        }
+        return {name: getattr(self, name) for name in _STORED} | {"strata": strata}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
@@ -389,18 +376,17 @@ class Calibration:
                 )
                 for item in values["strata"]
             )
-            names = ("fingerprint", "numerics", "delta", "min_panel", "panel_share")
-            return cls(strata=strata, **{name: values[name] for name in names})
+            return cls(strata=strata, **{name: values[name] for name in _STORED})
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise NotCalibrated(f"this is not a calibration: {error!r} is wrong in it") from error
 
 
-def check_share(name: str, value: Any) -> None:
+def check_share(name: str, value: float) -> None:
     """Raise `InvalidInput` where a rate is no share between 0 and 1, both excluded.
 
     >>> check_share("max_fpr", 0.01)
     """
-    if not isinstance(value, Real) or not 0 < value < 1:
+    if not isinstance(value, (int, float, np.floating)) or not 0 < value < 1:
         raise InvalidInput(f"{name}: expected a share between 0 and 1, got {value!r}")
 
 
@@ -456,13 +442,17 @@ def fit_line(
 
 
 def _columns(
-    numbers: ArrayLike, n_tokens: ArrayLike, languages: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.object_]]:
+    numbers: ArrayLike,
+    n_tokens: ArrayLike,
+    languages: Sequence[str],
+    panels: Sequence[str] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.object_], NDArray[np.object_]]:
     values, counts = np.asarray(numbers, dtype=np.float64), np.asarray(n_tokens, dtype=np.int64)
     codes = np.asarray(languages, dtype=object)
-    if not len(values) == len(counts) == len(codes):
-        raise InvalidInput("posts' numbers, n_tokens and languages must have one length")
-    return values, counts, codes
+    names = codes if panels is None else np.asarray(panels, dtype=object)
+    if not len(values) == len(counts) == len(codes) == len(names):
+        raise InvalidInput("posts' numbers, n_tokens, languages and panels must have one length")
+    return values, counts, codes, names
 
 
 def _n_reached(ascending: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,18 +39,7 @@ WEIGHTS: Final = "model.safetensors"
 GRAPH: Final = "model.onnx"
 CARD: Final = "README.md"
 SEEN: Final = "training.seen"
-_PICKLES: Final = {
-    ".bin",
-    ".pt",
-    ".pth",
-    ".pkl",
-    ".pickle",
-    ".ckpt",
-    ".joblib",
-    ".npy",
-    ".npz",
-    ".h5",
-}
+_PICKLE: Final = re.compile(r"\.(?:bin|pt|pth|pkl|pickle|ckpt|joblib|npy|npz|h5)")
 _ZEROS: Final = "0" * 64
 _SELF: Final = re.compile(rb'("manifest_sha256": ")([0-9a-f]{64})(")')
 
@@ -230,8 +219,8 @@ def open_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
             raise NormalisationMismatch(
                 f"{folder.name} was made for text normalisation {manifest.normalisation}, this "
                 f"textdetect has {NORMALISATION_VERSION}; install the textdetect that made it, or "
-                "retrain it with: textdetect train CONFIG, or calibrate it again on the posts of its "
-                "config with training/calibrate.py"
+                "retrain it with: textdetect train CONFIG, or calibrate it again on its config's "
+                "posts with training/calibrate.py"
             )
     if not (folder / "config.json").is_file():
         raise MissingFile(f"{folder} has no config.json; expected a transformers model folder")
@@ -285,17 +274,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.name != MANIFEST
     }
-    values: dict[str, Any] = {
-        "name": manifest.name,
-        "version": manifest.version,
-        "normalisation": manifest.normalisation,
-        "max_length": manifest.max_length,
-        "languages": list(manifest.languages),
-        "files": files,
-        "training": manifest.training,
-        "figures": manifest.figures,
-        "manifest_sha256": _ZEROS,
-    }
+    values = asdict(replace(manifest, files=files)) | {"manifest_sha256": _ZEROS}
     raw = (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
     digest = hashlib.sha256(raw).hexdigest()
     write_atomically(folder / MANIFEST, raw.replace(_ZEROS.encode(), digest.encode()))
@@ -361,7 +340,7 @@ def _embedded_names(embedded: Path) -> list[str]:
 
 def _refuse_code(folder: Path) -> None:
     for file in sorted(folder.rglob("*")):
-        if file.suffix in _PICKLES:
+        if _PICKLE.fullmatch(file.suffix):
             raise PickleRefused(
                 f"{folder.name} holds {file.name}, which may be a pickle and could run code; "
                 "convert the model to safetensors, or remove the file"

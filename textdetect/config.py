@@ -193,8 +193,10 @@ class CalibrationConfig:
         good = all(min(group, default=0) > 0 for group in self.cuts)
         check(good, "calibration.cuts", "groups of numbers above 0", self.cuts)
         check(0 <= self.min_auroc <= 1, "calibration.min_auroc", "in [0, 1]", self.min_auroc)
-        least = min(self.min_humans, self.min_panel, self.min_stratum)
-        check(least >= 0, "calibration", "numbers of humans of at least 0", least)
+        for name in ("min_panel", "min_stratum", "min_humans"):
+            check(
+                getattr(self, name) >= 0, f"calibration.{name}", "at least 0", getattr(self, name)
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

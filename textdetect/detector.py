@@ -32,7 +32,7 @@ from textdetect.language import UNDETERMINED, identify, prepare
 from textdetect.progress import bar_over, length_of
 from textdetect.runtimes.choice import NumberType, RuntimeName, load_runtime
 from textdetect.runtimes.protocol import Runtime
-from textdetect.text import coerce, is_clipped, normalise, without
+from textdetect.text import coerce, first_of_each, is_clipped, normalise
 from textdetect.types import Scores, Verdict, Verdicts
 
 logger = logging.getLogger(__name__)
@@ -181,15 +181,9 @@ class Detector:
                 parts.append(self._score(prepared))
                 codes += self._languages(prepared, each)
                 bar.update(len(prepared))
-        columns = {
-            name: np.concatenate([getattr(part, name) for part in parts] or [np.empty(0, dtype)])
-            for name, dtype in (
-                ("logits", np.float64),
-                ("n_tokens", np.int64),
-                ("truncated", np.bool_),
-            )
-        }
-        return Scores(**columns), codes
+        parts = parts or [self._score([])]
+        names = ("logits", "n_tokens", "truncated")
+        return Scores(*(np.concatenate([getattr(p, name) for p in parts]) for name in names)), codes
 
     @overload
     def predict(
@@ -489,21 +483,6 @@ class Detector:
             max_fpr=max_fpr,
         )
         return Verdicts(columns, max_fpr=max_fpr, **self._origin())
-
-
-def first_of_each(texts: Iterable[str | None]) -> list[int]:
-    """Return the positions of the texts that no earlier one equals but for links and @names.
-
-    Missing texts are all one.
-
-    >>> first_of_each(["so good", "so  good https://t.co/x", "so bad", "@ann so good"])
-    [0, 2]
-    """
-    first: dict[str, int] = {}
-    for position, text in enumerate(texts):
-        plain = normalise(text or "")
-        first.setdefault(without(plain) or plain, position)
-    return list(first.values())
 
 
 def _calibration(checkpoint: Checkpoint, numerics: str) -> Calibration | None:

@@ -245,6 +245,21 @@ def first_words(normalised: str, n: int) -> str:
     return normalised if last is None else normalised[: last.end()]
 
 
+def first_of_each(texts: Iterable[str | None]) -> list[int]:
+    """Return the positions of the texts that no earlier one equals but for links and @names.
+
+    Missing texts are all one.
+
+    >>> first_of_each(["so good", "so  good https://t.co/x", "so bad", "@ann so good"])
+    [0, 2]
+    """
+    first: dict[str, int] = {}
+    for position, text in enumerate(texts):
+        plain = normalise(text or "")
+        first.setdefault(without(plain) or plain, position)
+    return list(first.values())
+
+
 def is_clipped(text: str) -> bool:
     """Tell whether `normalise` left the end of `text` unread."""
     return len(text) > MAX_RAW_CHARS

@@ -1,8 +1,7 @@
 """A training run, and what is made of a checkpoint after it: calibrations, figures, a card.
 
-Public names: `train`, with its steps for trials (`split_corpus`, `lists`, `adapted`, `classifier`,
-`calibrate`, `measure`, `write_seen`, `finish`); `recalibrate`, `calibrate_again` and `remeasure`
-for a finished checkpoint.
+Public names: `train`, with steps for trials (`split_corpus`, `adapted`, `calibrate`, `finish`);
+`recalibrate`, `calibrate_again` and `remeasure` for a finished checkpoint.
 """
 
 from textdetect.recipe.calibrate import RUNTIMES, calibrate, recalibrate
@@ -10,15 +9,10 @@ from textdetect.recipe.card import CAUTION, card, finish, write_report
 from textdetect.recipe.run import (
     adapted,
     calibrate_again,
-    classifier,
     corpus_folder,
-    lists,
-    measure,
     remeasure,
     split_corpus,
     train,
-    trained_rows,
-    write_seen,
 )
 from textdetect.recipe.sample import capped
 
@@ -30,16 +24,11 @@ __all__ = [
     "calibrate_again",
     "capped",
     "card",
-    "classifier",
     "corpus_folder",
     "finish",
-    "lists",
-    "measure",
     "recalibrate",
     "remeasure",
     "split_corpus",
     "train",
-    "trained_rows",
     "write_report",
-    "write_seen",
 ]

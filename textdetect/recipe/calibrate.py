@@ -18,7 +18,7 @@ from textdetect.accounts import gather
 from textdetect.calibration import FEWEST_MACHINES, Calibration, smallest_p_value
 from textdetect.checkpoint import find_folder, write_calibration, write_manifest
 from textdetect.config import TrainConfig
-from textdetect.detector import Detector, first_of_each
+from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput, MissingDependency
 from textdetect.evaluation.figures import markdown
 from textdetect.metrics import auroc, auroc_within
@@ -27,6 +27,7 @@ from textdetect.posts.files import format_of_input, open_posts
 from textdetect.recipe.card import finish, own_manifest
 from textdetect.recipe.sample import capped, cut_short
 from textdetect.runtimes.choice import RuntimeName
+from textdetect.text import first_of_each
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +88,7 @@ def _sample(posts: Posts, part: NDArray[Any], config: TrainConfig) -> Posts:
     usable = (part == "calibration") & posts.classed
     sample = posts.take(capped(posts, usable, config.seed, _MOST_CALIBRATED))
     once = sample.take(first_of_each(sample.texts))
-    logger.info(
-        "%d of %d calibration posts left out as copies", len(sample) - len(once), len(sample)
-    )
+    logger.info("%d calibration posts, of %d, copies left out", len(once), len(sample))
     return once
 
 
@@ -106,26 +105,22 @@ def _calibration(
     People's posts come whole, in panels by source; excerpts of them in a panel that stands apart.
     """
     settings = config.calibration
-    scores, codes = detector.score([*sample.texts, *excerpts])
-    known = np.isin(np.array(codes, dtype=object), detector.languages) & np.isfinite(scores.logits)
-    labelled = known[: len(sample)]
-    panels = [*sample.column("source").tolist(), *[CUT_SHORT] * len(excerpts)]
-    human = np.append(sample.labels == 0, np.ones(len(excerpts), dtype=np.bool_))
-    people = np.flatnonzero(known & human)
-    machines = np.flatnonzero(labelled & (sample.labels == 1))
+    scores, found = detector.score([*sample.texts, *excerpts])
+    codes, n = np.array(found, dtype=object), len(excerpts)
+    panels = np.append(sample.column("source"), np.array([CUT_SHORT] * n, dtype=object))
+    labels = np.append(sample.labels, np.zeros(n, dtype=np.int64))
+    known = np.isin(codes, detector.languages) & np.isfinite(scores.logits)
+
+    def columns(rows: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any], list[str]]:
+        return scores.logits[rows], scores.n_tokens[rows], codes[rows].tolist()
+
     return Calibration.fit(
-        scores.logits[people],
-        scores.n_tokens[people],
-        [codes[row] for row in people],
-        [panels[row] for row in people],
+        *columns(known & (labels == 0)),
+        panels[known & (labels == 0)].tolist(),
         fingerprint=detector.fingerprint,
         numerics=detector.runtime.numerics,
         apart=(CUT_SHORT,),
-        machines=(
-            scores.logits[machines],
-            scores.n_tokens[machines],
-            [codes[row] for row in machines],
-        ),
+        machines=columns(known & (labels == 1)),
         delta=settings.delta,
         min_panel=settings.min_panel,
         panel_share=settings.panel_share,
@@ -206,10 +201,8 @@ def _supported(
     supported, said = [], []
     for code in sorted(set(humans)):
         rows = (language == code) & np.isfinite(logits)
-        n, found = (
-            int(np.sum(humans == code)),
-            _auroc(select.labels[rows], logits[rows], domain[rows]),
-        )
+        n = int(np.sum(humans == code))
+        found = _auroc(select.labels[rows], logits[rows], domain[rows])
         if n >= config.calibration.min_humans and (found or 0.0) >= config.calibration.min_auroc:
             supported.append(code)
         said.append(f"{code} ({n} people, {'no' if found is None else f'{found:.3f}'} AUROC)")
