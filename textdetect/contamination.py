@@ -85,8 +85,8 @@ class SeenFilter:
             each further minimum (Li & König, "b-Bit minwise hashing", 2010), uint8, shape
             (n_sketches, 10 + n_bits / 8).
         normalisation: version of the text normalisation whose words these are. Of an older one, a
-            post that came whole through both has the same words; one of which a part is cut now may
-            go unrecognised, and no fresh one is accused for it.
+            post with the same letters in both is found; one of which a part is cut now may go
+            unrecognised, and no fresh one is accused for it.
 
     >>> seen = SeenFilter.build(["The bus was late again, so we walked home in the rain today."])
     >>> seen.look_up(["the bus was late again so we walked home in the snow today", "No bus."])

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from html import unescape
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -52,12 +54,13 @@ from textdetect.recipe.calibrate import RUNTIMES, calibrate, foresee
 from textdetect.recipe.card import finish, own_manifest
 from textdetect.recipe.sample import capped
 from textdetect.runtimes.choice import RuntimeName
-from textdetect.text import NORMALISATION_VERSION, own_words
+from textdetect.text import NORMALISATION_VERSION, normalise, without
 
 logger = logging.getLogger(__name__)
 
 _MOST_MEASURED: Final = (800, 300)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
+_LINK_OR_NAME: Final = re.compile(r"(?:https?://|www\.)[!-~]*|@[\w-]+")
 
 
 def corpus_folder(folder: str | os.PathLike[str] | None = None) -> Path:
@@ -192,8 +195,8 @@ def _apart(posts: Posts, parts: Split, seen: SeenFilter | None) -> Split:
     """Take for *train* what a checkpoint was trained on, whatever part it is in by now.
 
     That is what its fingerprints call "exact"; near-duplicates were told apart by the split. Where
-    these are of an older normalisation, also each post that holds more than its account's own
-    words: what it was trained as, and so its part, may have been another.
+    these are of an older normalisation, also each post of which this one leaves out a letter: that
+    had another fingerprint, if any, and maybe another part.
     """
     part = parts.part.copy()
     rows = np.flatnonzero(np.isin(part, ("calibration", "select", "report")))
@@ -202,12 +205,18 @@ def _apart(posts: Posts, parts: Split, seen: SeenFilter | None) -> Split:
     if seen is not None:
         known |= seen.look_up(texts) == "exact"
         if seen.normalisation != NORMALISATION_VERSION:
-            known |= [own_words(text).split() != unescape(text).split() for text in texts]
+            bare = (_LINK_OR_NAME.sub("", unescape(text)) for text in texts)
+            now = (without(normalise(text)) for text in texts)
+            known |= [_letters(b) != _letters(n) for b, n in zip(bare, now, strict=True)]
     part[rows[known]] = "train"
     logger.info(
         "%d of %d held-out posts are set aside: training knows them", known.sum(), len(rows)
     )
     return dataclasses.replace(parts, part=part)
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", normalize("NFKC", text)).casefold()
 
 
 def split_corpus(config: TrainConfig, corpus: str | os.PathLike[str]) -> tuple[Posts, Split]:
