@@ -60,7 +60,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_MEASURED: Final = (800, 300)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
-_LINK_OR_NAME: Final = re.compile(r"(?:https?://|www\.)[!-~]*|@[\w-]+")
+_LINK_OR_NAME: Final = re.compile(r"(?:http|www\.)[!-~]*|@[\w-]+")
 
 
 def corpus_folder(folder: str | os.PathLike[str] | None = None) -> Path:
