@@ -44,8 +44,8 @@ from textdetect.evaluation.baselines import taught
 from textdetect.export import parity
 from textdetect.finetune import finetune, parameter_groups
 from textdetect.metrics import auroc_within
-from textdetect.posts import load_posts
-from textdetect.posts.splits import split
+from textdetect.posts import Posts, load_posts
+from textdetect.posts.splits import Split, split
 from textdetect.recipe import (
     calibrate,
     calibrate_again,
@@ -55,6 +55,7 @@ from textdetect.recipe import (
     split_corpus,
     train,
 )
+from textdetect.recipe.run import _apart
 from textdetect.text import NORMALISATION_VERSION, first_words, normalise
 
 pytestmark = pytest.mark.slow
@@ -368,6 +369,23 @@ def test_what_a_checkpoint_trained_on_never_calibrates_or_measures_it(
     (folder / SEEN).write_bytes(SeenFilter.build(posts.take(report[1:]).texts).to_bytes())
     write_manifest(folder, read_manifest(folder))
     assert sum(row["n_human"] for row in remeasure(folder, config, corpus_made)["sources"]) <= 1
+
+
+def test_what_an_older_fingerprint_cannot_know_is_set_aside_and_nothing_else() -> None:
+    texts = [
+        "so good &amp; cheap, “too”… https://t.co/x @ann",
+        "很好，真的！ http",
+        "gооd with two Сyrillic",
+    ]
+    posts = Posts(pa.table({"text": texts}))
+    parts = Split(np.array(["report"] * 3, dtype=object), [])
+    seen = SeenFilter.build(["NOBODY said so"])
+    earlier = dataclasses.replace(seen, normalisation=NORMALISATION_VERSION - 1)
+    assert _apart(posts, parts, None).part.tolist() == ["report"] * 3
+    assert _apart(posts, parts, seen).part.tolist() == ["report"] * 3
+    assert _apart(posts, parts, earlier).part.tolist() == ["report", "report", "train"]
+    own = SeenFilter.build(["so good and cheap too", "So good, cheap: too!"])
+    assert _apart(posts, parts, own).part.tolist() == ["train", "report", "report"]
 
 
 def test_a_folder_of_another_config_is_refused(run: Path, corpus_made: Path, encoder: Path) -> None:
