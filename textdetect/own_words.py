@@ -47,6 +47,7 @@ _AMPERSANDS = re.compile(r"&(?:(?:amp|AMP|#0*38|#[xX]0*26);?)+")
 _BACKSLASHES = re.compile(r"\\{2,}")
 _ESCAPED_SPACE = re.compile(r"\\[nrt](?![a-zA-Z])|\\[nr](?=[A-Z@#>])")
 _ESCAPED_MARK = re.compile(r"\\(?=[\"'/#@&]|$)")
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _LAYERS: Final = 8
 """How often tags and entities within entities are undone; a platform writes two at the most."""
 
@@ -64,7 +65,8 @@ _HIDDEN: Final = {"head", "script", "style", "svg", "template", "title"}
 _VOID: Final = {"br", "hr", "img", "input", "link", "meta", "source", "wbr"}
 _TAG = re.compile(
     r"<!--.*?(?:-->|\Z)|<!doctype[^<>]{0,200}>"
-    rf"|<(/?)({_BLOCKS}|{_INLINE})(?=[\s/>])((?:[^<>\"']|\"[^\"]{{0,2000}}\"|'[^']{{0,2000}}')*)>",
+    rf"|<(/?)({_BLOCKS}|{_INLINE})((?:\s++[\w:.@-]++(?:\s*+=\s*+(?:\"[^\"]{{0,2000}}+\""
+    r"|'[^']{0,2000}+'|[^\s\"'<>]++))?+)*+)\s*+/?>",
     re.IGNORECASE | re.DOTALL,
 )
 _IS_BLOCK = re.compile(_BLOCKS)
@@ -74,11 +76,13 @@ _BARE_LINK = re.compile(r"(?!https?:|[@#])[\w\-]+(?:\.[\w\-]+)+(?:/\S*|…|\.\.\
 _OPEN, _CLOSE = "[quote]", "[/quote]"  # what `<blockquote>` becomes, as forums write it
 _BBCODE = re.compile(r"\[(/?)quote(?:[\s=:][^\]\n]{0,200})?\]", re.IGNORECASE)
 
-# A face, a number of a post and an arrow are no quotation: ">:(", ">_<", ">>123456", ">90%".
+_POST_NUMBER = re.compile(r">>\d{1,12}\b")  # an image board's mention
+# A face, an arrow and a comparison are no quotation: ">:(", ">_<", ">->", "> 90%".
 _QUOTED_LINES = re.compile(
-    r"(?:^[^\n]{0,200}(?:wrote|writes|schrieb|a écrit|escribió|escreveu|ha scritto|schreef|пишет"
+    r"(?:^(?:On [^\n]{10,200}\n)?[^\n]{0,200}(?:wrote|writes|schrieb"
+    r"|a écrit|escribió|escreveu|ha scritto|schreef|пишет"
     r"|написал|写道|寫道)[^\n]{0,40}:[ \t]*\n[ \t\n]*)?"
-    r"(?:^[ \t]*>(?![:;=][-'^o]?[()\[\]DPpOoSs03/\\|<>]|[._oO0uTvw-]{1,3}[<>]|>?\d{6}|[=-]"
+    r"(?:^[ \t]*>(?![:;=][-'^o]?[()\[\]DPpOoSs03/\\|<>]|[._oO0uTvw-]{1,3}[<>]|[=-]"
     r"|\s?\d+\s?%)[^\n]*(?:\n|\Z)[ \t\n]*)+",
     re.MULTILINE,
 )
@@ -95,7 +99,7 @@ _TAIL_SIGNS: Final = (
     *("RT", "MT", "QT", "rt@", "rt @", "//@", "// @", "||", "epost", "egram", "eblogged", "自"),
 )
 _LONG_SIGNS: Final = ("elet", "emov", "vailab", "uspend", "ithheld", "抱歉")
-_REASON = re.compile(r"转发理由\s?:")
+_REASON = re.compile(r"(?:转发理由\s*:\s*)+")
 _REPLY = re.compile(r"回[复覆]\s?(@[\w\-·.]{1,50})\s?:")
 _HEADS = re.compile(
     rf"(?:RT|MT|QT|rt)[\s:]*\"?{_NAME}\s?:?|(?://|\|\|)\s?{_NAME}\s?:?|[\"]{_NAME}\s?:"
@@ -122,7 +126,7 @@ _PLACEHOLDER = re.compile(
     r"|(?:media|image|video|audio|sticker|gif|document) omitted"
     r"|repost(?:ed)?|reposting|retweet(?:ed)?|rt|reblog(?:ged)?|(?:shared|posted) (?:a |an )?"
     r"(?:photo|video|link|post|image|story|reel|album)s?"
-    r"|转发微博|轉發微博|[快一]键?[转轉](?:[发發])?微博|(?:转发|轉發)了?|轉貼|转帖|转贴|已转发|已轉發"
+    r"|[转轉][发發](?:微博|动态|動態|帖子|视频)|[快一]键?[转轉](?:[发發])?微博|(?:转发|轉發)了?|轉貼|转帖|转贴|已转发|已轉發"
     r"|(?:分享|发布|發佈|發布|上传|上傳|发表|發表)了?(?:一?[张張个個条條篇段])?"
     r"(?:图片|圖片|照片|视频|視頻|影片|链接|鏈接|連結|文章|音乐|音樂|图片评论|图文)"
     r"|(?:图片|圖片|视频|視頻|网页链接|網頁鏈接|查看图片|查看圖片|图片评论|動態|语音|表情|动画表情|红包)"
@@ -160,13 +164,13 @@ _LEFTOVERS = re.compile(
     re.IGNORECASE,
 )
 _HIDDEN_CHARACTERS = re.compile(
-    "(?<=\\w)[\xad\u034f\u115f\u1160\u180e\u200b\u2060-\u2064\u202d\u202e\u3164\ufeff\uffa0]+(?=\\w)"
+    "(?<=\\w)[\xad\u034f\u115f\u1160\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa0]+(?=\\w)"
     "|(?<=[a-zA-Z])[\u200c\u200d\u200e\u200f]+(?=[a-zA-Z])"
-    "|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0020-\U000e007f]"
+    "|[\u202d\u202e]|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0020-\U000e007f]"
 )
 
 
-_SIGNS: Final = ("<", "&", "\\", "[", '"@', "回", "转")
+_SIGNS: Final = ("<", "&", "\\", "[", ">>", '"@', "回", "转")
 
 
 def own_words(text: str) -> str:
@@ -233,24 +237,33 @@ def _split(text: str) -> tuple[str, str, bool]:
     """Return a post's own words, others' words, and whether it held tags."""
     own, tagged = _shown(text[:MAX_RAW_CHARS])
     others: list[str] = []
+    for _ in range(_LAYERS):  # what was cut may have hidden another sign
+        before = own.strip()
+        own = _own_part(before, others)
+        if own == before:
+            break
+        own = _shown(own)[0]
+    return own, _HEADS.sub(" ", "\n".join(others)).strip() if others else "", tagged
+
+
+def _own_part(own: str, others: list[str]) -> str:
+    """Take others' words out of what is shown, and add them to those found."""
     if "[" in own and _BBCODE.search(own):
         own = _outside_blocks(own, others)
     if ">" in own:
-        own = _cut(_QUOTED_LINES, own, others)
+        own = _cut(_QUOTED_LINES, _POST_NUMBER.sub(" ", own), others)
     if '"@' in own:
         own = _cut(_QUOTED_POST, own, others)
     if "回" in own:
         own = _REPLY.sub(r"\1 ", own)
     if "转发理由" in own and (reason := _REASON.search(own)):
         others.append(own[: reason.start()])
-        own = own[reason.end() :]
+        own = own[reason.end() :].lstrip("> ")
     if _may_have_tail(own) and (tail := _TAIL.search(own)):
         others.append(own[tail.start() :])
         own = own[: tail.start()]
     own = own.strip()
-    if own and _is_placeholder(own):
-        own = ""
-    return own, _HEADS.sub(" ", "\n".join(others)).strip() if others else "", tagged
+    return "" if own and _is_placeholder(own) else own
 
 
 def _may_have_tail(own: str) -> bool:
@@ -316,6 +329,8 @@ def _shown(text: str) -> tuple[str, bool]:
 
 def _characters(text: str) -> str:
     """Join surrogates, drop what shows as nothing, and put the rest into one Unicode form."""
+    if "\r" in text or "\u2028" in text:
+        text = _LINE_ENDS.sub("\n", text)
     if text.isascii():
         if "`" in text:
             text = text.replace("`", "'")

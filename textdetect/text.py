@@ -46,7 +46,7 @@ _SHORT_URL = re.compile(
 _URL_PLACEHOLDER = re.compile(r"\burl_\d+\b|\[(?:url|link)\]|<url>", re.IGNORECASE)
 _MENTION = re.compile(rf"@(?:(?:(?<![\w@/]@)|(?<=[{_CJK}]@))\s?|(?=[{_CJK}]))[\w\-]{{1,50}}")
 _MENTION_PLACEHOLDER = re.compile(r"\[(?:user|mention)\]|<user>", re.IGNORECASE)
-_HASH = re.compile(r"#++(?:(?=[\w\[\"])|(?<=[\w\]\"!?.]#)|(?<=[\w\]\"!?.]##))")
+_HASH = re.compile(r"#(?<!##)#*+(?:(?=[\w\[\"])|(?<=[\w\]\"!?.]#)|(?<=[\w\]\"!?.]##))")
 _LOST_EMOJI = re.compile(r"\?{2,}")
 _DOTS = re.compile(r"\.(?:\s?\.)+")
 _DASHES = re.compile(r"-{2,}")
