@@ -65,6 +65,7 @@ NEIGHBOURS = {
     ("types", "errors"),
     ("types", "_optional"),
     ("_optional", "errors"),
+    ("language", "text"),
     ("runtimes", "checkpoint"),
     ("checkpoint", "contamination"),
     ("checkpoint", "account_null"),

@@ -8,11 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textdetect.language import CANDIDATES, TABLE, UNDETERMINED, identify
+from textdetect.errors import InvalidInput
+from textdetect.language import CANDIDATES, TABLE, UNDETERMINED, canonical, identify
+from textdetect.posts.files import open_posts, write_table
 from textdetect.text import normalise
 
 CLEAR = {
@@ -109,6 +113,58 @@ assert "py3langid" in sys.modules
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [
+        *[(code, "en") for code in ("en", "EN", "en-US", "en_US", "eng", " en ", "en-Latn-GB")],
+        *[(code, "zh") for code in ("zh-CN", "zh-Hans", "zh_TW", "zho", "chi", "cmn", "yue")],
+        *[("in", "id"), ("iw", "he"), ("deu", "de"), ("ger", "de"), ("nb-NO", "no"), ("fil", "tl")],
+        *[("xx", "xx"), ("gsw", "gsw"), (["en", "de"], "en"), (["zh-Hant"], "zh")],
+        *[(code, None) for code in ("", " ", "und", "UND", "mul", "zxx", "qme", "qht", "x-ours")],
+        *[(code, None) for code in (None, float("nan"), [], "none")],
+        ("que", "que"),
+    ],
+)
+def test_a_tag_is_read_by_its_first_part(code: object, language: str | None) -> None:
+    assert canonical(code) == language
+
+
+@pytest.mark.parametrize(
+    "code", ["12", "e1", "so good", "en us", "中文", 5, {"en": 1}, "abcdefghi"]
+)
+def test_what_is_no_language_tag_is_refused(code: object) -> None:
+    with pytest.raises(InvalidInput, match="expected a code") as caught:
+        canonical(code)
+    assert str(code) not in str(caught.value)
+
+
+def test_every_candidate_is_its_own_code() -> None:
+    assert [canonical(code) for code in CANDIDATES] == CANDIDATES
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_the_language_column_of_a_file_takes_tags(suffix: str, tmp_path: Path) -> None:
+    codes = ["en-US", "zh-Hans", "und", "in", "", "12"]
+    table = pa.table({"text": ["a post"] * 6, "lang": codes})
+    write_table(table, tmp_path / f"posts.{suffix}", format=suffix)
+    with open_posts(tmp_path / f"posts.{suffix}", format=suffix, language_column="lang") as posts:
+        rows = [row for chunk in posts.chunks(100) for row in chunk.rows]
+    assert [row.language for row in rows] == ["en", "zh", None, "id", None, None]
+    assert [bool(row.problem) for row in rows] == [False] * 5 + [True]
+
+
+def test_a_list_of_tags_counts_by_its_first(tmp_path: Path) -> None:
+    table = pa.table({"text": ["a", "b"], "langs": [["en", "de"], []]})
+    pa.parquet.write_table(table, tmp_path / "posts.parquet")
+    (tmp_path / "posts.jsonl").write_text('{"text":"a","langs":["en"]}\n{"text":"b","langs":[]}\n')
+    for name in ("posts.parquet", "posts.jsonl"):
+        with open_posts(
+            tmp_path / name, format=name.partition(".")[2], language_column="langs"
+        ) as posts:
+            rows = [row for chunk in posts.chunks(9) for row in chunk.rows]
+        assert [(row.language, row.problem) for row in rows] == [("en", None), (None, None)]
 
 
 def test_candidates_are_two_letter_codes_in_order() -> None:

@@ -28,7 +28,7 @@ from textdetect.checkpoint import (
 )
 from textdetect.errors import InvalidInput, NotCalibrated, TooFewCalibration
 from textdetect.judgement import judge
-from textdetect.language import UNDETERMINED, identify, prepare
+from textdetect.language import UNDETERMINED, canonical, identify, prepare
 from textdetect.progress import bar_over, length_of
 from textdetect.runtimes.choice import NumberType, RuntimeName, load_runtime
 from textdetect.runtimes.protocol import Runtime
@@ -216,7 +216,7 @@ class Detector:
         Args:
             texts: str, or an iterable of str and missing values (None, NaN), which are empty posts.
             max_fpr: share of human posts that may be flagged, in (0, 1).
-            language: ISO 639-1 code that replaces identification, for all or (a sequence with a
+            language: code (BCP-47) that replaces identification, for all or (a sequence with a
                 code or None) for each.
             progress: show a bar; None: on a terminal, for more than a few seconds of work.
 
@@ -440,7 +440,7 @@ class Detector:
         expected = self.languages or (self.calibration.languages if self.calibration else ())
         codes = [given] * len(prepared) if given is None or isinstance(given, str) else list(given)
         return [
-            code or (identify(text, expected=expected) if text else UNDETERMINED)
+            canonical(code) or (identify(text, expected=expected) if text else UNDETERMINED)
             for (text, _), code in zip(prepared, codes, strict=True)
         ]
 

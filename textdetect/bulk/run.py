@@ -86,7 +86,7 @@ def score_files(
             its end, a folder.
         detector: the embedded one by default; or a `Client` of one behind a URL.
         text_column: the posts' column; found by its usual names otherwise.
-        language_column: a column with ISO 639-1 codes, which replace identification.
+        language_column: a column with codes (BCP-47), which replace identification.
         input_format: csv, tsv, jsonl, parquet or txt (a post a line); by the suffix otherwise.
         output_format: as the input's, txt excepted; by the suffix, else as the input.
         max_fpr: share of human posts that may be flagged, in (0, 1).

@@ -117,7 +117,7 @@ def open_posts(
         format: one of `FORMATS`.
         into: format of the output, if any: it decides what must be known of the columns.
         text_column: the posts' column; found by its usual names otherwise.
-        language_column: the column with ISO 639-1 codes; none otherwise.
+        language_column: the column with language codes (BCP-47); none otherwise.
 
     Raises:
         InvalidInput: no such column, or not a file of this format.

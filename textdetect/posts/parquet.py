@@ -1,4 +1,4 @@
-"""Parquet in and out, a batch at a time, columns keeping their types; the one user of pyarrow here.
+"""Parquet in and out, a batch at a time, columns keeping their types; types in both.
 
 It does not know where the bytes come from or go to.
 """
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from textdetect.errors import DataError, InvalidInput
-from textdetect.posts.rows import Chunk, Reader, Row
+from textdetect.posts.rows import Chunk, Reader, Row, language_of
 from textdetect.posts.writers import (
     ORIGIN_COLUMNS,
     TD_COLUMNS,
@@ -54,7 +54,8 @@ class ParquetReader(Reader):
         self.total, self.position = self._file.metadata.num_rows, lambda: self._n_read
         for place in (self.text_at, self.language_at):
             dtype = pa.null() if place is None else self.schema.field(place).type
-            value = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+            lists = pa.types.is_list(dtype) and place == self.language_at
+            value = dtype.value_type if pa.types.is_dictionary(dtype) or lists else dtype
             if place is not None and str(value) not in _STRING_TYPES:
                 raise InvalidInput(
                     f"column {self.columns[place]!r}: expected strings, got {dtype}; name "
@@ -80,13 +81,14 @@ class ParquetReader(Reader):
 
     def _batch_rows(self, batch: Any) -> list[Row]:
         first = self._n_read + 1
-        columns = [batch.column(self.text_at)]
+        texts = batch.column(self.text_at).to_pylist()
+        spoken: list[Any] = [None] * len(texts)
         if self.language_at is not None:
-            columns.append(batch.column(self.language_at))
+            spoken = batch.column(self.language_at).to_pylist()
         rows = [
-            Row(number, None, text, language[0] or None if language else None)
-            for number, (text, *language) in enumerate(
-                zip(*(column.to_pylist() for column in columns), strict=True), first
+            Row(number, None, text, code, problem=problem)
+            for number, (text, (code, problem)) in enumerate(
+                zip(texts, map(language_of, spoken), strict=True), first
             )
         ]
         if not self._typed:

@@ -15,6 +15,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from textdetect.errors import InvalidInput
+from textdetect.language import canonical
 from textdetect.text import is_missing
 
 TEXT_COLUMNS: Final = (
@@ -121,28 +122,36 @@ def find_column(
     wanted: str | None,
     *,
     usual: Sequence[str] = (),
+    purpose: str = "posts",
     option: str = "--text-column",
 ) -> int:
     """Return the place of the column `wanted`, or of the first of the `usual` names.
 
-    The exact name wins, then the same name in another case. A file's only column needs no name.
+    The exact name wins, then the same name in another case. A file's only column is the posts'.
 
     Raises:
-        InvalidInput: no such column; the message lists the columns that there are.
+        InvalidInput: no such column; the message says its purpose, and lists those that there are.
 
     >>> find_column(["id", "Text"], None, usual=TEXT_COLUMNS), find_column(["a", "b"], "b")
     (1, 1)
     """
-    if wanted in names:
-        return names.index(wanted)
-    folded = [name.strip().casefold() for name in names]
-    for name in usual if wanted is None else (wanted,):
-        if name.strip().casefold() in folded:
-            return folded.index(name.strip().casefold())
-    if wanted is None and len(names) == 1:
+    place = usual_place(names, usual if wanted is None else (wanted,))
+    if place is None and wanted is None and len(names) == 1 and purpose == "posts":
         return 0
-    what = "no column of a usual name for posts" if wanted is None else f"no column {wanted!r}"
-    raise InvalidInput(f"{what} among {_listed(names)}; name one with {option}")
+    if place is None:
+        what = f"of a usual name for {purpose}" if wanted is None else repr(wanted)
+        raise InvalidInput(f"no column {what} among {_listed(names)}; name one with {option}")
+    return place
+
+
+def usual_place(names: Sequence[str], usual: Iterable[str]) -> int | None:
+    """Return the place of the first of the `usual` names that there is, or None."""
+    folded = [name.strip().casefold() for name in names]
+    for name in usual:
+        for known, one in ((names, name), (folded, name.strip().casefold())):
+            if one in known:
+                return known.index(one)
+    return None
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -271,7 +280,8 @@ class DelimitedReader(Reader):
                 row.raw = _shown(self._lines.record[0])
             else:
                 row.values, row.text = cells, cells[self.text_at]
-                row.language = None if self.language_at is None else cells[self.language_at] or None
+                if self.language_at is not None:
+                    row.language, row.problem = language_of(cells[self.language_at])
             yield row
 
 
@@ -339,7 +349,7 @@ class JsonlReader(Reader):
             if row.values is not None:
                 row.text, row.problem = _str_of(row.values, text_key)
                 if language_key and not row.problem:
-                    row.language, row.problem = _str_of(row.values, language_key)
+                    row.language, row.problem = language_of(row.values.get(language_key))
             yield row
 
 
@@ -377,6 +387,14 @@ def _str_of(values: dict[str, Any], key: str) -> tuple[str | None, str | None]:
     if isinstance(value, str):
         return value, None
     return None, f"{key}: expected str, got {type(value).__name__}"
+
+
+def language_of(value: Any) -> tuple[str | None, str | None]:
+    """Return a cell's language (None: to be identified), and why it can't be used."""
+    try:
+        return canonical(value), None
+    except InvalidInput as error:
+        return None, str(error)
 
 
 def scan_keys(lines: Iterable[str]) -> dict[str, str]:
