@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 from tiny import human_posts, machine_posts
@@ -18,10 +20,13 @@ from typer.testing import CliRunner
 
 from textdetect import Detector, score_accounts
 from textdetect.account_null import MIN_ACCOUNTS, SIZES, STATISTICS, AccountNull
-from textdetect.accounts import benjamini_hochberg
+from textdetect.accounts import AccountVerdicts, benjamini_hochberg
 from textdetect.checkpoint import read_manifest, write_calibration, write_manifest
 from textdetect.cli import app
+from textdetect.coordination import find_campaigns
+from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
+from textdetect.posts.columns import account_names
 from textdetect.runtimes.stub import StubRuntime
 
 WORDS = (
@@ -222,6 +227,178 @@ def test_only_what_an_account_words_itself_counts(detector: Detector, null: Acco
     assert not found.flagged[1:].any()
 
 
+def names_of(found: AccountVerdicts) -> dict[str | None, tuple[int, int]]:
+    """Give each account's n_posts and n_scored."""
+    columns = (found.account, found.n_posts, found.n_scored)
+    return {name: (n, own) for name, n, own in zip(*columns, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "nobody",
+    [
+        *("[deleted]", "[Removed]", "deleted user", "", " ", "None", "nan", "NaN", "NULL", "<NA>"),
+        *("已注销", None, float("nan"), pd.NA, pd.NaT),
+    ],
+)
+def test_names_that_stand_for_nobody_are_no_account(
+    nobody: Any, detector: Detector, null: AccountNull
+) -> None:
+    rng = np.random.default_rng(3)
+    texts = [post(rng) for _ in range(12)]
+    posts = {"account": [nobody] * 6 + ["ann"] * 6, "text": texts}
+    found = score_accounts(posts, detector=detector, null=null)
+    assert found.account.tolist() == [None, "ann"]
+    assert found.reason.tolist() == ["no_account", None]
+    assert np.isnan(found.p_value[0])
+    seen = find_campaigns(
+        pa.table(posts | {"account": [None] * 6 + ["ann"] * 6, "time": range(12)})
+    )
+    assert seen.accounts["account"].to_pylist() == ["ann"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        ([7.0, None, 2.0**53 - 1], ["7", None, "9007199254740991"]),
+        (
+            [1764300000000000001, 1764300000000000002],
+            ["1764300000000000001", "1764300000000000002"],
+        ),
+        ([1.7643e18, 1.764300000000004e18], ["1764300000000000000", "1764300000000004096"]),
+        ([1, "a1", np.int64(5), 2.0], ["1", "a1", "5", "2"]),
+        (["007", "1e5", "7.0", " ann\t"], ["007", "1e5", "7.0", "ann"]),
+    ],
+)
+def test_ids_stay_what_they_are(ids: list[Any], names: list[str | None]) -> None:
+    assert account_names(ids) == names
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [1764312345678901504.0],  # of 1764312345678901434, say
+        [float(2**53 + 2)],
+        [1.5],
+        [float("inf")],
+        ["7.9E+017"],
+        ["1,7643E+18"],
+        ["ann", "1.764300000000004e+18"],
+    ],
+)
+def test_ids_that_lost_their_last_digits_are_refused_in_both_rooms(
+    ids: list[Any], detector: Detector, null: AccountNull
+) -> None:
+    posts = {"account": ids, "text": ["so good to be back here again"] * len(ids)}
+    with pytest.raises(InvalidInput, match="as text"):
+        score_accounts(posts, detector=detector, null=null)
+    with pytest.raises(InvalidInput, match="as text"):
+        find_campaigns([{"account": name, "time": 0.0, "text": "so good"} for name in ids])
+
+
+@given(st.lists(st.integers(0, 2**63 - 1), max_size=40))
+def test_a_float_is_its_id_or_refused(ids: list[int]) -> None:
+    exact = [n % 2**53 for n in ids]
+    assert account_names(map(float, exact)) == [str(n) for n in exact]
+    odd = [n for n in ids if n >= 2**53 and int(float(n)) % (1 << n.bit_length() - 50)]
+    for n in odd:
+        with pytest.raises(InvalidInput):
+            account_names([float(n)])
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("column", ["time", "created_utc", "发布时间", "when"])
+def test_of_equal_texts_the_earlier_in_time_is_the_authors(
+    newest_first: bool, column: str, detector: Detector, null: AccountNull, tmp_path: Path
+) -> None:
+    rows = [
+        {"account": name, "text": text, column: hour * 3600 + 1_733_040_000}
+        for hour, name in enumerate(("author", "copier"))
+        for text in [post(np.random.default_rng(i)) for i in range(12)]
+    ]
+    rows = rows[::-1] if newest_first else rows
+    options: Any = {"detector": detector, "null": null}
+    options |= {"time": "when"} if column == "when" else {}
+    file = write_csv(tmp_path / "dump.csv", rows)
+    for posts in (rows, file, pd.DataFrame(rows)):
+        found = score_accounts(posts, **options)
+        assert names_of(found) == {"author": (12, 12), "copier": (12, 0)}
+        assert (found.n_by_order, "copies" in "".join(found.lines())) == (0, False)
+
+
+def test_without_times_the_earlier_row_is_the_authors_and_it_is_said(
+    detector: Detector, null: AccountNull
+) -> None:
+    texts = [post(np.random.default_rng(i)) for i in range(12)]
+    posts = {"account": ["ann"] * 12 + ["ben"] * 12, "text": texts * 2}
+    unknown = posts | {"date": ["soon"] * 24}
+    for table in (posts, unknown):
+        found = score_accounts(table, detector=detector, null=null)
+        assert names_of(found) == {"ann": (12, 12), "ben": (12, 0)}
+        assert "copies: 12 posts" in "\n".join(found.lines())
+    half = posts | {"date": [None] * 12 + ["2024-12-01T08:00"] * 12}
+    found = score_accounts(half, detector=detector, null=null)
+    assert names_of(found) == {"ann": (12, 0), "ben": (12, 12)}
+
+
+@pytest.mark.parametrize(
+    ("column", "others", "own"),
+    [
+        ("repost", "true", "false"),
+        ("is_retweet", 1, 0),
+        ("Is_Repost", True, None),
+        ("reblog", {"id": "7"}, None),
+        ("retweeted_status", "7", "nan"),
+        ("forwarded_from", "Channel 7", ""),
+        ("是否转发", "是", "否"),
+        ("是否原创", "False", "True"),
+        ("是否原创", "否", None),
+    ],
+)
+def test_what_a_column_marks_as_a_repost_counts_in_n_posts_only(
+    column: str, others: Any, own: Any, detector: Detector, null: AccountNull, tmp_path: Path
+) -> None:
+    texts = [post(np.random.default_rng(i)) for i in range(10)]
+    rows = [
+        {"account": "ann", "text": text, column: others if i < 4 else own, "time": 60.0 * i}
+        for i, text in enumerate(texts)
+    ]
+    file = tmp_path / "dump.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for posts in (rows, file):
+        found = score_accounts(posts, detector=detector, null=null)
+        assert names_of(found) == {"ann": (10, 6)}
+    kinds = find_traces(read_dump(rows)).kinds.tolist()
+    assert (kinds.count("repost"), kinds.count("text")) == (4, 6)
+
+
+def test_a_count_or_an_odd_mark_is_no_repost(detector: Detector, null: AccountNull) -> None:
+    texts = [post(np.random.default_rng(i)) for i in range(8)]
+    posts = {"account": ["ann"] * 8, "text": texts, "retweet": [12] * 4 + ["?"] * 4}
+    assert names_of(score_accounts(posts, detector=detector, null=null)) == {"ann": (8, 8)}
+
+
+def test_own_words_are_scored_whatever_stands_beside_them(
+    detector: Detector, null: AccountNull
+) -> None:
+    texts = [post(np.random.default_rng(i)) for i in range(8)]
+    bot = "so! good! to! be! here!"
+    expected = score_accounts({"account": ["ann"] * 8, "text": texts}, detector=detector, null=null)
+    for around in ("> " + bot + "\n{}", "{} RT @bot: " + bot, "{}//@bot:" + bot, "<p>{}</p>"):
+        dressed = [around.format(text) for text in texts]
+        posts = {"account": ["ann"] * 9, "text": [*dressed, around.format("")]}
+        found = score_accounts(posts, detector=detector, null=null)
+        assert names_of(found) == {"ann": (9, 8)}
+        assert found.score.tolist() == expected.score.tolist()
+
+
+def test_a_file_of_texts_alone_has_no_accounts(
+    detector: Detector, null: AccountNull, tmp_path: Path
+) -> None:
+    (tmp_path / "posts.csv").write_text("text\nso good\n")
+    with pytest.raises(InvalidInput, match=r"for accounts among 'text'; .*--account-column"):
+        score_accounts(tmp_path / "posts.csv", detector=detector, null=null)
+
+
 def test_a_language_without_human_accounts_says_so(detector: Detector, null: AccountNull) -> None:
     chinese = ["今天天气真好我们去公园吧", "这家店的菜很好吃下次还来", "昨天晚上看了一部电影不错"]
     posts = {"account": ["li"] * 3, "text": chinese}
@@ -233,11 +410,13 @@ def test_a_language_without_human_accounts_says_so(detector: Detector, null: Acc
 @pytest.mark.parametrize(
     ("posts", "options", "says"),
     [
-        ({"text": ["a"]}, {}, "no column 'account' among text"),
-        ([{"account": "a"}], {}, "no column 'text'"),
-        (pa.table({"account": ["a"]}), {}, "no column 'text'"),
+        ({"text": ["a"]}, {}, "no column of a usual name for accounts among 'text'"),
+        ([{"account": "a", "id": 1}], {}, "no column of a usual name for posts"),
+        (pa.table({"account": ["a"], "id": [1]}), {}, "for posts .* name one with text= "),
+        ({"account": ["a"], "text": ["b"]}, {"time": "when"}, "no column 'when'"),
+        ({"account": [{"id": 1}], "text": ["b"]}, {}, "got objects; name another column"),
         (3, {}, "expected a table"),
-        ({"account": ["a"], "text": ["b", "c"]}, {}, "1 accounts and 2 texts"),
+        ({"account": ["a"], "text": ["b", "c"]}, {}, "differ in length"),
         ({"account": ["a"], "text": ["b"]}, {"fdr": 0}, "fdr"),
         ({"account": ["a"], "text": [5]}, {}, "expected str"),
     ],

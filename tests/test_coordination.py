@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from textdetect.cli import app
 from textdetect.coordination import Campaigns, find_campaigns
 from textdetect.coordination.communities import agreement, coreness
 from textdetect.coordination.files import read_posts
@@ -22,6 +24,7 @@ from textdetect.coordination.projection import Edges, find_edges, find_meetings
 from textdetect.coordination.texts import near_identical
 from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import DataError, InvalidInput
+from textdetect.evidence import verify
 from textdetect.posts.files import write_table
 from textdetect.simulate import Planted, World, simulate_world
 
@@ -215,7 +218,14 @@ def test_accounts_without_a_score_make_no_one_elses_q_value_smaller() -> None:
 
 
 BAD: list[tuple[str, Any, dict[str, Any]]] = [
-    ("no account column", [{"time": 0.0, "url": "x"}], {}),
+    ("for accounts among 'time', 'url'; name one with account=", [{"time": 0.0, "url": "x"}], {}),
+    ("for times among", [{"author": "a", "url": "x"}], {}),
+    ("got objects", [{"account": "a", "time": 0.0, "reply_to": {"id": 1}}], {}),
+    (
+        "4 of 5 posts have the id, account, time and text of another",
+        [{"account": "a", "time": 0.0, "text": "hi", "id": 1}] * 5,
+        {},
+    ),
     ("no text and no object column", [{"account": "a", "time": 0.0}], {}),
     ("without a time zone", [{"account": "a", "time": "2024-12-01T08:00:00", "url": "x"}], {}),
     (
@@ -232,7 +242,7 @@ BAD: list[tuple[str, Any, dict[str, Any]]] = [
         {"time_zone": "UTC"},
     ),
     ("milliseconds", [{"account": "a", "time": 1_733_040_000_000, "url": "x"}], {}),
-    ("a dict expected", ["a post"], {}),
+    ("a list of mappings, got str in row 0", ["a post"], {}),
     ("no posts", [], {}),
     ("a window", posts_of(("a", 0, "x")), {"window": "soon"}),
     ("one day", posts_of(("a", 0, "x")), {"window": "48h"}),
@@ -281,7 +291,89 @@ def test_what_is_left_out_is_counted() -> None:
     found = find_campaigns([*rows, {"account": "c", "time": None, "url": "x", "id": "s"}])
     assert pc.sum(found.accounts["n_posts"]).as_py() == 2
     assert "2 posts without an account or a time left out" in found.notes
-    assert "1 posts left out that repeat an id" in found.notes
+    repeats = "1 posts left out that repeat another: the same id, account, time and text"
+    assert repeats in found.notes
+
+
+@pytest.mark.parametrize("number", ["telegram", "spreadsheet", "account", "none", "float"])
+def test_ids_that_are_not_unique_leave_no_post_out(
+    number: str, world: World, found: Campaigns
+) -> None:
+    frame = world.posts.to_pandas()
+    frame["id"] = {
+        "telegram": frame.groupby("account").cumcount() + 1,
+        "spreadsheet": "1.76430E+18",
+        "account": frame["account"],
+        "none": None,
+        "float": 1.7643e18 + np.arange(len(frame)) // 2,
+    }[number]
+    again = find_campaigns(frame)
+    assert again.campaigns == found.campaigns
+    assert again.accounts.equals(found.accounts)
+    assert not [note for note in again.notes if "left out" in note]
+    assert bool(again.notes) == (number != "none")
+
+
+def test_columns_are_found_by_their_usual_names(world: World, found: Campaigns) -> None:
+    table = world.posts.rename_columns(
+        ["id", "Screen_Name", "created_at", "content", "url", "hashtags", "reply_to", "is_retweet"]
+    )
+    assert find_campaigns(table).accounts.equals(found.accounts)
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    assert find_campaigns(columns).accounts.equals(found.accounts)
+    frame = table.to_pandas().astype({"Screen_Name": object}).assign(extra=[1, "a"] * 2_500)
+    assert find_campaigns(frame).accounts.equals(found.accounts)
+
+
+def test_numbers_and_strings_in_one_column_are_text() -> None:
+    rows = [{"account": name, "time": 0.0, "url": "x", "id": name} for name in (1, "a1", 2.0)]
+    for posts in (rows, pd.DataFrame(rows)):
+        assert read_dump(posts).accounts.tolist() == ["1", "2", "a1"]
+
+
+def objects(*texts: str, repost: bool | None = None) -> list[tuple[str, int]]:
+    """Give each post's kind and object; −1 where it has none."""
+    rows = [
+        {"account": f"u{i}", "time": float(i), "text": text, "repost": repost}
+        for i, text in enumerate(texts)
+    ]
+    traces = find_traces(read_dump(rows))
+    of = {
+        post: (traces.kinds[one], one) for post, one in zip(traces.post, traces.object, strict=True)
+    }
+    return [of.get(i, ("", -1)) for i in range(len(texts))]
+
+
+def test_a_text_is_the_accounts_own_words_and_a_repost_the_others() -> None:
+    own = "the bridge over the mill is closed again this week"
+    theirs = "nobody at the council has answered a single letter since May"
+    found = objects(own, f"> {theirs}\n\n{own}", f"<p>{own}</p>", f"{own} RT @ann: {theirs}")
+    assert {kind for kind, _ in found} == {"text"}
+    assert len(set(found)) == 1
+    again = objects(theirs, f"RT @ann: {theirs}", f"yes! RT @ben: {theirs}", f"好//@小明:{theirs}")
+    assert [kind for kind, _ in again] == ["text", "repost", "repost", "repost"]
+    assert len(set(again[1:])) == 1
+    marked = objects(theirs, f"RT @ann: {theirs}", repost=True)
+    assert marked[0] == marked[1]
+    assert marked[0][0] == "repost"
+    placeholders = objects("转发微博", "轉發微博", "//@某某:转发微博", "[deleted]", "[removed]")
+    assert {kind for kind, _ in placeholders} == {""}
+
+
+def test_a_page_is_one_object_whatever_its_scheme_and_host() -> None:
+    pages = ["http://x.example/a", "https://x.example/a/", "https://www.x.example/a?utm_source=b"]
+    pages += ["HTTPS://m.x.example/a#top", "mobile.X.example/a", "x.example/a"]
+    traces = find_traces(read_dump(posts_of(*[(f"u{i}", i, url) for i, url in enumerate(pages)])))
+    assert set(traces.object) == {0}
+    apart = ["https://m.me/a", "https://me/a", "https://mx.example/a", "https://x.example/b"]
+    traces = find_traces(read_dump(posts_of(*[(f"u{i}", i, url) for i, url in enumerate(apart)])))
+    assert len(set(traces.object)) == 4
+
+
+def test_seconds_and_the_times_of_twitters_first_api_have_a_zone() -> None:
+    for written in (str(int(START.timestamp())), START.strftime("%a %b %d %H:%M:%S +0000 %Y")):
+        dump = read_dump([{"account": "a", "time": written, "url": "x"}])
+        assert dump.time_s.tolist() == [START.timestamp()]
 
 
 def test_time_zones_are_one_time() -> None:
@@ -306,6 +398,25 @@ def test_a_dump_is_read_from_every_format(suffix: str, tmp_path: Path, world: Wo
     read, n_bad = read_posts(tmp_path / f"dump.{suffix}")
     assert (read.num_rows, n_bad) == (500, 0)
     assert len(read_dump(read)) == 500
+
+
+def test_the_command_finds_columns_and_reads_stdin(tmp_path: Path, world: World) -> None:
+    table = world.posts.rename_columns(
+        ["id", "author", "created_at", "body", "url", "hashtags", "reply_to", "repost"]
+    )
+    write_table(table, tmp_path / "dump.csv", format="csv")
+    data = (tmp_path / "dump.csv").read_bytes()
+    for arguments in ([tmp_path / "dump.csv"], ["-", "--format", "csv"]):
+        out = tmp_path / f"out{len(arguments)}"
+        ran = CliRunner().invoke(
+            app, ["campaigns", *map(str, arguments), "-o", str(out)], input=data
+        )
+        assert (ran.exit_code, ran.stderr[:13]) == (0, "1 campaign(s)")
+        assert verify(out, dump=tmp_path / "dump.csv" if len(arguments) == 1 else None) == []
+    lost = CliRunner().invoke(
+        app, ["campaigns", str(tmp_path / "dump.csv"), "-o", str(out), "--text-column", "tex"]
+    )
+    assert lost.exit_code == 2
 
 
 def test_rows_of_a_csv_that_cannot_be_read_are_counted(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def judged(found: Campaigns) -> AccountVerdicts:
         fdr=0.05,
         fewest=3,
         n_unreadable=0,
+        n_by_order=0,
         model="stub",
         version="1",
         fingerprint="f",
@@ -455,5 +456,5 @@ def test_the_commands_from_dump_to_verdict(dump: Path, tmp_path: Path) -> None:
     refused = runner.invoke(app, ["campaigns", str(dump), "-o", str(tmp_path / "b"),
                                   "--account-column", "author"])  # fmt: skip
     assert refused.exit_code == 2
-    assert "no account column 'author'" in refused.stderr
+    assert "no column 'author' among" in refused.stderr
     assert not (tmp_path / "b.key").exists()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -22,18 +23,20 @@ from tqdm.auto import tqdm
 from textdetect.account_null import SIZES, AccountNull
 from textdetect.calibration import check_share
 from textdetect.detector import Detector
-from textdetect.errors import InvalidInput, NotCalibrated
+from textdetect.errors import NotCalibrated
 from textdetect.judgement import MIN_WORDS
-from textdetect.posts.files import format_of_input, open_posts
-from textdetect.posts.rows import find_column
-from textdetect.posts.writers import OwnCells
-from textdetect.text import is_missing, n_words, normalise
-
-ACCOUNT_COLUMNS: Final = (
-    *("account", "account_id", "user", "user_id", "username", "user_name", "screen_name"),
-    *("author", "author_id", "handle", "账号", "用户", "用户名", "用户昵称", "作者"),
+from textdetect.posts.columns import (
+    TIME_COLUMNS,
+    account_names,
+    open_table,
+    place_of,
+    reposts,
+    stamp,
 )
-"""Names that a file's column of accounts usually has, the likeliest first."""
+from textdetect.posts.files import format_of_input, open_posts
+from textdetect.posts.rows import TEXT_COLUMNS, find_column, usual_place
+from textdetect.text import has_words, normalise
+
 REASONS: Final = {
     "no_account": "these posts name no account",
     "too_few_posts": "too few posts of its own that can be scored",
@@ -41,7 +44,6 @@ REASONS: Final = {
     "too_few_calibration": "too few human accounts to compare with",
 }
 """Why an account has no p-value, in words."""
-_REPOST: Final = re.compile(r"\s*(RT @|//@|转发微博)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class AccountVerdicts:
         fewest: the smallest number of accounts that can be flagged at this rate, as there are only
             so many human accounts to compare with; 0 where none was compared.
         n_unreadable: rows of a file that could not be read, which belong to no account.
+        n_by_order: posts whose text another account posted too, and no time says who was first.
         model, version, fingerprint, numerics: which model, and which engine, scored the posts.
     """
 
@@ -78,6 +81,7 @@ class AccountVerdicts:
     fdr: float
     fewest: int
     n_unreadable: int
+    n_by_order: int
     model: str
     version: str
     fingerprint: str
@@ -119,6 +123,11 @@ class AccountVerdicts:
                 f"with so few human accounts to compare with, {self.fewest:,} or more are flagged "
                 "at this rate, or none"
             )
+        if self.n_by_order:
+            yield (
+                f"copies: {self.n_by_order:,} posts repeat another account's without a time that "
+                "says who was first: the earlier row is taken for the author's"
+            )
         if self.n_unreadable:
             yield f"unreadable: {self.n_unreadable:,} rows, which belong to no account"
 
@@ -131,6 +140,7 @@ def score_accounts(
     fdr: float = 0.05,
     account: str | None = None,
     text: str | None = None,
+    time: str | None = None,
     input_format: str | None = None,
     progress: bool | None = None,
 ) -> AccountVerdicts:
@@ -138,22 +148,25 @@ def score_accounts(
 
     An account's posts are compared with those of human accounts in its main language, over as many
     posts; p-values of all accounts are adjusted by Benjamini & Hochberg ("Controlling the false
-    discovery rate", 1995). Reposts, texts that another account posted before in these data and
-    repetitions of its own are counted and do not enter: they say nothing of who words its posts.
+    discovery rate", 1995). What counts are an account's own words (`text.own_words`): reposts, by
+    their text or by a column that marks them (`repost`, `is_retweet`, …), texts that another
+    account posted before in these data and repetitions of its own are counted and do not enter.
+    Of two equal texts the earlier in time is the author's; without a time, the earlier row.
 
     Args:
         posts: pyarrow Table, pandas DataFrame, mapping of columns, sequence of mappings; or the
             path of a file (csv, tsv, jsonl, Parquet), which is streamed: what is held are 8 bytes
-            and a few numbers a post.
+            and a few numbers a text.
         detector: the embedded one where None.
         null: human accounts; those of the detector's checkpoint where None.
         fdr: false-discovery rate, in (0, 1).
-        account, text: names of the columns; "account" and "text", in a file the usual names.
+        account, text, time: names of the columns; None: the usual ones. There need be no times.
         input_format: of a file; told by the suffix otherwise.
         progress: show a bar for a file; None: if stderr is a terminal.
 
     Raises:
-        InvalidInput: a column is missing, columns differ in length, `fdr` out of range.
+        InvalidInput: a column is missing, columns differ in length, account ids that lost digits
+            in a spreadsheet or a table of floats, `fdr` out of range.
         NotCalibrated: no human accounts for this model and engine.
         OSError: a file that can't be read.
     """
@@ -165,10 +178,12 @@ def score_accounts(
         raise NotCalibrated(f"{detector.name} has no human accounts to compare with: pass null=")
     null.check(fingerprint=detector.fingerprint, numerics=detector.runtime.numerics)
     listed = detector.languages or tuple(null.humans)
+    parts: Iterable[Part] = []
     if isinstance(posts, (str, os.PathLike)):
-        parts = _read(posts, input_format, account, text, progress)
-    else:
-        parts = iter([_in_memory(posts, account or "account", text or "text")])
+        parts = _read(posts, input_format, text, progress, account, time)
+    elif (table := open_table(posts))[0]:
+        place = find_column(table[0], text, usual=TEXT_COLUMNS, option="text= (--text-column)")
+        parts = [_part(*table, table[1](table[0][place]), account, time)]
     evidence = gather(parts, detector, listed=listed)
     order = list(evidence.n_posts)
     tested = [evidence.logits.get(name, {}) for name in order]
@@ -199,6 +214,7 @@ def score_accounts(
         fdr=float(fdr),
         fewest=max(1, math.ceil(n_tested / (fdr * (most + 1)) - 1e-9)) if n_tested else 0,
         n_unreadable=evidence.n_unreadable,
+        n_by_order=evidence.n_by_order,
         model=detector.name,
         version=detector.version,
         fingerprint=detector.fingerprint,
@@ -214,43 +230,76 @@ class Evidence:
         n_posts: account → posts, in order of first appearance; None for those that name none.
         logits: account → language → its own posts' logits, in an order drawn from the texts.
         n_unreadable: rows that could not be read.
+        n_by_order: see `AccountVerdicts`.
     """
 
     n_posts: Counter[str | None] = field(default_factory=Counter)
     logits: dict[str | None, dict[str, list[float]]] = field(default_factory=dict)
     n_unreadable: int = 0
+    n_by_order: int = 0
 
 
-Part = tuple[Sequence[str | None], Sequence[Any], int]
-"""Accounts, their texts, and how many rows beside them could not be read."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Posts in the order of their rows.
+
+    Attributes:
+        accounts: None where there is none.
+        texts: raw.
+        times_s: seconds since 1970, NaN where unknown; empty: all are.
+        reposts: whether a column marks the post as somebody else's; empty: none.
+        n_unreadable: rows beside them that could not be read.
+    """
+
+    accounts: Sequence[str | None]
+    texts: Sequence[Any]
+    times_s: Sequence[float] = ()
+    reposts: Sequence[bool] = ()
+    n_unreadable: int = 0
+
+
+@dataclass(slots=True)
+class _Text:
+    """A text, by its first author."""
+
+    account: str
+    time_s: float
+    code: str
+    logit: float
 
 
 def gather(parts: Iterable[Part], detector: Detector, *, listed: Collection[str]) -> Evidence:
     """Score posts, and sort what counts by account and language.
 
-    Left out: posts without an account, empty and too short ones, languages that are not `listed`,
-    reposts, texts that another account posted before, and an account's repetitions.
+    Left out: posts without an account or without enough words of its own, languages that are not
+    `listed`, reposts, texts that another account posted before, and an account's repetitions.
     """
     found = Evidence()
-    seen: set[bytes] = set()
-    kept: dict[str | None, list[tuple[bytes, str, float]]] = {}
-    for owners, texts, n_unreadable in parts:
-        found.n_unreadable += n_unreadable
-        found.n_posts.update(owners)
-        scores, codes = detector.score(texts, progress=False)
-        for owner, raw, logit, code in zip(owners, texts, scores.logits, codes, strict=True):
-            if owner is None or not math.isfinite(logit):
+    known: dict[bytes, _Text] = {}
+    for part in parts:
+        found.n_unreadable += part.n_unreadable
+        found.n_posts.update(part.accounts)
+        scores, codes = detector.score(part.texts, progress=False)
+        n = len(part.texts)
+        times, marks = part.times_s or [math.nan] * n, part.reposts or [False] * n
+        posts = zip(part.accounts, part.texts, times, marks, codes, scores.logits, strict=True)
+        for account, raw, time_s, is_repost, code, logit in posts:
+            if account is None or is_repost or not math.isfinite(logit):
                 continue
             plain = normalise(raw)
+            if not has_words(plain, MIN_WORDS):
+                continue
             key = blake2b(plain.encode(), digest_size=8).digest()
-            fresh = key not in seen
-            seen.add(key)
-            if fresh and n_words(plain) >= MIN_WORDS and code in listed and not _REPOST.match(raw):
-                kept.setdefault(owner, []).append((key, code, float(logit)))
-    for owner, rows in kept.items():
-        by_language = found.logits.setdefault(owner, {})
-        for _, code, logit in sorted(rows):
-            by_language.setdefault(code, []).append(logit)
+            post = _Text(account, time_s, code, float(logit))
+            text = known.setdefault(key, post)
+            earlier, later = time_s < text.time_s, time_s > text.time_s
+            found.n_by_order += text.account != account and not (earlier or later)
+            if earlier or (math.isnan(text.time_s) and not math.isnan(time_s)):
+                known[key] = post
+    for _, text in sorted(known.items(), key=itemgetter(0)):
+        if text.code in listed:
+            by_language = found.logits.setdefault(text.account, {})
+            by_language.setdefault(text.code, []).append(text.logit)
     return found
 
 
@@ -282,54 +331,39 @@ def _why(name: str | None, code: str, n_scored: int, listed: Collection[str]) ->
 def _read(
     source: str | os.PathLike[str],
     input_format: str | None,
-    account: str | None,
     text: str | None,
     progress: bool | None,
+    *columns: str | None,
 ) -> Iterator[Part]:
     """Stream a file of posts."""
     read_as = format_of_input(source, input_format)
     hidden = None if progress is None else not progress
     with open_posts(source, format=read_as, text_column=text) as reader:
-        place = find_column(
-            reader.columns, account, usual=ACCOUNT_COLUMNS, option="--account-column"
-        )
-        others = [name for name in reader.columns if name != reader.columns[place]]
-        accounts = OwnCells(reader, others)
+        names = reader.columns
         with tqdm(total=reader.total, unit=reader.unit, unit_scale=True, disable=hidden) as bar:
             for chunk in reader.chunks(8_192):
                 rows = [row for row in chunk.rows if row.problem is None]
-                owners = [_owner(accounts.cells(row)[0]) for row in rows]
-                yield owners, [row.text for row in rows], len(chunk.rows) - len(rows)
+                cells: list[Any] = [row.values for row in rows]
+                texts = [row.text for row in rows]
+                part = _part(names, partial(_cells, names, cells), texts, *columns)
+                yield replace(part, n_unreadable=len(chunk.rows) - len(rows))
                 bar.update(reader.position() - bar.n)
 
 
-def _in_memory(posts: Any, account: str, text: str) -> Part:
-    names, texts = (_column(posts, name) for name in (account, text))
-    if len(names) != len(texts):
-        raise InvalidInput(f"{len(names)} accounts and {len(texts)} texts: expected as many")
-    return [_owner(name) for name in names], texts, 0
+def _cells(names: list[str], rows: Sequence[Any], name: str) -> list[Any]:
+    place = names.index(name)
+    return [row.get(name) if isinstance(row, dict) else row[place] for row in rows]
 
 
-def _column(posts: Any, name: str) -> list[Any]:
-    """Take one column of a table, whatever kind of table it is."""
-    if isinstance(posts, pa.Table):
-        if name in posts.column_names:
-            return list(posts[name].to_pylist())
-        known: Any = posts.column_names
-    elif isinstance(posts, Mapping) or hasattr(posts, "columns"):
-        known = [str(key) for key in (posts if isinstance(posts, Mapping) else posts.columns)]
-        if name in known:
-            return list(posts[name])
-    elif isinstance(posts, Sequence) and all(isinstance(post, Mapping) for post in posts):
-        known = sorted({str(key) for post in posts for key in post})
-        if name in known or not posts:
-            return [post.get(name) for post in posts]
-    else:
-        raise InvalidInput(
-            f"posts: expected a table or a list of mappings, got {type(posts).__name__}"
-        )
-    raise InvalidInput(f"no column {name!r} among {', '.join(map(str, known))}")
-
-
-def _owner(name: Any) -> str | None:
-    return None if is_missing(name) or not str(name).strip() else str(name)
+def _part(
+    names: Sequence[str],
+    column: Callable[[str], Any],
+    texts: Sequence[Any],
+    account: str | None,
+    time: str | None,
+) -> Part:
+    owner, times_s = place_of("account", names, account), list[float]()
+    if time is not None or usual_place(names, TIME_COLUMNS) is not None:
+        times_s = [stamp(t) for t in column(names[place_of("time", names, time)])]
+    accounts = account_names(column(names[owner]))
+    return Part(accounts, texts, times_s, reposts(names, column, len(texts)))

@@ -31,7 +31,7 @@ def score(
     output_format: OutputFormat = None,
     text_column: TextColumn = None,
     language_column: Annotated[
-        str | None, typer.Option(metavar="C", help="Column of ISO 639-1 codes.")
+        str | None, typer.Option(metavar="C", help="Column of language codes (BCP-47).")
     ] = None,
     max_fpr: Annotated[
         float, typer.Option(metavar="A", help="Share of human posts that may be flagged.")
@@ -98,6 +98,14 @@ def score(
     return UNREADABLE if summary.n_unreadable or summary.failed else 0
 
 
+AccountColumn = Annotated[
+    str | None, typer.Option(metavar="C", help="Column of the accounts, if not a usual name.")
+]
+TimeColumn = Annotated[
+    str | None, typer.Option(metavar="C", help="Column of the times, if not a usual name.")
+]
+
+
 @app.command()
 @guard
 def accounts(
@@ -107,11 +115,9 @@ def accounts(
     out: OutFile = None,
     input_format: InputFormat = None,
     output_format: OutputFormat = None,
-    account_column: Annotated[
-        str | None,
-        typer.Option(metavar="C", help="Column of the accounts, if not a usual name."),
-    ] = None,
+    account_column: AccountColumn = None,
     text_column: TextColumn = None,
+    time_column: TimeColumn = None,
     fdr: Annotated[
         float,
         typer.Option(metavar="A", help="Share of the flagged accounts that may be people's."),
@@ -132,6 +138,7 @@ def accounts(
         fdr=fdr,
         account=account_column,
         text=text_column,
+        time=time_column,
         input_format=input_format,
     )
     table = found.to_table()
@@ -155,14 +162,16 @@ KeyFile = Annotated[
 @app.command()
 @guard
 def campaigns(
-    source: Annotated[str, typer.Argument(metavar="IN", help="csv, tsv, jsonl or parquet.")],
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")
+    ],
     out: Annotated[
         str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the evidence; new.")
     ],
     input_format: InputFormat = None,
-    account_column: Annotated[str, typer.Option(metavar="C", help="The accounts.")] = "account",
-    time_column: Annotated[str, typer.Option(metavar="C", help="The times.")] = "time",
-    text_column: Annotated[str, typer.Option(metavar="C", help="The texts.")] = "text",
+    account_column: AccountColumn = None,
+    time_column: TimeColumn = None,
+    text_column: TextColumn = None,
     object_column: Annotated[
         list[str] | None,
         typer.Option(
@@ -211,8 +220,9 @@ def campaigns(
 
     check_ready(out)
     posts, n_bad = read_posts(source, input_format=input_format)
-    columns = {"account": account_column, "time": time_column, "text": text_column}
-    options: dict[str, Any] = columns | ({"time_zone": time_zone} if time_zone else {})
+    columns: dict[str, Any] = {"account": account_column, "time": time_column, "text": text_column}
+    options = {name: given for name, given in columns.items() if given}
+    options |= {"time_zone": time_zone} if time_zone else {}
     found = find_campaigns(
         posts,
         window=window,
@@ -226,14 +236,12 @@ def campaigns(
     automation = None
     if score_texts:
         detector = Detector.from_pretrained(model, runtime=runtime)
-        automation = score_accounts(
-            posts, detector=detector, fdr=fdr, account=account_column, text=text_column
-        )
+        automation = score_accounts(posts, detector=detector, fdr=fdr, **columns)
     reading = options | ({"input_format": input_format} if input_format else {})
     digest = write_bundle(
         found,
         out,
-        dump=DumpFile.of(source, posts.num_rows, reading),
+        dump=None if source == "-" else DumpFile.of(source, posts.num_rows, reading),
         automation=automation,
         key=None if keep_names else read_or_make_key(key, out),
     )

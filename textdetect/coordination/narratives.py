@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from textdetect.coordination.tactics import Codebook
 from textdetect.coordination.texts import near_identical
-from textdetect.coordination.traces import OBJECTS, Dump, strings
-from textdetect.text import normalise
+from textdetect.coordination.traces import OBJECTS, Dump, objects_of
 
 MIN_ACCOUNTS: Final = 3
 """What fewer accounts of a campaign posted is no narrative of it."""
@@ -69,8 +68,9 @@ def find_narratives(
     posts = np.flatnonzero(campaign[dump.account] >= 0)
     if "text" not in dump.columns or not len(posts):
         return SCHEMA.empty_table()
-    texts = strings(dump.columns["text"])
-    clusters = near_identical([normalise(texts[i]) for i in posts], threshold=near_duplicate)
+    texts = dump.columns["text"]
+    said, _ = objects_of(texts[posts], dump.marked[posts])
+    clusters = near_identical(said, threshold=near_duplicate)
     of = campaign[dump.account[posts]]
     found: dict[tuple[int, int], list[int]] = {}
     for post, number, cluster in zip(posts, of, clusters, strict=True):
@@ -83,9 +83,7 @@ def find_narratives(
     ]
     kept.sort(key=lambda one: (one[0], -len(one[1]), one[1][0]))
     common = _document_counts(texts[:: max(1, len(texts) // _BACKGROUND)])
-    objects: dict[str, NDArray[np.object_]] = {
-        name: strings(dump.columns[name]) for name in OBJECTS if name in dump.columns
-    }
+    objects = {str(name): dump.columns[name] for name in OBJECTS if name in dump.columns}
     rows, counts = [], Counter[int]()
     for number, members in kept:
         counts[number] += 1

@@ -44,9 +44,9 @@ def find_campaigns(
     fdr: float = 0.05,
     n_worlds: int = 19,
     seed: int = 0,
-    account: str = "account",
-    time: str = "time",
-    text: str = "text",
+    account: str | None = None,
+    time: str | None = None,
+    text: str | None = None,
     objects: Sequence[str] = OBJECTS,
     time_zone: str | None = None,
     near_duplicate: float = 0.6,
@@ -66,7 +66,8 @@ def find_campaigns(
     cannot see.
 
     Args:
-        posts: a pyarrow Table, a pandas DataFrame or a list of dicts, a row a post.
+        posts: a pyarrow Table, a pandas or polars DataFrame, a mapping of columns or a list of
+            dicts, a row a post.
         window: two touches of one object so close are a meeting: "60s", "5min", seconds.
         fdr: in [1 / (n_worlds + 1), 1).
         n_worlds: permuted worlds; p-values go down to 1 / (n_worlds + 1).
@@ -326,8 +327,16 @@ class _Search:
         notes = []
         if self.dump.n_missing:
             notes.append(f"{self.dump.n_missing} posts without an account or a time left out")
-        if self.dump.n_duplicate_ids:
-            notes.append(f"{self.dump.n_duplicate_ids} posts left out that repeat an id")
+        if self.dump.n_repeats:
+            notes.append(
+                f"{self.dump.n_repeats} posts left out that repeat another: the same id, account, "
+                "time and text"
+            )
+        if self.dump.n_shared_ids:
+            notes.append(
+                f"{self.dump.n_shared_ids} posts have another post's id and stay: their account, "
+                "time or text differs"
+            )
         if self.meetings.n_cut:
             notes.append(
                 f"{self.meetings.n_cut} meetings in the most crowded moments left out "

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect.account_null import SIZES, AccountNull
-from textdetect.accounts import gather
+from textdetect.accounts import Part, gather
 from textdetect.calibration import FEWEST_MACHINES, Calibration, smallest_p_value
 from textdetect.checkpoint import find_folder, write_calibration, write_manifest
 from textdetect.config import TrainConfig
@@ -135,7 +135,7 @@ def _account_null(detector: Detector, posts: Posts, part: NDArray[Any]) -> Accou
     rows = np.flatnonzero(humans)
     owners = [f"{source[row]} {account[row]}" for row in rows]
     texts = posts.take(rows).texts
-    evidence = gather([(owners, texts, 0)], detector, listed=detector.languages)
+    evidence = gather([Part(owners, texts)], detector, listed=detector.languages)
     pairs = [(each[code], code) for each in evidence.logits.values() for code in each]
     if not any(len(logits) >= SIZES[0] for logits, _ in pairs):
         return None
