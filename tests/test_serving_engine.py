@@ -107,14 +107,49 @@ def test_a_small_client_does_not_wait_for_a_large_one() -> None:
     _with(work, post_s=0.005, wait_s=60.0)
 
 
+def test_one_clients_batch_shuts_no_other_out() -> None:
+    async def work(engine: engine_of.Engine) -> None:
+        await engine.judge(_texts(16))  # so that the rate is known
+        batches = [asyncio.create_task(engine.judge(_texts(600), client="a")) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        refused = [task for task in batches if task.done()]
+        assert len(refused) == 3
+        assert all(isinstance(task.exception(), errors.ServerBusy) for task in refused)
+        for _ in range(4):
+            start_s = time.perf_counter()
+            await engine.judge(_texts(1), client="b")
+            assert time.perf_counter() - start_s < 0.6  # of the 3 s of the batch
+        assert not all(task.done() for task in batches)
+        await asyncio.gather(*batches, return_exceptions=True)
+
+    _with(work, post_s=0.005, wait_s=0.5)
+
+
+def test_behind_many_clients_batches_a_single_post_is_still_let_in() -> None:
+    async def work(engine: engine_of.Engine) -> None:
+        await engine.judge(_texts(16))
+        held = [
+            asyncio.create_task(engine.judge(_texts(60), client=f"client {i}")) for i in range(8)
+        ]
+        await asyncio.sleep(0.05)
+        assert engine.expected_wait_s() > 1.5
+        assert engine.expected_wait_s("b") < 0.9
+        await engine.judge(_texts(1), client="b")
+        assert not any(task.done() for task in held)
+        await asyncio.gather(*held)
+
+    _with(work, post_s=0.005, wait_s=1.0)
+
+
 def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
     async def work(engine: engine_of.Engine) -> None:
-        held = [asyncio.create_task(engine.judge(_texts(16))) for _ in range(6)]
+        held = [asyncio.create_task(engine.judge(_texts(16))) for _ in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(errors.ServerBusy) as caught:
-            await engine.judge(_texts(50))
+            await engine.judge(_texts(20))
         assert caught.value.retry_after_s >= 1
         assert not caught.value.loading
+        await engine.judge(_texts(20), client="another")
         await asyncio.gather(*held)
         assert engine.n_waiting == 0
         assert len(await engine.judge(_texts(200))) == 200  # alone, a large one is let in
@@ -122,12 +157,34 @@ def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
     _with(work, post_s=0.002, queued_posts=100)
 
 
+def test_the_queue_is_bounded_whatever_clients_send_and_has_room_for_one_more() -> None:
+    async def work(engine: engine_of.Engine) -> None:
+        rng = random.Random(1)
+        tasks = [
+            asyncio.create_task(
+                engine.judge(_texts(rng.randint(1, 300)), client=f"client {rng.randint(0, 9)}")
+            )
+            for _ in range(200)
+        ]
+        await asyncio.sleep(0)
+        assert engine.n_waiting <= 1_000 + 10 * 16
+        late = asyncio.create_task(engine.judge(_texts(16), client="late"))
+        await asyncio.sleep(0)
+        assert not late.done()
+        for task in (late, *tasks):
+            task.cancel()
+        await asyncio.gather(late, *tasks, return_exceptions=True)
+        assert engine.n_waiting == 0
+
+    _with(work, post_s=0.005, queued_posts=1_000, wait_s=60.0)
+
+
 def test_a_long_expected_wait_refuses_too() -> None:
     async def work(engine: engine_of.Engine) -> None:
         await engine.judge(_texts(16))  # so that the rate is known
         first = asyncio.create_task(engine.judge(_texts(600)))
         await asyncio.sleep(0.1)
-        assert engine.expected_wait_s > 1
+        assert engine.expected_wait_s() > 1
         with pytest.raises(errors.ServerBusy):
             await engine.judge([TEXT])
         first.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import os
@@ -270,3 +271,17 @@ def test_many_requests_at_once_are_bounded(tmp_path: Path) -> None:
             statuses = list(pool.map(lambda _: server.ask("/v1/score", POSTS)[0], range(12)))
         assert set(statuses) == {200, 429}
         assert statuses.count(200) >= 4
+
+
+def test_one_address_never_has_every_request_that_may_run(tmp_path: Path) -> None:
+    limits = '{"requests": 18, "body_s": 5}'
+    with stubbed(tmp_path, "--limits", limits) as server, contextlib.ExitStack() as held:
+        for _ in range(30):  # they begin a request, and do not go on
+            there = socket.create_connection(
+                ("127.0.0.1", server.port), source_address=("127.0.0.2", 0)
+            )
+            held.enter_context(there)
+            there.sendall(HEAD + b"content-length: 500\r\n\r\n{")
+        time.sleep(0.5)
+        assert server.ask("/v1/score", POSTS)[0] == 200
+        assert 'status="429"} 14.0' in server.ask("/metrics")[1]

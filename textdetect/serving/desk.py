@@ -103,15 +103,15 @@ class Desk:
         request.scope["textdetect.n_posts"] = request.scope.get("textdetect.n_posts", 0) + len(
             texts
         )
+        client = key.name if key else request.client.host if request.client else ""
         if self.keys is not None and key is not None:
-            self.engine.admit(len(texts))  # what the queue refuses is not charged
+            self.engine.admit(len(texts), client)  # what the queue refuses is not charged
             self.keys.charge(key, len(texts))
-        address = request.client.host if request.client else ""
         work = self.engine.judge(
             texts,
             languages=languages,
             max_fpr=max_fpr,
-            client=key.name if key else address,
+            client=client,
             timeout_s=self.limits.request_s,
         )
         verdicts = await (_while_there(request, work) if watched else work)

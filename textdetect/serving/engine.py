@@ -29,8 +29,10 @@ logger = logging.getLogger(__name__)
 
 BATCH_TOKENS: Final = 1_024
 """Tokens, as they are guessed, that a worker takes at once; one piece may have more."""
-_PIECE_POSTS: Final = 16
-_PIECE_TOKENS: Final = 512
+_TURN_POSTS: Final = 16
+_TURN_TOKENS: Final = 128
+"""What a client has judged in a turn; one post may have more tokens. Small, so that even behind many
+clients with much waiting a turn comes soon."""
 _HANGS_S: Final = 120.0
 """A worker that answers nothing for so long is replaced."""
 _PAUSES_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -97,6 +99,19 @@ class _Piece:
 
 
 @dataclass(slots=True)
+class _Line:
+    """What waits of one client."""
+
+    pieces: deque[_Piece] = field(default_factory=deque)
+    n_posts: int = 0
+    n_tokens: int = 0
+
+    def count(self, piece: _Piece, times: int) -> None:
+        self.n_posts += times * (piece.stop - piece.start)
+        self.n_tokens += times * piece.n_tokens
+
+
+@dataclass(slots=True)
 class Watch:
     """What whoever measures is told; each may be replaced."""
 
@@ -108,13 +123,16 @@ class Engine:
     """Worker processes with a detector each, behind one bounded queue that is fair to clients.
 
     Clients take turns, a piece of at most 16 posts each. A request is refused (`ServerBusy`) when
-    it would wait longer than `wait_s` at the rate that the workers keep, or when `queued_posts`
-    wait already. Start and stop it in the event loop that it is used in.
+    it would wait longer than `wait_s`, as the turns come at the rate that the workers keep, or when
+    its client would have more waiting than there would be room left: one client fills half of the
+    queue, two a third each, and there is room for one more (Choudhury and Hahne, "Dynamic queue
+    length thresholds", 1998). Start and stop it in the event loop that it is used in.
 
     Args:
         detector: what the workers load; it must pickle.
         workers: processes; None: the cores that this process may use.
-        queued_posts: that may wait, at least 1.
+        queued_posts: that may wait, at least 1. A request where nothing waits, and the first 16
+            posts of a client, may go beyond.
         wait_s: seconds that a request may expect to wait before its first post is judged.
         max_fpr: the rate where a request names none, in (0, 1).
 
@@ -144,8 +162,7 @@ class Engine:
         self._n_workers = workers or cores
         self._threads = max(1, cores // self._n_workers)
         self._most, self._wait_s = queued_posts, wait_s
-        self._waiting: OrderedDict[str, deque[_Piece]] = OrderedDict()
-        self._n_posts = self._n_tokens = 0
+        self._waiting: OrderedDict[str, _Line] = OrderedDict()
         self._tokens_per_s = 0.0
         self._work = asyncio.Event()
         self._n_ready = 0
@@ -161,12 +178,19 @@ class Engine:
     @property
     def n_waiting(self) -> int:
         """Posts that no worker has taken yet."""
-        return self._n_posts
+        return sum(line.n_posts for line in self._waiting.values())
 
-    @property
-    def expected_wait_s(self) -> float:
-        """Seconds until what waits now is judged; 0 before the first batch."""
-        return self._n_tokens / self._tokens_per_s if self._tokens_per_s else 0.0
+    def expected_wait_s(self, client: str | None = None) -> float:
+        """Seconds until what waits now is judged; 0 before the first batch.
+
+        Args:
+            client: until its turn would come after all that it has waiting; None: all of it.
+        """
+        if not self._tokens_per_s:
+            return 0.0
+        own = math.inf if client is None else self._waiting.get(client, _Line()).n_tokens
+        ahead = (min(line.n_tokens, own + _TURN_TOKENS) for line in self._waiting.values())
+        return sum(ahead) / self._tokens_per_s
 
     async def start(self) -> None:
         """Start the workers; returns at once, see `ready`."""
@@ -190,7 +214,6 @@ class Engine:
         for job in list(self._running):
             _fail(job, ServerBusy("the server is stopping", loading=True))
         self._waiting.clear()
-        self._n_posts = self._n_tokens = 0
 
     async def judge(
         self,
@@ -217,7 +240,7 @@ class Engine:
         if not texts:
             return Verdicts.from_list([], max_fpr=posts.max_fpr, **self.model.origin)
         costs = [tokens_guessed(text) for text in texts]
-        self.admit(len(texts))
+        self.admit(len(texts), client)
         job = _Job(posts, asyncio.get_running_loop().create_future())
         self._queue(job, costs, client)
         try:
@@ -225,7 +248,7 @@ class Engine:
                 await job.future
         except TimeoutError:
             raise ServerBusy(
-                f"no answer within {timeout_s:g} s", retry_after_s=self.retry_after_s
+                f"no answer within {timeout_s:g} s", retry_after_s=self._retry_after_s(client)
             ) from None
         finally:
             self._running.discard(job)
@@ -234,69 +257,64 @@ class Engine:
                 self._forget(job, client)
         return Verdicts.joined([part for part in job.parts if part is not None])
 
-    def admit(self, n_posts: int) -> None:
-        """Raise `ServerBusy` where a request of so many posts would be refused now."""
+    def admit(self, n_posts: int, client: str = "") -> None:
+        """Raise `ServerBusy` where a client's request of so many posts would be refused now."""
         if self._stopped or not self._n_ready:
             what = "stopping" if self._stopped else "loading its model"
             raise ServerBusy(f"the server is {what}", retry_after_s=2, loading=True)
-        full = self._n_posts and self._n_posts + n_posts > self._most
-        if full or self.expected_wait_s > self._wait_s:
+        own, waiting = self._waiting.get(client, _Line()).n_posts, self.n_waiting
+        few = own + n_posts <= _TURN_POSTS or not waiting
+        full = not few and own + n_posts > self._most - waiting - n_posts
+        if full or self.expected_wait_s(client) > self._wait_s:
             raise ServerBusy(
-                f"{self._n_posts} posts wait already; try again later",
-                retry_after_s=self.retry_after_s,
+                f"{waiting} posts wait already, {own} of them this client's; try again later",
+                retry_after_s=self._retry_after_s(client),
             )
 
-    @property
-    def retry_after_s(self) -> int:
-        """Whole seconds after which there may be room."""
-        return max(1, min(60, math.ceil(self.expected_wait_s)))
+    def _retry_after_s(self, client: str) -> int:
+        """Give whole seconds after which there may be room."""
+        return max(1, min(60, math.ceil(self.expected_wait_s(client))))
 
     def _queue(self, job: _Job, costs: Sequence[int], client: str) -> None:
-        start, n_tokens = 0, 0
-        own = self._waiting.setdefault(client, deque())
+        line = self._waiting.setdefault(client, _Line())
+        pieces: list[_Piece] = []
         for i, cost in enumerate(costs):
-            if i > start and (i - start >= _PIECE_POSTS or n_tokens + cost > _PIECE_TOKENS):
-                own.append(_Piece(job, job.left, start, i, n_tokens))
-                start, n_tokens, job.left = i, 0, job.left + 1
-            n_tokens += cost
-        own.append(_Piece(job, job.left, start, len(costs), n_tokens))
-        job.left += 1
-        job.parts = [None] * job.left
+            last = pieces[-1] if pieces else None
+            if last and i - last.start < _TURN_POSTS and last.n_tokens + cost <= _TURN_TOKENS:
+                last.stop, last.n_tokens = i + 1, last.n_tokens + cost
+            else:
+                pieces.append(_Piece(job, len(pieces), i, i + 1, cost))
+        line.pieces += pieces
+        for piece in pieces:
+            line.count(piece, 1)
+        job.left, job.parts = len(pieces), [None] * len(pieces)
         self._running.add(job)
-        self._n_posts += len(costs)
-        self._n_tokens += sum(costs)
         self._work.set()
 
     def _forget(self, job: _Job, client: str) -> None:
         """Take what is left of a job out of the queue."""
-        own = self._waiting.get(client, deque())
-        for piece in [piece for piece in own if piece.job is job]:
-            own.remove(piece)
-            self._uncount(piece)
-        if not own:
+        line = self._waiting.get(client, _Line())
+        for piece in [piece for piece in line.pieces if piece.job is job]:
+            line.pieces.remove(piece)
+            line.count(piece, -1)
+        if not line.pieces:
             self._waiting.pop(client, None)
-
-    def _uncount(self, piece: _Piece) -> None:
-        self._n_posts -= piece.stop - piece.start
-        self._n_tokens -= piece.n_tokens
 
     def _take(self) -> list[_Piece]:
         """Take a batch: pieces of one rate, a client after the other."""
         batch: list[_Piece] = []
         n_tokens = 0
         while self._waiting:
-            client, own = next(iter(self._waiting.items()))
-            piece = own[0]
+            client, line = next(iter(self._waiting.items()))
+            piece = line.pieces[0]
             if batch and (
                 n_tokens + piece.n_tokens > BATCH_TOKENS
                 or piece.job.posts.max_fpr != batch[0].job.posts.max_fpr
             ):
                 break
-            own.popleft()
-            self._uncount(piece)
-            if own:
-                self._waiting.move_to_end(client)
-            else:
+            line.count(line.pieces.popleft(), -1)
+            self._waiting.move_to_end(client)
+            if not line.pieces:
                 del self._waiting[client]
             batch.append(piece)
             n_tokens += piece.n_tokens

@@ -9,11 +9,13 @@ import logging
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 
+from textdetect.serving.desk import plain_error
 from textdetect.serving.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,10 @@ _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
 """On every answer that does not bring its own."""
+_SHARE: Final = 8
+"""An address may have so many times the requests that are left for others: 8/9 of all of them."""
+
+_SOON: Final = {"retry-after": "1"}
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -41,17 +47,21 @@ class Guard:
     Args:
         app: what answers.
         metrics: where requests are counted.
-        most: requests at the same time.
+        most: requests at the same time; one address alone never has them all.
 
     Attributes:
-        n_running: requests that are not answered yet.
         closing: whether each answer ends its connection, as before a stop.
     """
 
     def __init__(self, app: App, *, metrics: Metrics, most: int) -> None:
         self._app, self._metrics, self._most = app, metrics, most
-        self.n_running = 0
         self.closing = False
+        self._running: Counter[str] = Counter()
+
+    @property
+    def n_running(self) -> int:
+        """Requests that are not answered yet."""
+        return self._running.total()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,10 +84,13 @@ class Guard:
                     headers["connection"] = "close"
             await send(message)
 
-        self.n_running += 1
+        client = (scope.get("client") or ("",))[0]
+        full = self._running[client] >= _SHARE * (self._most - self.n_running)
+        self._running[client] += 1
         try:
-            if self.n_running > self._most:
-                await _refuse(answer, 429, "busy", "too many requests at the same time")
+            if full:
+                refusal = plain_error(429, "busy", "too many requests at once", **_SOON)
+                await refusal(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
         except Exception as error:  # noqa: BLE001 - its message may hold a text: only its type goes on
@@ -85,9 +98,12 @@ class Guard:
                 "unexpected", extra={"request_id": request_id, "why": type(error).__name__}
             )
             if not status:
-                await _refuse(answer, 500, "internal", "something went wrong; it was logged")
+                refusal = plain_error(500, "internal", "something went wrong; it was logged")
+                await refusal(scope, receive, answer)
         finally:
-            self.n_running -= 1
+            self._running[client] -= 1
+            if not self._running[client]:
+                del self._running[client]
             took_s = time.perf_counter() - start_s
             where = getattr(scope.get("route"), "path", "other")
             self._metrics.request(where, status or 499, took_s)
@@ -103,10 +119,3 @@ class Guard:
                     "n_posts": scope.get("textdetect.n_posts"),
                 },
             )
-
-
-async def _refuse(send: Send, status: int, kind: str, message: str) -> None:
-    body = f'{{"error":{{"type":"{kind}","message":"{message}","param":null,"code":null}}}}'
-    headers = [(b"content-type", b"application/json"), (b"retry-after", b"1")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body.encode()})

@@ -63,7 +63,7 @@ class Metrics:
 
         engine.watch = Watch(batch=on_batch, restart=restarts.inc)
         self._gauge("textdetect_waiting_posts", "Posts in the queue.", lambda: engine.n_waiting)
-        self._gauge("textdetect_wait_seconds", "Of the queue.", lambda: engine.expected_wait_s)
+        self._gauge("textdetect_wait_seconds", "Of the queue.", engine.expected_wait_s)
         self._gauge("textdetect_workers_ready", "Workers.", lambda: engine.n_ready)
 
     def _gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
