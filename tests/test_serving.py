@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import json
+import random
 import socket
 import time
 from collections.abc import Iterator
@@ -183,15 +186,65 @@ def test_the_inference_client_of_the_hub_works_unchanged(
         found = hub.InferenceClient(server.url + path).text_classification(text)
         scores = {each.label: each.score for each in found}
         assert scores["machine"] == embedded.predict(text).probability
-        assert scores["human"] == pytest.approx(1 - scores["machine"])
-    status, found, _ = server.ask("/predict", {"inputs": text, "truncate": True})
+        assert scores["not_flagged"] == pytest.approx(1 - scores["machine"])
+        (best,) = hub.InferenceClient(server.url + path).text_classification(text, top_k=1)
+        assert best == max(found, key=lambda each: each.score)
+    raw = hub.InferenceClient(server.url).text_classification(text, function_to_apply="none")
+    logit = embedded.predict(text).logit
+    assert {each.label: each.score for each in raw} == {"machine": logit, "not_flagged": 0.0}
+
+
+def test_a_list_of_strings_is_a_batch_as_in_text_embeddings_inference(
+    server: Served, embedded: Detector
+) -> None:
+    texts = ["so good to see you all again last night", "", "the weather was fine today, was it"]
+    known = [None if p != p else p for p in embedded.predict(texts).probability.tolist()]
+    for path in ("/predict", "/"):
+        for inputs in (texts, [[text] for text in texts], [texts[0], [texts[1]], texts[2]]):
+            status, found, _ = server.ask(path, {"inputs": inputs})
+            assert status == 200
+            scores = [{c["label"]: c["score"] for c in each} for each in found]
+            assert [each["machine"] for each in scores] == known
+            assert [found[1][0]["label"], found[1][0]["score"]] == ["not_flagged", None]
+        assert server.ask(path, {"inputs": texts[:1]})[1] == found[:1]
+        assert server.ask(path, {"inputs": []})[1] == []
+    status, alone, _ = server.ask("/predict", {"inputs": texts[0], "truncate": True})
+    assert (status, alone) == (200, found[0])
+    assert alone[0]["score"] >= alone[1]["score"]
+    raw = server.ask("/predict", {"inputs": texts[0], "raw_scores": True})[1]
+    assert {c["label"]: c["score"] for c in raw}["machine"] == embedded.predict(texts[0]).logit
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("/predict", {"inputs": [["a", "b"]]}, 422, "inputs.0: List should have at most 1 item"),
+        ("/", {"inputs": [5]}, 422, "inputs.0: expected a string or a list of one string"),
+        ("/", {"inputs": {}}, 422, "inputs: expected a string or a list"),
+        ("/", {"inputs": [[5]]}, 422, "inputs.0.0: Input should be a valid string"),
+        ("/", {"inputs": "a", "parameters": {"top_k": 0}}, 422, "parameters.top_k: Input should"),
+        ("/v1/moderations", {"input": [{"type": "image_url"}]}, 422, "input.0.type: Input should"),
+        ("/v1/score", {"posts": ["a", 1]}, 422, "posts.1: expected a string or an object"),
+        ("/v1/score", {"posts": ["a", {"text": 1}]}, 422, "posts.1.text: Input should be a valid"),
+        ("/v1/score", {"posts": ["a" * 100_001]}, 413, "posts.0: String should have at most"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said_truthfully(
+    server: Served, path: str, body: Any, status: int, said: str
+) -> None:
+    found, answer, _ = server.ask(path, body)
+    assert (found, answer["error"]["message"][: len(said)]) == (status, said)
+
+
+def test_posts_may_be_plain_strings_and_languages_bcp_47(server: Served) -> None:
+    text = "so good to see you all again last night"
+    codes = ("en", "en-US", "EN_gb", "zh-CN", "zh-Hans-CN", "und")
+    posts = [text, {"id": "2", "text": text}, *({"text": text, "language": c} for c in codes)]
+    status, answer, _ = server.ask("/v1/score", {"posts": posts})
+    plain, second, in_english = answer["verdicts"][:3]
     assert status == 200
-    assert {each["label"] for each in found} == {"human", "machine"}
-    assert found[0]["score"] >= found[1]["score"]
-    raw = server.ask("/predict", {"inputs": [text], "raw_scores": True})[1]
-    assert {c["label"]: c["score"] for c in raw}["machine"] == embedded.predict(text).logit
-    assert server.ask("/predict", {"inputs": []})[1] == []
-    assert server.ask("/predict", {"inputs": [text, text]})[0] == 422  # a pair, which is no post
+    assert plain == second | {"id": None} == in_english
+    assert len(answer["verdicts"]) == len(posts)
 
 
 def test_accounts_are_judged_as_by_the_function(server: Served, embedded: Detector) -> None:
@@ -214,6 +267,10 @@ def test_a_stream_answers_each_line_in_its_place(server: Served) -> None:
     assert (status, headers["Content-Type"]) == (200, "application/x-ndjson")
     assert ["error" in row for row in rows] == [False, True, True, False]
     assert (rows[3]["id"], rows[3]["reason"]) == ("z", "empty")
+    for row in rows[1:3]:
+        assert set(row["error"]) == {"type", "message", "param", "code"}
+        assert row["error"]["type"] == "invalid_input"
+    assert rows[2]["error"]["message"] == "text: Input should be a valid string"
     at_05 = server.ask("/v1/score?max_fpr=0.05", lines, Content_Type="application/x-ndjson")
     assert at_05[0] == 200
     assert server.ask("/v1/score?max_fpr=9", lines, Content_Type="application/x-ndjson")[0] == 422
@@ -269,3 +326,33 @@ def test_a_stub_serves_without_a_model(tmp_path: Path) -> None:
     with stubbed(tmp_path, "--workers", "2") as stub:
         assert Client(stub.url).predict(["so good to see you all"] * 3).label.tolist()
         assert stub.ask("/v1/accounts", {"posts": []})[0] == 404  # it has no human accounts
+
+
+def test_one_clients_batches_shut_no_other_client_out(tmp_path: Path) -> None:
+    def of(client: str, n_posts: int) -> int:
+        posts = [f"so good to see you all again, {random.random()}" for _ in range(n_posts)]
+        return ask_from(client, stub, {"posts": posts})
+
+    with stubbed(tmp_path, "--post-ms", "10") as stub, ThreadPoolExecutor(6) as pool:
+        assert of("127.0.0.3", 16) == 200  # so that the rate is known
+        batch = pool.submit(of, "127.0.0.2", 1_000)
+        time.sleep(0.5)
+        more = [pool.submit(of, "127.0.0.2", 300) for _ in range(4)]
+        taken_s = []
+        for _ in range(10):
+            start_s = time.perf_counter()
+            assert of("127.0.0.3", 1) == 200
+            taken_s.append(time.perf_counter() - start_s)
+        assert {each.result() for each in more} == {429}
+        assert not batch.done()
+        assert max(taken_s) < 2.0
+
+
+def ask_from(address: str, server: Served, body: Any) -> int:
+    """Ask from one of the loopback's addresses, each of which is a client of its own."""
+    link = http.client.HTTPConnection(
+        "127.0.0.1", server.port, timeout=30, source_address=(address, 0)
+    )
+    with contextlib.closing(link):
+        link.request("POST", "/v1/score", json.dumps(body), {"Content-Type": "application/json"})
+        return link.getresponse().status

@@ -463,6 +463,7 @@ def _verdicts(rows: Sequence[dict[str, Any]], max_fpr: float, model: dict[str, A
     found = []
     for row in rows:
         values: dict[str, Any] = {name: row[name] for name in FIELDS}
+        values |= {name: tuple(each) for name, each in values.items() if isinstance(each, list)}
         values |= {name: float("nan") for name in numbers if row[name] is None}
         found.append(Verdict(**values))
     origin = {name: model[name] for name in ("version", "fingerprint", "numerics")}

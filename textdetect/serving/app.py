@@ -101,17 +101,14 @@ def _scoring(desk: Desk) -> APIRouter:
             lines = answers(desk, request, key, _rate(request, desk))
             return Lines(lines, patience_s=desk.limits.request_s)
         asked, key = await desk.read(request, desk.requests.score)
+        post = desk.requests.post
+        posts: list[Any] = [post(text=p) if isinstance(p, str) else p for p in asked.posts]
+        texts, languages = [p.text for p in posts], [p.language for p in posts]
         verdicts = await desk.judge(
-            request,
-            key,
-            [post.text for post in asked.posts],
-            languages=[post.language for post in asked.posts],
-            max_fpr=asked.max_fpr,
+            request, key, texts, languages=languages, max_fpr=asked.max_fpr
         )
-        each = [
-            {"id": post.id, **verdict}
-            for post, verdict in zip(asked.posts, verdicts.to_dicts(), strict=True)
-        ]
+        pairs = zip(posts, verdicts.to_dicts(), strict=True)
+        each = [{"id": p.id, **verdict} for p, verdict in pairs]
         return json_answer({"model": model, "max_fpr": asked.max_fpr, "verdicts": each})
 
     if desk.engine.model.null is not None:

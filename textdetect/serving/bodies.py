@@ -133,12 +133,12 @@ def parsed(kind: type[Body], body: bytes) -> Body:
 def _plain(error: ValidationError, kind: type[BaseModel]) -> InvalidInput | RequestTooLarge:
     """Say the first thing that is wrong, by the names of fields that we know."""
     wrong: list[Any] = list(error.errors(include_url=False, include_input=False))
-    known = {"id", "text", "language", "account", "type", *kind.model_fields}
-    too_long = (each for each in wrong if each.get("ctx", {}).get("max_length", 0) > 1)
-    first = next(too_long, wrong[0])
+    known = {"id", "text", "language", "account", "type", "top_k", *kind.model_fields}
+    too_long = [each for each in wrong if each.get("ctx", {}).get("max_length", 0) > 1]
+    first = (too_long or wrong)[0]
     place = [str(part) for part in first["loc"] if isinstance(part, int) or part in known]
     message = f"{'.'.join(place) or 'body'}: {first['msg']}"
-    if first["type"].endswith("too_long") and place[-1:] not in (["id"], ["account"]):
+    if too_long and place[-1:] not in (["id"], ["account"]):
         return RequestTooLarge(message)
     position = next((part for part in first["loc"] if isinstance(part, int)), None)
     return InvalidInput(message, position=position)

@@ -25,11 +25,14 @@ def dialects(desk: Desk) -> APIRouter:
 
     async def classified(request: Request) -> tuple[list[list[dict[str, Any]]], bool]:
         asked, key = await desk.read(request, desk.requests.predict)
-        inputs = asked.inputs if isinstance(asked.inputs, list) else [asked.inputs]
+        many = isinstance(asked.inputs, list)
+        inputs = asked.inputs if many else [asked.inputs]
         texts = [text if isinstance(text, str) else text[0] for text in inputs]
         verdicts = await desk.judge(request, key, texts)
-        found = [_classes(verdict, raw=asked.raw_scores) for verdict in verdicts]
-        return found, not any(isinstance(text, str) for text in inputs)
+        given = asked.parameters
+        raw = asked.raw_scores or bool(given and given.function_to_apply == "none")
+        top_k = given and given.top_k
+        return [_classes(verdict, raw=raw)[:top_k] for verdict in verdicts], many
 
     @router.post(
         "/predict", response_model=list[schemas.LabelScore] | list[list[schemas.LabelScore]]
@@ -57,8 +60,8 @@ def dialects(desk: Desk) -> APIRouter:
                 "model_dtype": model.numerics,
                 "model_type": {
                     "classifier": {
-                        "id2label": {"0": "human", "1": "machine"},
-                        "label2id": {"human": 0, "machine": 1},
+                        "id2label": {"0": "not_flagged", "1": "machine"},
+                        "label2id": {"not_flagged": 0, "machine": 1},
                     }
                 },
                 "max_client_batch_size": desk.limits.posts,
@@ -85,11 +88,11 @@ def dialects(desk: Desk) -> APIRouter:
 
 
 def _classes(verdict: Verdict, *, raw: bool) -> list[dict[str, Any]]:
-    """Give both classes, the likelier first; raw: their logits, of which human's is 0."""
+    """Give both classes, the likelier first, NaN last; raw: their logits, of which one is 0."""
     p = verdict.probability
-    machine, human = (verdict.logit, 0.0) if raw else (p, 1 - p)
-    both = [{"label": "machine", "score": machine}, {"label": "human", "score": human}]
-    return both if not human > machine else both[::-1]
+    machine, other = (verdict.logit, 0.0) if raw else (p, 1 - p)
+    both = [{"label": "machine", "score": machine}, {"label": "not_flagged", "score": other}]
+    return both if machine >= other else both[::-1]
 
 
 def _results(verdicts: Verdicts) -> list[dict[str, Any]]:

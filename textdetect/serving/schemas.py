@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from textdetect.serving.settings import Limits
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _OPEN = ConfigDict(strict=True, extra="ignore")
 """For dialects that others defined: what they have and we don't is left aside."""
+_EXAMPLE = "so good to see you all again last night"
 
 
 class ModelName(BaseModel):
@@ -163,37 +164,44 @@ class Requests:
             smallest: rate that the model's calibration supports.
             max_fpr: where a request names none.
         """
-        text: Any = Annotated[str, Field(max_length=limits.characters)]
+        text: Any = Annotated[str, Field(max_length=limits.characters, examples=[_EXAMPLE])]
+        name: Any = Annotated[str, Field(max_length=256)]
         language: Any = Annotated[
-            str, Field(pattern="^[a-z]{2,3}$", description="ISO 639-1; replaces identification.")
+            str,
+            Field(
+                pattern="^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$",
+                description="BCP-47, such as en or zh-Hans; replaces identification.",
+            ),
         ]
         rate: Any = Annotated[
             float,
             Field(ge=smallest, lt=1, description="Share of human posts that may be flagged."),
         ]
         several = Field(max_length=limits.posts)
-        post: Any = create_model(
-            "Post",
-            __config__=_STRICT,
-            id=(Annotated[str, Field(max_length=256)] | None, None),
-            text=(text | None, Field(examples=["so good to see you all again last night"])),
-            language=(language | None, None),
-        )
-        owned: Any = create_model(
-            "AccountPost",
-            __config__=_STRICT,
-            account=(Annotated[str, Field(max_length=256)] | None, Field(examples=["a"])),
-            text=(text | None, Field(examples=["so good to see you all again last night"])),
-        )
+        fields: Any = {"id": (name | None, None), "text": (text | None, ...)}
+        fields["language"] = (language | None, None)
+        post: Any = create_model("Post", __config__=_STRICT, **fields)
+        fields = {"account": (name | None, Field(examples=["a"])), "text": (text | None, ...)}
+        owned: Any = create_model("AccountPost", __config__=_STRICT, **fields)
         kind: Any = Literal["text"]
         part: Any = create_model("TextPart", __config__=_OPEN, type=(kind, ...), text=(text, ...))
         lone: Any = Annotated[list[text], Field(min_length=1, max_length=1)]
+        chosen: Any = create_model(
+            "Parameters",
+            __config__=_OPEN,
+            top_k=(Annotated[int, Field(ge=1)] | None, None),
+            function_to_apply=(str | None, None),
+        )
+
+        posts: Any = Annotated[list[_either(text, post, dict, "an object with a text")], several]
+        lists: Any = Annotated[list[_either(text, lone, list, "a list of one string")], several]
+        parts: Any = Annotated[list[_either(text, part, dict, "a part of type text")], several]
         return cls(
             post=post,
             score=create_model(
                 "ScoreRequest",
                 __config__=_STRICT,
-                posts=(Annotated[list[post], several], ...),
+                posts=(posts, ...),
                 max_fpr=(rate, max_fpr),
             ),
             accounts=create_model(
@@ -205,15 +213,24 @@ class Requests:
             predict=create_model(
                 "PredictRequest",
                 __config__=_OPEN,
-                inputs=(text | lone | Annotated[list[lone], several], Field(examples=["so good"])),
+                inputs=(_either(text, lists, list, "a list"), ...),
                 raw_scores=(bool, False),
+                parameters=(chosen | None, None),
             ),
             moderations=create_model(
                 "ModerationRequest",
                 __config__=_OPEN,
-                input=(
-                    text | Annotated[list[text], several] | Annotated[list[part], several],
-                    Field(examples=["so good to see you all again last night"]),
-                ),
+                input=(_either(text, parts, list, "a list"), ...),
             ),
         )
+
+
+def _either(text: Any, other: Any, form: type, what: str) -> Any:
+    """Make a union with text whose errors speak of what came, and not of what else might have."""
+
+    def came(value: Any) -> str | None:
+        return "string" if isinstance(value, str) else "other" if isinstance(value, form) else None
+
+    kinds: Any = Annotated[other, Tag("other")] | Annotated[text, Tag("string")]
+    wrong = f"expected a string or {what}"
+    return Annotated[kinds, Discriminator(came, "no_text", wrong)]

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from textdetect.errors import InvalidInput, RequestTooLarge, ServerBusy, TextdetectError
 from textdetect.serving.bodies import NDJSON, parsed, read_lines
-from textdetect.serving.desk import Desk
+from textdetect.serving.desk import Desk, error_answer
 from textdetect.serving.keys import Key
 
 _GROUP: Final = 64
@@ -136,4 +136,4 @@ async def _judged(
 
 
 def _error_line(error: TextdetectError) -> bytes:
-    return to_json({"error": {"type": type(error).__name__, "message": str(error)}}) + b"\n"
+    return bytes(error_answer(error).body) + b"\n"
