@@ -394,3 +394,61 @@ def test_a_real_server_shows_the_page_and_answers_it(chromium: Any, tmp_path: Pa
         opened.locator("tbody tr").nth(len(POSTS) - 1).wait_for()
         assert opened.locator("tbody tr").count() == len(POSTS)
         assert opened.title() != "ran"
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_api_page_shows_every_endpoint_and_tries_it_offline(
+    chromium: Any, tmp_path: Path, width: int
+) -> None:
+    pytest.importorskip("granian")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    size = {"width": width, "height": 900}
+    with stubbed(tmp_path) as running, chromium.new_context(viewport=size) as context:
+        opened, asked, said = context.new_page(), [], []
+        opened.set_default_timeout(10_000)
+        opened.on("request", lambda request: asked.append(request.url))
+        opened.on("console", lambda message: said.append(message.text))
+        opened.on("pageerror", lambda error: said.append(str(error)))
+        assert opened.goto(f"{running.url}/docs").headers["content-security-policy"] == POLICY
+        opened.wait_for_selector("main section")
+        paths = running.ask("/openapi.json")[1]["paths"]
+        names = {f"{method.upper()} {path}" for path, each in paths.items() for method in each}
+        headings = opened.locator("main h2").all_inner_texts()
+        assert set(headings) == names - {"GET /", "GET /docs"}
+        for name in headings:
+            opened.get_by_role("button", name=f"Try {name}", exact=True).click()
+            opened.locator("section", has=opened.get_by_text(name, exact=True)).locator(
+                "[role=status]", has_text="200"
+            ).wait_for()
+        scored = opened.locator("section", has=opened.get_by_text("POST /v1/score", exact=True))
+        assert '"label":' in scored.locator("form pre").inner_text()
+        nasty = json.dumps({"posts": [{"id": NASTY, "text": NASTY}]})
+        scored.locator("textarea").fill(nasty)
+        scored.locator("button").click()
+        scored.locator("form pre", has_text="<img src=x").wait_for()
+        scored.locator("textarea").fill("{")
+        scored.locator("button").click()
+        scored.locator("[role=status]", has_text="422").wait_for()
+        for each in opened.locator("summary").all():
+            each.click()
+        assert "characters ≤ 100000" in scored.locator("details").inner_text()
+        assert opened.evaluate("document.documentElement.scrollWidth") == width
+        found = axe.run(opened).response["violations"]
+        assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+        assert opened.title() == "textdetect: API"
+        assert [url for url in asked if not url.startswith((running.url, "data:,"))] == []
+        assert [text for text in said if "the server responded with a status" not in text] == []
+
+
+def test_the_api_page_asks_for_a_key_where_the_server_does(chromium: Any, tmp_path: Path) -> None:
+    keys_of = pytest.importorskip("textdetect.serving.keys")
+    secret, line = keys_of.make_key("one")
+    (tmp_path / "keys.txt").write_text(line)
+    options = ("--keys", str(tmp_path / "keys.txt"))
+    with stubbed(tmp_path, *options) as running, chromium.new_context() as context:
+        opened = context.new_page()
+        opened.goto(f"{running.url}/docs")
+        for key, status in (("", "401"), ("好", "can’t be sent"), (secret, "200")):
+            opened.fill("#key", key)
+            opened.get_by_role("button", name="Try GET /v1/model", exact=True).click()
+            opened.locator("[role=status]", has_text=status).wait_for()

@@ -33,7 +33,8 @@ from textdetect.serving.settings import Limits
 from textdetect.serving.streams import Lines, answers
 from textdetect.types import Scores, Verdicts
 
-_PAGE: Final = {"index.html": "text/html", "app.css": "text/css", "app.js": "text/javascript"}
+_PAGES: Final = ("index.html", "docs.html", "app.css", "app.js", "docs.js")
+_KINDS: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -181,16 +182,24 @@ def _operations(desk: Desk) -> APIRouter:
 def _page() -> APIRouter:
     router = APIRouter(tags=["page"])
     folder = files("textdetect.serving") / "page"
-    policy = {"content-security-policy": _PAGE_POLICY}
     ready = {
-        name: Response((folder / name).read_bytes(), media_type=kind, headers=policy)
-        for name, kind in _PAGE.items()
+        name: Response(
+            (folder / name).read_bytes(),
+            media_type=_KINDS[name.rpartition(".")[2]],
+            headers={"content-security-policy": _PAGE_POLICY},
+        )
+        for name in _PAGES
     }
 
     @router.get("/", response_class=HTMLResponse)
     async def index() -> Response:
         """Give the page: posts in, verdicts out, for people."""
         return ready["index.html"]
+
+    @router.get("/docs", response_class=HTMLResponse)
+    async def docs() -> Response:
+        """Give the page of the API: its endpoints, to read and to try."""
+        return ready["docs.html"]
 
     @router.get("/page/{name}", include_in_schema=False)
     async def asset(name: str) -> Response:
