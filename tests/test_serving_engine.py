@@ -125,20 +125,20 @@ def test_one_clients_batch_shuts_no_other_out() -> None:
     _with(work, post_s=0.005, wait_s=0.5)
 
 
-def test_behind_many_clients_batches_a_single_post_is_still_let_in() -> None:
+def test_behind_many_clients_batches_a_single_post_waits_for_a_turn_of_each() -> None:
     async def work(engine: engine_of.Engine) -> None:
         await engine.judge(_texts(16))
         held = [
-            asyncio.create_task(engine.judge(_texts(60), client=f"client {i}")) for i in range(8)
+            asyncio.create_task(engine.judge(_texts(90), client=f"client {i}")) for i in range(8)
         ]
         await asyncio.sleep(0.05)
-        assert engine.expected_wait_s() > 1.5
-        assert engine.expected_wait_s("b") < 0.9
+        assert engine.n_waiting > 600
+        assert engine.expected_wait_s("b") < engine.expected_wait_s() / 4
         await engine.judge(_texts(1), client="b")
         assert not any(task.done() for task in held)
         await asyncio.gather(*held)
 
-    _with(work, post_s=0.005, wait_s=1.0)
+    _with(work, post_s=0.005, wait_s=60.0)
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -24,7 +25,7 @@ from textdetect.serving import schemas
 from textdetect.serving.bodies import NDJSON, media_type
 from textdetect.serving.desk import ClientGone, Desk, error_answer, json_answer, plain_error
 from textdetect.serving.dialects import dialects
-from textdetect.serving.documents import documented
+from textdetect.serving.documents import document
 from textdetect.serving.engine import Engine
 from textdetect.serving.guard import Guard
 from textdetect.serving.keys import Keys
@@ -79,7 +80,7 @@ def create_app(
     app.include_router(_operations(desk))
     app.include_router(_page())
     _answer_errors(app)
-    app.openapi = documented(app, desk)  # type: ignore[method-assign]
+    app.openapi = cache(partial(document, app, desk))  # type: ignore[method-assign]
     app.state.desk = desk
     app.state.guard = Guard(app, metrics=desk.metrics, most=desk.limits.requests)
     return app
@@ -87,8 +88,8 @@ def create_app(
 
 def _scoring(desk: Desk) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["scoring"])
-    model = {key: value for key, value in desk.engine.model.origin.items() if key != "model"}
-    model = {"name": desk.engine.model.name, **model}
+    origin = desk.engine.model.origin
+    model = {"name" if key == "model" else key: value for key, value in origin.items()}
 
     @router.post("/score", response_model=schemas.ScoreAnswer)
     async def score(request: Request) -> Response:
@@ -105,9 +106,7 @@ def _scoring(desk: Desk) -> APIRouter:
         post = desk.requests.post
         posts: list[Any] = [post(text=p) if isinstance(p, str) else p for p in asked.posts]
         texts, languages = [p.text for p in posts], [p.language for p in posts]
-        verdicts = await desk.judge(
-            request, key, texts, languages=languages, max_fpr=asked.max_fpr
-        )
+        verdicts = await desk.judge(request, key, texts, languages=languages, max_fpr=asked.max_fpr)
         pairs = zip(posts, verdicts.to_dicts(), strict=True)
         each = [{"id": p.id, **verdict} for p, verdict in pairs]
         return json_answer({"model": model, "max_fpr": asked.max_fpr, "verdicts": each})
@@ -122,14 +121,9 @@ def _scoring(desk: Desk) -> APIRouter:
             verdicts = await desk.judge(request, key, texts)
             owners = [post.account for post in asked.posts]
             found = await asyncio.to_thread(_accounts, desk, owners, texts, verdicts, asked.fdr)
-            return json_answer(
-                {
-                    "model": model,
-                    "fdr": found.fdr,
-                    "fewest": found.fewest,
-                    "accounts": found.to_table().to_pylist(),
-                }
-            )
+            rows = found.to_table().to_pylist()
+            answer = {"model": model, "fdr": found.fdr, "fewest": found.fewest, "accounts": rows}
+            return json_answer(answer)
 
     @router.get("/model", response_model=schemas.ModelAnswer)
     async def about(request: Request) -> Response:
@@ -159,18 +153,22 @@ def _operations(desk: Desk) -> APIRouter:
     def state() -> str:
         return "stopping" if desk.stopping else "ok" if desk.engine.n_ready else "loading"
 
+    down: dict[int | str, dict[str, Any]] = {
+        503: {"model": schemas.State, "description": "The model loads, or the server stops."}
+    }
+
     @router.get("/health/live", response_model=schemas.State)
     async def live() -> Response:
         """Tell that the process runs."""
         return json_answer({"status": state()})
 
-    @router.get("/health/ready", response_model=schemas.State)
-    @router.get("/health", response_model=schemas.State)
+    @router.get("/health/ready", response_model=schemas.State, responses=down)
+    @router.get("/health", response_model=schemas.State, responses=down)
     async def ready() -> Response:
         """Tell whether posts are judged: 503 while the model loads, or the server stops."""
         return json_answer({"status": state()}, 200 if state() == "ok" else 503)
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         """Give counters for Prometheus."""
         desk.who(request)

@@ -130,24 +130,21 @@ def error_answer(error: TextdetectError) -> Response:
     if isinstance(error, ServerBusy):
         status, kind = (503, "unavailable") if error.loading else (429, "busy")
         wait = {"retry-after": str(max(1, round(error.retry_after_s)))}
-        return json_answer(_error(kind, str(error)), status, **wait)
-    status, kind = next(
-        ((status, kind) for cls, status, kind in _STATUS if isinstance(error, cls)),
-        (500, "internal"),
-    )
+        return plain_error(status, kind, str(error), **wait)
+    fits = (each[1:] for each in _STATUS if isinstance(error, each[0]))
+    status, kind = next(fits, (500, "internal"))
     headers = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "1"}}.get(status, {})
     position = getattr(error, "position", None)
-    return json_answer(_error(kind, str(error), position), status, **headers)
+    return plain_error(status, kind, str(error), position, **headers)
 
 
-def plain_error(status: int, kind: str, message: str, **headers: str) -> Response:
+def plain_error(
+    status: int, kind: str, message: str, position: int | None = None, /, **headers: str
+) -> Response:
     """Say what was wrong where no error of ours was raised."""
-    return json_answer(_error(kind, message), status, **headers)
-
-
-def _error(kind: str, message: str, position: int | None = None) -> dict[str, Any]:
     param = None if position is None else str(position)
-    return {"error": {"type": kind, "message": message, "param": param, "code": None}}
+    error = {"type": kind, "message": message, "param": param, "code": None}
+    return json_answer({"error": error}, status, **headers)
 
 
 async def _while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -5,7 +5,6 @@ Bodies are read by hand, within bounds, and so their schemas are written in here
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -31,18 +30,8 @@ _OF_READERS: Final = ("400", "401", "429", "503")
 """Those that a path without a body can give."""
 
 
-def documented(app: FastAPI, desk: Desk) -> Callable[[], dict[str, Any]]:
-    """Return what gives the document; it is made once."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _document(app, desk)
-        return app.openapi_schema
-
-    return openapi
-
-
-def _document(app: FastAPI, desk: Desk) -> dict[str, Any]:
+def document(app: FastAPI, desk: Desk) -> dict[str, Any]:
+    """Make the document."""
     found = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
@@ -61,9 +50,10 @@ def _document(app: FastAPI, desk: Desk) -> dict[str, Any]:
         parts[kind.__name__] = schema
     for path, methods in found["paths"].items():
         for method, about in methods.items():
-            refusals = list(_ERRORS) if method == "post" else list(_OF_READERS)
             about["responses"].pop("422", None)
-            for status in refusals:
+            if path.startswith("/health"):
+                continue
+            for status in _ERRORS if method == "post" else _OF_READERS:
                 about["responses"][status] = {
                     "description": _ERRORS[status],
                     "content": {JSON: {"schema": {"$ref": _REFERENCE.format(model="ErrorAnswer")}}},
@@ -71,17 +61,8 @@ def _document(app: FastAPI, desk: Desk) -> dict[str, Any]:
             if method == "post":
                 of_body = {"$ref": _REFERENCE.format(model=bodies[path].__name__)}
                 about["requestBody"] = {"required": True, "content": {JSON: {"schema": of_body}}}
-            if desk.keys is not None and not path.startswith("/health"):
+            if desk.keys is not None:
                 about["security"] = [{"key": []}]
-    for path in ("/health/ready", "/health", "/health/live"):
-        found["paths"][path]["get"]["responses"] = {
-            "200": found["paths"][path]["get"]["responses"]["200"],
-            "503": found["paths"][path]["get"]["responses"]["200"]
-            | {"description": "The model loads, or the server stops."},
-        }
-    found["paths"]["/metrics"]["get"]["responses"]["200"]["content"] = {
-        "text/plain": {"schema": {"type": "string"}}
-    }
     stream = {"schema": {"type": "string", "description": "A post, or a verdict, a line."}}
     score = found["paths"]["/v1/score"]["post"]
     score["responses"]["200"]["content"][NDJSON] = stream

@@ -31,8 +31,7 @@ BATCH_TOKENS: Final = 1_024
 """Tokens, as they are guessed, that a worker takes at once; one piece may have more."""
 _TURN_POSTS: Final = 16
 _TURN_TOKENS: Final = 128
-"""What a client has judged in a turn; one post may have more tokens. Small, so that even behind many
-clients with much waiting a turn comes soon."""
+"""Of a client in a turn; a post may have more tokens. Small, so that turns come soon."""
 _HANGS_S: Final = 120.0
 """A worker that answers nothing for so long is replaced."""
 _PAUSES_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -140,6 +139,7 @@ class Engine:
         model: what the detector is.
         max_fpr: see above.
         watch: who is told of batches and restarts.
+        n_ready: workers that have loaded the detector.
 
     Raises:
         InvalidInput, NotCalibrated, TooFewCalibration: see `Detector.predict`.
@@ -165,15 +165,10 @@ class Engine:
         self._waiting: OrderedDict[str, _Line] = OrderedDict()
         self._tokens_per_s = 0.0
         self._work = asyncio.Event()
-        self._n_ready = 0
+        self.n_ready = 0
         self._running: set[_Job] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = False
-
-    @property
-    def n_ready(self) -> int:
-        """Workers that have loaded the detector."""
-        return self._n_ready
 
     @property
     def n_waiting(self) -> int:
@@ -202,7 +197,7 @@ class Engine:
     async def ready(self, timeout_s: float = 120.0) -> None:
         """Wait until all workers have loaded the detector; raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            while self._n_ready < self._n_workers:
+            while self.n_ready < self._n_workers:
                 await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
@@ -259,7 +254,7 @@ class Engine:
 
     def admit(self, n_posts: int, client: str = "") -> None:
         """Raise `ServerBusy` where a client's request of so many posts would be refused now."""
-        if self._stopped or not self._n_ready:
+        if self._stopped or not self.n_ready:
             what = "stopping" if self._stopped else "loading its model"
             raise ServerBusy(f"the server is {what}", retry_after_s=2, loading=True)
         own, waiting = self._waiting.get(client, _Line()).n_posts, self.n_waiting
@@ -330,11 +325,11 @@ class Engine:
                 try:
                     await asyncio.get_running_loop().run_in_executor(thread, worker.start)
                     failures = 0
-                    self._n_ready += 1
+                    self.n_ready += 1
                     try:
                         await self._feed(worker, thread)
                     finally:
-                        self._n_ready -= 1
+                        self.n_ready -= 1
                 except (EOFError, OSError, DetectorFailed) as error:
                     failures += 1
                     self.watch.restart()
@@ -371,7 +366,7 @@ class Engine:
             _hand_out(batch, answer)
 
     def _note_rate(self, n_tokens: int, took_s: float) -> None:
-        rate = n_tokens / max(took_s, 1e-6) * max(self._n_ready, 1)
+        rate = n_tokens / max(took_s, 1e-6) * max(self.n_ready, 1)
         self._tokens_per_s += (rate - self._tokens_per_s) * (0.1 if self._tokens_per_s else 1.0)
 
 

@@ -33,8 +33,6 @@ _HEADERS: Final = {
 _SHARE: Final = 8
 """An address may have so many times the requests that are left for others: 8/9 of all of them."""
 
-_SOON: Final = {"retry-after": "1"}
-
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -89,7 +87,7 @@ class Guard:
         self._running[client] += 1
         try:
             if full:
-                refusal = plain_error(429, "busy", "too many requests at once", **_SOON)
+                refusal = plain_error(429, "busy", "too many requests", **{"retry-after": "1"})
                 await refusal(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)

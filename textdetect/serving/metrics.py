@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -25,37 +26,19 @@ class Metrics:
 
     def __init__(self, engine: Engine) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "textdetect_requests",
-            "Requests answered; 499: the client left.",
-            ("path", "status"),
-            registry=self._registry,
-        )
-        self._latency = Histogram(
-            "textdetect_request_seconds",
-            "From a request's headers to its last byte.",
-            ("path",),
-            buckets=_LATENCY_S,
-            registry=self._registry,
-        )
-        self._posts = Counter(
-            "textdetect_posts",
-            "Posts judged, by label and by why they are uncertain.",
-            ("label", "reason"),
-            registry=self._registry,
-        )
-        batch = Histogram(
-            "textdetect_batch_posts", "Posts in a batch.", buckets=_POSTS, registry=self._registry
-        )
-        batch_s = Histogram(
-            "textdetect_batch_seconds",
-            "A batch's time in its worker.",
-            buckets=_LATENCY_S,
-            registry=self._registry,
-        )
-        restarts = Counter(
-            "textdetect_worker_restarts", "Workers that ended.", registry=self._registry
-        )
+        counter = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry)
+        told = "Requests answered; 499: the client left."
+        self._requests = counter("textdetect_requests", told, ("path", "status"))
+        told = "From a request's headers to its last byte."
+        named = "textdetect_request_seconds"
+        self._latency = histogram(named, told, ("path",), buckets=_LATENCY_S)
+        told = "Posts judged, by label and by why they are uncertain."
+        self._posts = counter("textdetect_posts", told, ("label", "reason"))
+        batch = histogram("textdetect_batch_posts", "Posts in a batch.", buckets=_POSTS)
+        told = "A batch's time in its worker."
+        batch_s = histogram("textdetect_batch_seconds", told, buckets=_LATENCY_S)
+        restarts = counter("textdetect_worker_restarts", "Workers that ended.")
 
         def on_batch(n_posts: int, took_s: float) -> None:
             batch.observe(n_posts)

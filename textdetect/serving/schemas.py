@@ -6,14 +6,15 @@ It knows nothing of who answers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from textdetect.serving.settings import Limits
 
-_STRICT = ConfigDict(strict=True, extra="forbid")
-_OPEN = ConfigDict(strict=True, extra="ignore")
+_strict: Any = partial(create_model, __config__=ConfigDict(strict=True, extra="forbid"))
+_open: Any = partial(create_model, __config__=ConfigDict(strict=True, extra="ignore"))
 """For dialects that others defined: what they have and we don't is left aside."""
 _EXAMPLE = "so good to see you all again last night"
 
@@ -177,50 +178,40 @@ class Requests:
             float,
             Field(ge=smallest, lt=1, description="Share of human posts that may be flagged."),
         ]
+        share: Any = Annotated[float, Field(gt=0, lt=1)]
+        top_k: Any = Annotated[int, Field(ge=1)] | None
         several = Field(max_length=limits.posts)
-        fields: Any = {"id": (name | None, None), "text": (text | None, ...)}
-        fields["language"] = (language | None, None)
-        post: Any = create_model("Post", __config__=_STRICT, **fields)
-        fields = {"account": (name | None, Field(examples=["a"])), "text": (text | None, ...)}
-        owned: Any = create_model("AccountPost", __config__=_STRICT, **fields)
-        kind: Any = Literal["text"]
-        part: Any = create_model("TextPart", __config__=_OPEN, type=(kind, ...), text=(text, ...))
-        lone: Any = Annotated[list[text], Field(min_length=1, max_length=1)]
-        chosen: Any = create_model(
-            "Parameters",
-            __config__=_OPEN,
-            top_k=(Annotated[int, Field(ge=1)] | None, None),
-            function_to_apply=(str | None, None),
+        post: Any = _strict(
+            "Post",
+            id=(name | None, None),
+            text=(text | None, ...),
+            language=(language | None, None),
         )
-
-        posts: Any = Annotated[list[_either(text, post, dict, "an object with a text")], several]
-        lists: Any = Annotated[list[_either(text, lone, list, "a list of one string")], several]
-        parts: Any = Annotated[list[_either(text, part, dict, "a part of type text")], several]
+        owner = (name | None, Field(examples=["a"]))
+        owned: Any = _strict("AccountPost", account=owner, text=(text | None, ...))
+        part: Any = _open("TextPart", type=(Literal["text"], ...), text=(text, ...))
+        lone: Any = Annotated[list[text], Field(min_length=1, max_length=1)]
+        chosen: Any = _open("Parameters", top_k=(top_k, None), function_to_apply=(str | None, None))
+        one: Any = _either(text, post, dict, "an object with a text")
+        alone: Any = _either(text, lone, list, "a list of one string")
+        said: Any = _either(text, part, dict, "a part of type text")
         return cls(
             post=post,
-            score=create_model(
-                "ScoreRequest",
-                __config__=_STRICT,
-                posts=(posts, ...),
-                max_fpr=(rate, max_fpr),
+            score=_strict(
+                "ScoreRequest", posts=(Annotated[list[one], several], ...), max_fpr=(rate, max_fpr)
             ),
-            accounts=create_model(
-                "AccountsRequest",
-                __config__=_STRICT,
-                posts=(Annotated[list[owned], several], ...),
-                fdr=(Annotated[float, Field(gt=0, lt=1)], 0.05),
+            accounts=_strict(
+                "AccountsRequest", posts=(Annotated[list[owned], several], ...), fdr=(share, 0.05)
             ),
-            predict=create_model(
+            predict=_open(
                 "PredictRequest",
-                __config__=_OPEN,
-                inputs=(_either(text, lists, list, "a list"), ...),
+                inputs=(_either(text, Annotated[list[alone], several], list, "a list"), ...),
                 raw_scores=(bool, False),
                 parameters=(chosen | None, None),
             ),
-            moderations=create_model(
+            moderations=_open(
                 "ModerationRequest",
-                __config__=_OPEN,
-                input=(_either(text, parts, list, "a list"), ...),
+                input=(_either(text, Annotated[list[said], several], list, "a list"), ...),
             ),
         )
 
