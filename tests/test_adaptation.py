@@ -1,24 +1,21 @@
-"""An encoder learns words that it lacked, and reads on, without a label."""
+"""An encoder learns words that it lacked, without a label."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 from synthetic import human_posts, write_encoder
 
-from textdetect.adaptation import _masked, adapt, new_words
+from textdetect.adaptation import adapt, new_words
 from textdetect.config import AdaptConfig
 from textdetect.errors import TrainingFailed
 from textdetect.finetune import load_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 SHARED, ONE_SOURCE = "龍鳳麒麟", "龜鶴"
-SMALL = AdaptConfig(
-    max_tokens=100, min_posts=20, epochs=1, batch_size=8, max_length=32, learning_rate=1e-3
-)
+SMALL = AdaptConfig(max_tokens=100, min_posts=20, max_length=32)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +72,7 @@ def test_the_adapted_encoder_is_the_old_one_with_more_words(adapted: Path, encod
     assert model.get_input_embeddings().weight.shape[0] == len(new) > len(old)
     before, after = (AutoModel.from_pretrained(folder) for folder in (encoder, adapted))
     layer = "encoder.layer.0.output.dense.weight"
-    assert not torch.equal(before.state_dict()[layer], after.state_dict()[layer])
+    assert torch.equal(before.state_dict()[layer], after.state_dict()[layer])
 
 
 def test_one_seed_gives_one_encoder_and_a_finished_one_is_not_made_again(
@@ -89,32 +86,17 @@ def test_one_seed_gives_one_encoder_and_a_finished_one_is_not_made_again(
     assert (adapted / weights).stat().st_mtime_ns == made
 
 
-def test_words_alone_leave_what_the_encoder_says_of_old_words(
+def test_new_words_leave_what_the_encoder_says_of_old_words(
     encoder: Path, read: tuple[list[str], list[str]], tmp_path: Path
 ) -> None:
     import torch
     from transformers import AutoModel
 
-    words_only = AdaptConfig(max_tokens=100, min_posts=20, max_length=32)
-    folder = adapt(str(encoder), words_only, *read, tmp_path, seed=0)
+    folder = adapt(str(encoder), SMALL, *read, tmp_path, seed=0)
     ids = torch.tensor([load_tokenizer(str(encoder), 32)("so good to see you")["input_ids"]])
     with torch.inference_mode():
         before, after = (AutoModel.from_pretrained(f).eval()(ids)[0] for f in (encoder, folder))
     assert torch.equal(before, after)
-
-
-def test_the_loss_is_that_of_a_masked_language_model(encoder: Path) -> None:
-    import torch
-    from transformers import BertConfig, BertForMaskedLM
-
-    model = BertForMaskedLM(BertConfig.from_pretrained(encoder)).eval()
-    ids = torch.randint(5, model.config.vocab_size, (3, 12))
-    labels = torch.where(torch.rand(ids.shape) < 0.3, ids, -100)
-    labels[0, 1] = ids[0, 1]
-    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    expected = model(**inputs, labels=labels).loss
-    ours = _masked(object).compute_loss(None, model, inputs | {"labels": labels})
-    assert ours.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 def test_only_a_bert_can_be_adapted(tmp_path: Path) -> None:

@@ -15,13 +15,7 @@ from synthetic import human_post, markov_post, template_post, write_encoder
 
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.baselines import BagOfWords, LengthOnly
-from textdetect.evaluation.matrices import (
-    Options,
-    cross,
-    leave_one_out,
-    losses,
-    worst_and_mean,
-)
+from textdetect.evaluation.matrices import Options, cross, leave_one_out
 from textdetect.evaluation.probe import Features, Probe
 from textdetect.evaluation.scorers import Checked
 from textdetect.metrics import auroc
@@ -283,23 +277,6 @@ def test_a_scorer_is_compared_with_the_first_on_the_same_posts() -> None:
         if row["value"] is not None:
             assert row["difference"] == row["value"] - first["value"]
             assert row["difference_low"] <= row["difference"] <= row["difference_high"]
-    found = losses(table)
-    assert [row["loss"] for row in found] == sorted((r["loss"] for r in found), reverse=True)
-    assert {row["winner"] for row in found if row["loser"] == "length"} >= {"bag-of-words"}
-    assert all(row["loss"] > 0 and row["loser"] != row["winner"] for row in found)
-    assert all(row["low"] <= row["loss"] <= row["high"] for row in found)
-
-
-def test_worst_and_mean_leave_out_the_diagonal_and_cells_without_a_figure() -> None:
-    table = cross(POSTS, PART, [BagOfWords])
-    found = worst_and_mean(table)
-    values = [
-        row["value"] for row in table if row["value"] is not None and row["train"] != row["test"]
-    ]
-    assert len(found) == 1
-    assert (found[0]["n"], found[0]["worst"]) == (len(values), min(values)) == (6, min(values))
-    assert found[0]["mean"] == pytest.approx(np.mean(values))
-    assert worst_and_mean(table, min_class=31) == worst_and_mean([]) == losses([]) == []
 
 
 def test_unanswered_posts_are_not_counted() -> None:

@@ -33,11 +33,9 @@ from textdetect.metrics import (
     average_precision,
     brier,
     ece,
-    fpr_by_group,
     macro_f1,
     predictive_value,
     rates,
-    selective_accuracy,
     tpr_at_fpr,
     weighted_auroc,
     weighted_average_precision,
@@ -150,11 +148,6 @@ def oracles(y: Any, s: Any, w: Any, rng: np.random.Generator) -> dict[str, tuple
     n_in_bin = np.array([np.sum((p > low) & (p <= high)) for low, high in pairwise(edges)])
     n_in_bin[0] += np.sum(p == 0)
     observed, meant = calibration_curve(y, p, n_bins=15)
-    known = rng.random(len(y)) < 0.7
-    known[0] = True
-    groups = rng.integers(0, 4, len(y))
-    per_group = fpr_by_group(y, s, groups, threshold=threshold)
-    selective = selective_accuracy(y, np.where(known, s, np.nan), threshold=threshold)
     repeated = np.repeat(np.arange(len(y)), w)
     return {
         "auroc": (auroc(y, s), roc_auc_score(y, s)),
@@ -178,12 +171,6 @@ def oracles(y: Any, s: Any, w: Any, rng: np.random.Generator) -> dict[str, tuple
             predictive_value(at.tpr, at.fpr, base_rates=[rate])[rate],
             precision_score(y, flagged, sample_weight=stream, zero_division=np.nan),
         ),
-        "fpr_by_group": (
-            [per_group[g] for g in np.unique(groups[y == 0])],
-            [np.mean(flagged[(groups == g) & (y == 0)]) for g in np.unique(groups[y == 0])],
-        ),
-        "selective_accuracy": (selective.accuracy, accuracy_score(y[known], flagged[known])),
-        "answered": (selective.answered, np.mean(known)),
         "brier": (brier(y, p), brier_score_loss(y, p)),
         "ece": (ece(y, p), np.sum(n_in_bin[n_in_bin > 0] * np.abs(observed - meant)) / len(y)),
     }
@@ -236,24 +223,8 @@ def test_weights_that_count_nothing_are_refused(weights: Any) -> None:
 def test_a_score_at_the_threshold_is_flagged_by_every_figure() -> None:
     labels, scores = [0, 1], [1.0, 1.0]
     assert rates(labels, scores, threshold=1.0) == Rates(tpr=1.0, fpr=1.0)
-    assert fpr_by_group(labels, scores, ["a", "a"], threshold=1.0) == {"a": 1.0}
     assert accuracy(labels, scores, threshold=1.0) == 0.5
     assert macro_f1(labels, scores, threshold=1.0) == pytest.approx(1 / 3)
-
-
-def test_groups_keep_their_order_and_one_without_humans_has_no_rate() -> None:
-    groups = ["z", None, "a", "z"]
-    found = fpr_by_group([0, 0, 1, 0], [1.0, -1.0, 1.0, -1.0], groups, threshold=0.0)
-    assert list(found) == ["z", None, "a"]
-    assert (found["z"], found[None]) == (0.5, 0.0)
-    assert math.isnan(found["a"])
-
-
-def test_groups_need_humans_and_one_name_for_each_post() -> None:
-    with pytest.raises(InvalidInput, match="human"):
-        fpr_by_group([1, 1], [0.0, 1.0], ["a", "b"], threshold=0.0)
-    with pytest.raises(InvalidInput, match="3 for 2"):
-        fpr_by_group([0, 1], [0.0, 1.0], ["a", "b", "c"], threshold=0.0)
 
 
 def test_most_flags_are_false_at_a_low_base_rate() -> None:
@@ -269,21 +240,6 @@ def test_rates_outside_the_unit_interval_have_no_predictive_value(rate: float) -
     for tpr, fpr, base in ((rate, 0.1, 0.1), (0.1, rate, 0.1), (0.1, 0.1, rate)):
         with pytest.raises(InvalidInput, match=str(rate)):
             predictive_value(tpr, fpr, base_rates=[base])
-
-
-def test_unanswered_posts_count_in_the_share_and_not_in_the_accuracy() -> None:
-    labels, scores = [0, 1, 1, 0], [-1.0, 1.0, math.nan, 5.0]
-    found = selective_accuracy(labels, scores, answered=[True, True, True, False])
-    assert (found.accuracy, found.answered, found.n) == (1.0, 0.5, 4)
-    nothing = selective_accuracy(labels, [math.nan] * 4)
-    assert math.isnan(nothing.accuracy)
-    assert nothing.answered == 0.0
-    for mask in ([1, 1, 1, 0], [True]):
-        with pytest.raises(InvalidInput, match="bool"):
-            selective_accuracy(labels, scores, answered=mask)
-    for labels, scores in (([0, 1], [math.inf, math.nan]), ([0, 2], [1.0, math.nan])):
-        with pytest.raises(InvalidInput):
-            selective_accuracy(labels, scores)
 
 
 def test_a_probability_at_an_edge_is_in_the_bin_below() -> None:
@@ -305,8 +261,6 @@ THRESHOLDED: list[Callable[..., Any]] = [
     accuracy,
     macro_f1,
     rates,
-    selective_accuracy,
-    lambda y, s, threshold: fpr_by_group(y, s, ["a"] * np.size(s), threshold=threshold),
 ]
 
 
@@ -328,7 +282,6 @@ ANY_CLASSES: list[Callable[[Any, Any], Any]] = [
     accuracy,
     brier,
     ece,
-    lambda y, s: fpr_by_group(y, s, ["a"] * np.size(s), threshold=0.0),
 ]
 
 

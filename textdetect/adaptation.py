@@ -1,4 +1,4 @@
-"""A pretrained encoder → the same one with more words, trained further on unlabelled posts.
+"""A pretrained encoder → the same one with more words, learnt from unlabelled posts.
 
 It knows nothing of labels, classifiers or sources beyond a name to count by.
 """
@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from textdetect._optional import require
 from textdetect.checkpoint import encoder_folder
 from textdetect.config import AdaptConfig
 from textdetect.errors import TrainingFailed
-from textdetect.finetune import DONE, arguments, load_tokenizer, resumable_trainer
+from textdetect.finetune import DONE, load_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +33,9 @@ def adapt(
     *,
     seed: int,
 ) -> Path:
-    """Extend an encoder's vocabulary and continue its masked-language-model training.
+    """Extend an encoder's vocabulary by the words that its posts need and it lacks.
 
-    Devlin et al., "BERT", NAACL 2019, section 3.1 (the objective); Gururangan et al., "Don't stop
-    pretraining", ACL 2020 (going on with the texts of a domain). A run that was cut off goes on.
+    Each new word's vector begins as the mean of those that spelled it; fine-tuning does the rest.
 
     Args:
         encoder: package, folder or hub id of a BERT with a WordPiece vocabulary.
@@ -51,54 +47,26 @@ def adapt(
         The encoder's folder, as `FinetuneConfig.encoder` takes it.
 
     Raises:
-        TrainingFailed: the encoder is not a BERT, or the loss is not a number.
+        TrainingFailed: the encoder is not a BERT.
     """
     folder = Path(out) / "encoder"
     if (folder / DONE).is_file():
         return folder
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
-    datasets = require("datasets", extra="train")
     transformers.set_seed(seed)
     found = encoder_folder(encoder)
-    tokenizer = load_tokenizer(found, config.max_length)
+    old = load_tokenizer(found, config.max_length)
     base = transformers.AutoModel.from_pretrained(found, dtype=torch.float32)
     if base.config.model_type != "bert":
         raise TrainingFailed(f"only a BERT can be adapted; {encoder} is {base.config.model_type}")
-    if config.max_tokens:
-        old = tokenizer
-        words = new_words(old, texts, sources, config)
-        tokenizer = with_words(old, words, found, folder)
-        base.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-        _spell(base.get_input_embeddings().weight, words, old, seed)
-        logger.info("%d words more, %d in all", len(words), len(tokenizer))
-    if config.epochs:
-        model = transformers.BertForMaskedLM(base.config)
-        model.bert = base
-        model.tie_weights()
-        ids = tokenizer.backend_tokenizer.encode_batch(list(texts))
-        dataset = datasets.Dataset.from_dict(
-            {"input_ids": [e.ids for e in ids], "length": [len(e.ids) for e in ids]}
-        )
-        trainer = _masked(resumable_trainer(seed))(
-            model=model,
-            args=arguments(config, Path(out) / "adapting", seed),
-            train_dataset=dataset,
-            processing_class=tokenizer,
-            data_collator=transformers.DataCollatorForLanguageModeling(
-                tokenizer, mlm_probability=config.masked, pad_to_multiple_of=8, seed=seed
-            ),
-        )
-        last = transformers.trainer_utils.get_last_checkpoint(str(Path(out) / "adapting"))
-        result = trainer.train(resume_from_checkpoint=last)
-        if not np.isfinite(result.training_loss):
-            raise TrainingFailed(
-                f"the loss became {result.training_loss}; lower adapt.learning_rate"
-            )
-        base = model.bert
+    words = new_words(old, texts, sources, config)
+    tokenizer = with_words(old, words, found, folder)
+    base.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    _spell(base.get_input_embeddings().weight, words, old, seed)
+    logger.info("%d words more, %d in all", len(words), len(tokenizer))
     base.float().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / DONE).touch()
-    shutil.rmtree(Path(out) / "adapting", ignore_errors=True)
     return folder
 
 
@@ -182,17 +150,3 @@ def _spell(weight: Any, words: Sequence[str], old: Any, seed: int) -> None:
             weight[number] = near + (0.1 if ids else 0.5) * noise
 
 
-def _masked(trainer: type[Any]) -> type[Any]:
-    """Make the Trainer whose loss reads the vocabulary at masked places only: most of it."""
-    torch = require("torch", extra="train")
-
-    class Masked(trainer):  # type: ignore[misc]
-        def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
-            asked = inputs["labels"] != -100
-            read = model.bert(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
-            )
-            scores = model.cls(read.last_hidden_state[asked])
-            return torch.nn.functional.cross_entropy(scores.float(), inputs["labels"][asked])
-
-    return Masked

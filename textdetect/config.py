@@ -134,31 +134,18 @@ class AdaptConfig:
         max_tokens: most words to add to the vocabulary; 0: none.
         min_posts, min_sources: a word is added if it is in so many posts, of so many sources.
         max_rows: at most so many posts of each source and language.
-        epochs: passes of masked-language-model training; 0: none.
         max_length: tokens of a post that are read, special tokens included.
-        masked: share of the tokens to guess, in (0, 1).
-        batch_size, learning_rate, warmup, weight_decay, save_steps: as in `FinetuneConfig`.
     """
 
     max_tokens: int = 0
     min_posts: int = 50
     min_sources: int = 2
     max_rows: int = 8_000
-    epochs: float = 0.0
     max_length: int = 96
-    masked: float = 0.15
-    batch_size: int = 32
-    learning_rate: float = 5e-4
-    warmup: float = 0.06
-    weight_decay: float = 0.01
-    save_steps: int = 500
 
     def __post_init__(self) -> None:
         check(self.max_tokens >= 0, "adapt.max_tokens", "at least 0", self.max_tokens)
-        check(self.epochs >= 0, "adapt.epochs", "at least 0", self.epochs)
         check(self.max_length > 2, "adapt.max_length", "more than 2", self.max_length)
-        check(0 < self.masked < 1, "adapt.masked", "in (0, 1)", self.masked)
-        check(0 < self.learning_rate < 1, "adapt.learning_rate", "in (0, 1)", self.learning_rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from textdetect._optional import require
 from textdetect.checkpoint import encoder_folder
-from textdetect.config import AdaptConfig, FinetuneConfig
+from textdetect.config import FinetuneConfig
 from textdetect.errors import TrainingFailed
 from textdetect.posts.mixture import TrainingList
 from textdetect.runtimes.host import has_bf16
@@ -293,7 +293,7 @@ def _averaging(model: Any, decay: float) -> Any:
     return Averaging()
 
 
-def arguments(config: FinetuneConfig | AdaptConfig, folder: Path, seed: int) -> Any:
+def arguments(config: FinetuneConfig, folder: Path, seed: int) -> Any:
     """Say to the Trainer what a config says, and how this machine trains."""
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
     folder.mkdir(parents=True, exist_ok=True)
@@ -305,7 +305,7 @@ def arguments(config: FinetuneConfig | AdaptConfig, folder: Path, seed: int) -> 
         per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup,
-        label_smoothing_factor=getattr(config, "label_smoothing", 0.0),
+        label_smoothing_factor=config.label_smoothing,
         weight_decay=config.weight_decay,
         bf16=bf16,
         fp16=gpu and not bf16,

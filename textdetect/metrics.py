@@ -33,21 +33,6 @@ class Rates:
     fpr: float
 
 
-@dataclass(frozen=True, slots=True)
-class Selective:
-    """How often answers are right, and how often there is one.
-
-    Attributes:
-        accuracy: share of the answered posts that are on the right side, in [0, 1]; NaN if none.
-        answered: share of all posts that were answered (coverage), in [0, 1]; NaN if no posts.
-        n: all posts, answered or not.
-    """
-
-    accuracy: float
-    answered: float
-    n: int
-
-
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve: how often a machine post outscores a human one, ties by half.
 
@@ -214,39 +199,6 @@ def macro_f1(labels: ArrayLike, scores: ArrayLike, *, threshold: float) -> float
     return float(np.mean(f1))
 
 
-def fpr_by_group(
-    labels: ArrayLike, scores: ArrayLike, groups: Iterable[Any], *, threshold: float
-) -> dict[Any, float]:
-    """Share of the human posts of each group that are flagged at a frozen `threshold`.
-
-    An average over all humans can hide a group that pays for it. For an interval around each, see
-    `intervals.proportion`.
-
-    Args:
-        groups: hashable, n of them: a language, a source, an account …
-
-    Returns:
-        A rate in [0, 1] for each group, in order of appearance; NaN for one without humans.
-
-    Raises:
-        InvalidInput: as `auroc`, but machine posts need not be there; or a threshold that is NaN.
-
-    >>> fpr_by_group([0, 0, 0, 1], [-1.0, 2.0, -3.0, 2.0], ["de", "de", "en", "en"], threshold=0.0)
-    {'de': 0.5, 'en': 0.0}
-    """
-    y, s = _columns(labels, scores, both=False)
-    names = list(groups)
-    if len(names) != len(y):
-        raise InvalidInput(f"a group for each post expected, got {len(names)} for {len(y)} posts")
-    if not (y == 0).any():
-        raise InvalidInput("a false-positive rate needs human posts, labelled 0")
-    flags: dict[Any, list[bool]] = {name: [] for name in names}
-    for name, label, flag in zip(names, y, _flags(s, threshold), strict=True):
-        if label == 0:
-            flags[name].append(bool(flag))
-    return {name: _mean(np.array(flagged)) for name, flagged in flags.items()}
-
-
 def predictive_value(
     tpr: float, fpr: float, *, base_rates: Iterable[float] = BASE_RATES
 ) -> dict[float, float]:
@@ -271,40 +223,6 @@ def predictive_value(
         raise InvalidInput(f"rates must be in [0, 1], got {tpr=}, {fpr=}, base_rates={rates}")
     flagged = {rate: rate * tpr + (1 - rate) * fpr for rate in rates}
     return {r: r * tpr / flagged[r] if flagged[r] else float("nan") for r in rates}
-
-
-def selective_accuracy(
-    labels: ArrayLike,
-    scores: ArrayLike,
-    *,
-    threshold: float = 0.0,
-    answered: ArrayLike | None = None,
-) -> Selective:
-    """Compute `accuracy` where there is an answer, and how often there is one.
-
-    The one means nothing without the other (Geifman & El-Yaniv, "Selective classification for
-    deep neural networks", NeurIPS 2017, section 2).
-
-    Args:
-        scores: NaN = not answered.
-        answered: bool, shape (n,): a mask of its own, as for posts that are too short.
-
-    Raises:
-        InvalidInput: as `accuracy`; or a mask that is not bool or not of one length.
-
-    >>> selective_accuracy([0, 1, 1], [-1.0, 2.0, float("nan")])
-    Selective(accuracy=1.0, answered=0.6666666666666666, n=3)
-    """
-    s = np.asarray(scores, dtype=np.float64)
-    known = ~np.isnan(s)
-    if answered is not None:
-        mask = np.asarray(answered)
-        if mask.dtype != np.bool_ or mask.shape != s.shape:
-            raise InvalidInput(f"a bool for each post expected, got {mask.dtype} {mask.shape}")
-        known &= mask
-    y, s = _columns(labels, np.where(known, s, 0.0), both=False)
-    right = accuracy(y[known], s[known], threshold=threshold)
-    return Selective(right, _mean(known), len(y))
 
 
 def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:

@@ -6,7 +6,7 @@ Any scorer that learns will do. It knows nothing of how the posts were set apart
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -128,59 +128,6 @@ def leave_one_out(
     tests = [pool.slice(value, pool.test, complete=True) for value in pool.values(pool.test)]
     jobs = [(REST, np.flatnonzero(pool.train & (pool.value != t[0])), [t]) for t in tests]
     return _run({"matrix": "leave-one-out", "by": by}, pool, jobs, make_scorers, options)
-
-
-def worst_and_mean(rows: Table, *, min_class: int = 20) -> Table:
-    """Sum up each scorer over the values that it was not fitted on.
-
-    Args:
-        rows: of one matrix or several.
-        min_class: cells with fewer posts of a class are left out: their figures are mostly noise.
-
-    Returns:
-        For each matrix, column and detector: n (figures), mean, worst, and the worst cell's low,
-        high, train, test and note.
-
-    >>> cell = dict(matrix="cross", by="source", detector="x", train="a", n_human=50, n_machine=50)
-    >>> rows = [cell | {"test": b, "value": v} for b, v in (("a", 0.9), ("b", 0.6), ("c", 0.8))]
-    >>> [(row["n"], row["mean"], row["worst"], row["test"]) for row in worst_and_mean(rows)]
-    [(2, 0.7, 0.6, 'b')]
-    """
-    groups: dict[tuple[str, ...], Table] = defaultdict(list)
-    for row in rows:
-        enough = min(row["n_human"], row["n_machine"]) >= min_class
-        if enough and row["value"] is not None and row["train"] != row["test"]:
-            groups[row["matrix"], row["by"], row["detector"]].append(row)
-    table: Table = []
-    for names, cells in groups.items():
-        worst = min(cells, key=lambda row: float(row["value"]))
-        mean = float(np.mean([row["value"] for row in cells]))
-        head = dict(zip(("matrix", "by", "detector"), names, strict=True))
-        tail = {key: worst.get(key) for key in ("low", "high", "train", "test", "note")}
-        table.append(head | {"n": len(cells), "mean": mean, "worst": worst["value"]} | tail)
-    return table
-
-
-def losses(rows: Table) -> Table:
-    """List the cells where the first scorer and another differ, the greatest loss first.
-
-    Returns:
-        matrix, by, train, test, note; loser, winner; loss (> 0), low, high. An interval is for one
-        cell: of 20 that leave out 0, one may do so by chance.
-    """
-    first = {(row["matrix"], row["by"]): row["detector"] for row in reversed(rows)}
-    table: Table = []
-    for row in rows:
-        if gap := row["difference"]:
-            names = [row["detector"], first[row["matrix"], row["by"]]]
-            ends = [row["difference_low"], row["difference_high"]]
-            if gap < 0:
-                ends = [None if end is None else 0 - end for end in reversed(ends)]
-            loser, winner = names if gap < 0 else reversed(names)
-            cell = {key: row[key] for key in ("matrix", "by", "train", "test", "note")}
-            cell |= {"loser": loser, "winner": winner, "loss": abs(gap)}
-            table.append(cell | {"low": ends[0], "high": ends[1]})
-    return sorted(table, key=lambda row: -float(row["loss"]))
 
 
 class _Pool:

@@ -147,7 +147,7 @@ def classifier(
 
 def adapted(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> str:
     """Adapt the encoder as the config asks; returns the name or folder of what to fine-tune."""
-    if not (config.adapt.max_tokens or config.adapt.epochs):
+    if not config.adapt.max_tokens:
         return config.finetune.encoder
     rows = unlabelled(posts, parts.part, config.data, config.adapt.max_rows, seed=config.seed)
     texts = [parts.normalised[row] for row in rows]
