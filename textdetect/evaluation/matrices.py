@@ -6,9 +6,9 @@ Any scorer that learns will do. It knows nothing of how the posts were set apart
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ from textdetect.intervals import cluster_bootstrap, paired_bootstrap
 from textdetect.metrics import auroc, weighted_auroc
 from textdetect.posts.corpus import Posts
 from textdetect.posts.dimensions import DIMENSIONS, dimension
-from textdetect.posts.splits import draw
+from textdetect.posts.splits import at_most
 from textdetect.text import normalise
 
 SMALL: Final = 100
@@ -141,13 +141,15 @@ class _Pool:
                 f"a part for each post expected, and 'train' not scored; got {len(part)} for "
                 f"{len(posts)} posts, evaluate={list(options.evaluate)}"
             )
-        classed, cell = posts.classed, ["source", "language"]
-        tested = classed & np.isin(part, options.evaluate)
-        train = _capped(posts, classed & (part == "train"), cell, options.max_rows, options.seed)
-        test = _capped(posts, tested, [*cell, "generator"], options.max_tested, options.seed)
-        rows = np.flatnonzero(train | test)
+        cell = [posts.labels, posts.column("source"), posts.column("language")]
+        drawn = partial(at_most, posts=posts, seed=options.seed, what="matrix")
+        trained = posts.classed & (part == "train")
+        tested = posts.classed & np.isin(part, options.evaluate)
+        train = drawn(options.max_rows, usable=trained, by=cell)
+        test = drawn(options.max_tested, usable=tested, by=[*cell, posts.column("generator")])
+        rows = np.union1d(train, test)
         posts = posts.take(rows)
-        self.train, self.test, self.labels = train[rows], test[rows], posts.labels
+        self.train, self.test, self.labels = np.isin(rows, train), np.isin(rows, test), posts.labels
         self.texts = [normalise(text or "") for text in posts.texts]
         self.source, self.language = posts.column("source"), posts.column("language")
         self.value = dimension(posts, by)
@@ -174,19 +176,6 @@ class _Pool:
         chosen, where = (near, "sources") if near.any() else (other, "languages")
         note = f"{'humans' if classes == {1} else 'machine posts'} of its {where}"
         return value, np.flatnonzero(rows | chosen), note if chosen.any() else ""
-
-
-def _capped(
-    posts: Posts, usable: NDArray[np.bool_], columns: list[str], most: int, seed: int
-) -> NDArray[np.bool_]:
-    """Choose at most `most` of the usable posts of each class and set of values, by hash."""
-    cells = list(zip(posts.labels.tolist(), *map(posts.column, columns), strict=True))
-    texts, taken = posts.column("text").tolist(), Counter[Any]()
-    chosen = np.zeros(len(posts), dtype=np.bool_)
-    for row in sorted(np.flatnonzero(usable), key=lambda row: draw(seed, "matrix", texts[row])):
-        taken[cells[row]] += 1
-        chosen[row] = taken[cells[row]] <= most
-    return chosen
 
 
 def _run(

@@ -28,7 +28,7 @@ from textdetect.errors import ConfigError, DataError
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.dimensions import DIMENSIONS, dimension
 from textdetect.posts.mixture import training_list
-from textdetect.posts.splits import COARSE_GROUP, Split, draw, split
+from textdetect.posts.splits import COARSE_GROUP, Split, at_most, draw, split
 from textdetect.text import NORMALISATION_VERSION, normalise
 
 Part = Literal["select", "report"]
@@ -301,19 +301,11 @@ def _where(posts: Posts, where: dict[str, tuple[str, ...]]) -> NDArray[np.bool_]
 
 def _capped(posts: Posts, usable: NDArray[np.bool_], suite: Suite) -> NDArray[np.int64]:
     """Choose, by hash, at most `most` (people, machines) of each source and language."""
-    columns = [posts.column(name) for name in ("source", "language", "kind")]
-    own = set(suite.data.own_split)
-    texts = posts.texts
-    taken: dict[tuple[str, ...], int] = {}
-    kept = []
-    for row in sorted(
-        np.flatnonzero(usable), key=lambda i: draw(suite.seed, "measure", texts[i] or "")
-    ):
-        cell = tuple(str(values[row]) for values in columns)
-        taken[cell] = taken.get(cell, 0) + 1
-        if taken[cell] <= suite.most[int(cell[2] != "human")] or cell[0] in own:
-            kept.append(int(row))
-    return np.sort(np.array(kept, dtype=np.int64))
+    source, language, kind = (posts.column(name) for name in ("source", "language", "kind"))
+    most = np.where(kind == "human", *suite.most).astype(np.float64)
+    most[np.isin(source, list(suite.data.own_split))] = np.inf
+    by = (source, language, kind)
+    return at_most(most, posts, usable, by, seed=suite.seed, what="measure")
 
 
 def _parts(posts: Posts, suite: Suite, data: Path, cache: Path | None, progress: bool) -> Split:

@@ -18,7 +18,7 @@ from textdetect.evaluation.contenders import Answers, Contender
 from textdetect.evaluation.measures import Place, Row, compare, measure, share
 from textdetect.evaluation.suite import clusters
 from textdetect.posts import Posts
-from textdetect.posts.splits import draw
+from textdetect.posts.splits import at_most, draw
 
 WORST: Final = "worst_of_k"
 MIXED: Final = "mix"
@@ -42,11 +42,8 @@ class Attacked:
 
 def sample(posts: Posts, n: int, *, seed: int) -> Posts:
     """Choose, by hash, at most n posts of people and n of machines."""
-    texts = posts.texts
-    order = sorted(range(len(posts)), key=lambda i: draw(seed, "attacked", texts[i] or ""))
     classed = posts.column("kind") != "assisted"
-    of = [[i for i in order if classed[i] and posts.labels[i] == label][:n] for label in (0, 1)]
-    return posts.take(np.sort(np.array([*of[0], *of[1]], dtype=np.int64)))
+    return posts.take(at_most(n, posts, classed, [posts.labels], seed=seed, what="attacked"))
 
 
 def attacked(posts: Posts, names: Sequence[str], *, seed: int) -> Iterator[Attacked]:

@@ -14,7 +14,7 @@ from textdetect.config import DataConfig, check
 from textdetect.errors import DataError
 from textdetect.posts.corpus import Posts
 from textdetect.posts.dimensions import DIMENSIONS, dimension
-from textdetect.posts.splits import draw
+from textdetect.posts.splits import at_most, draw
 from textdetect.text import normalise, without
 
 
@@ -143,15 +143,9 @@ def unlabelled(
     No machine's, so that an encoder that has read a source knows nothing of its machines; at most
     `max_rows` of each source and language.
     """
-    source, language = posts.column("source"), posts.column("language")
-    texts, taken = posts.column("text").tolist(), Counter[tuple[str, str]]()
-    rows = np.flatnonzero(_usable(posts, part, config) & (posts.labels == 0))
-    kept = []
-    for row in sorted(rows, key=lambda row: draw(seed, "cap", texts[row])):
-        taken[source[row], language[row]] += 1
-        if taken[source[row], language[row]] <= max_rows:
-            kept.append(row)
-    return np.sort(np.array(kept, dtype=np.int64))
+    usable = _usable(posts, part, config) & (posts.labels == 0)
+    by = (posts.column("source"), posts.column("language"))
+    return at_most(max_rows, posts, usable, by, seed=seed, what="cap")
 
 
 def _usable(posts: Posts, part: NDArray[np.object_], config: DataConfig) -> NDArray[np.bool_]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
 from textdetect._optional import require
@@ -52,6 +53,35 @@ def draw(seed: int, *what: str) -> float:
     """
     digest = blake2b("\x1f".join((str(seed), *what)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2.0**64
+
+
+def at_most(
+    most: ArrayLike,
+    posts: Posts,
+    usable: NDArray[np.bool_],
+    by: Sequence[NDArray[Any]],
+    *,
+    seed: int,
+    what: str,
+) -> NDArray[np.int64]:
+    """Choose at most so many of the usable posts of each cell; which, a hash of the text decides.
+
+    Args:
+        most: for all cells, or for each post that of its cell, shape (n,).
+        by: columns of shape (n,); posts with the same values are of one cell.
+        what: names the draw: another name draws others.
+
+    Returns:
+        Positions in `posts`, ascending.
+    """
+    cells = list(zip(*(column.tolist() for column in by), strict=True))
+    limits, texts = np.broadcast_to(most, len(posts)), posts.column("text")
+    taken, kept = Counter[Any](), []
+    for row in sorted(np.flatnonzero(usable), key=lambda row: draw(seed, what, texts[row])):
+        taken[cells[row]] += 1
+        if taken[cells[row]] <= limits[row]:
+            kept.append(row)
+    return np.sort(np.array(kept, dtype=np.int64))
 
 
 def split(posts: Posts, config: DataConfig, *, seed: int, progress: bool = False) -> Split:

@@ -9,23 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect.posts import Posts
-from textdetect.posts.splits import draw
+from textdetect.posts.splits import at_most, draw
 from textdetect.text import first_words, n_words, normalise
 
 
 def capped(posts: Posts, usable: NDArray[Any], seed: int, most: tuple[int, int]) -> NDArray[Any]:
     """Choose at most `most` (humans, machines) of the usable posts of each source and language."""
-    source, language = posts.column("source"), posts.column("language")
-    texts = posts.column("text").tolist()
-    rows = sorted(np.flatnonzero(usable), key=lambda row: draw(seed, "measure", texts[row]))
-    taken: dict[tuple[str, str, int], int] = {}
-    kept = []
-    for row in rows:
-        cell = (source[row], language[row], int(posts.labels[row]))
-        taken[cell] = taken.get(cell, 0) + 1
-        if taken[cell] <= most[cell[2]]:
-            kept.append(row)
-    return np.sort(np.array(kept, dtype=np.int64))
+    by = (posts.column("source"), posts.column("language"), posts.labels)
+    return at_most(np.array(most)[posts.labels], posts, usable, by, seed=seed, what="measure")
 
 
 def cut_short(
