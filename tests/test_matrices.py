@@ -316,4 +316,4 @@ def test_a_probe_fills_a_matrix_and_embeds_each_post_once(tmp_path: Path) -> Non
     table = leave_one_out(POSTS, PART, [lambda: Probe(features)])
     assert [row["test"] for row in table] == list(SOURCES)
     assert all(row["value"] > 0.6 for row in table)
-    assert len(features._known) == len(texts_of(np.ones(len(POSTS), dtype=np.bool_)))
+    assert len(features._memory) == len(texts_of(np.ones(len(POSTS), dtype=np.bool_)))

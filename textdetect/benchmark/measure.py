@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tqdm.auto import tqdm
-
 from textdetect._optional import installed_versions
 from textdetect._version import __version__
 from textdetect.benchmark.contenders import all_cores, max_length, ours, peers
@@ -21,6 +19,7 @@ from textdetect.benchmark.roofs import UNITS, Shape, disk, matrix_peaks, parsers
 from textdetect.checkpoint import Checkpoint, find_folder, open_checkpoint
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput
+from textdetect.progress import bar
 from textdetect.runtimes.host import machine
 
 QUICK_S: Final = 90.0
@@ -77,19 +76,15 @@ def bench(
     speeds: list[Speed] = []
     rounds: dict[str, list[float]] = {}
     with (
-        tqdm(
-            total=n_starts + len(sizes) + len(KINDS) * n_rounds,
-            leave=False,
-            disable=None if progress is None else not progress,
-        ) as bar,
+        bar(n_starts + len(sizes) + len(KINDS) * n_rounds, progress, unit="step") as shown,
         tempfile.TemporaryDirectory() as name,
         all_cores(),
     ):
         folder, detector = Path(name), Detector.from_pretrained(model)
         rate = max(0.01, detector.calibration.smallest if detector.calibration else 0.0)
         detector.predict([], max_fpr=rate)  # refuses a model that gives no verdicts
-        started = cold_start(model, rate, n_runs=n_starts, room_s=seconds / 60, bar=bar)
-        grown = growth(folder, sizes, seconds=0.25 * seconds, bar=bar, skipped=skipped)
+        started = cold_start(model, rate, n_runs=n_starts, room_s=seconds / 60, bar=shown)
+        grown = growth(folder, sizes, seconds=0.25 * seconds, bar=shown, skipped=skipped)
         limits = [*parsers(write_posts(folder / "posts.csv", _PARSED_ROWS), folder), disk(folder)]
         checkpoint = detector.checkpoint or open_checkpoint(find_folder(model))
         course = _course(checkpoint, skipped)
@@ -104,7 +99,7 @@ def bench(
                 rounds=n_rounds,
                 seconds=left_s / (len(KINDS) - place),
                 seed=seed,
-                bar=bar,
+                bar=shown,
                 skipped=skipped,
             )
             speeds += found

@@ -13,8 +13,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tqdm.auto import tqdm
-
 from textdetect.bulk.inputs import (
     End,
     Input,
@@ -39,6 +37,7 @@ from textdetect.posts.files import (
 )
 from textdetect.posts.rows import Reader
 from textdetect.posts.writers import Writer, annotate
+from textdetect.progress import bar
 from textdetect.runtimes.host import available_cores
 from textdetect.types import Verdicts
 
@@ -193,13 +192,13 @@ def _into_file(
         reader = stack.enter_context(open_posts(source, format=read_as, into=write_as, **names))
         writer = stack.enter_context(_open_writer(out, reader, write_as, source))
         stack.enter_context(judge)
-        bar = stack.enter_context(_bar(reader.total, reader.unit, progress))
+        shown = stack.enter_context(bar(reader.total, progress, unit=reader.unit))
         start_s = time.perf_counter()
         for rows, verdicts in judge.judge(read_rows(reader, options.chunk_rows)):
             writer.write(rows.chunk, annotate(rows.chunk.rows, verdicts))
             tally.add(rows.chunk, verdicts)
-            bar.set_postfix(posts=tally.n_rows, refresh=False)
-            bar.update(rows.position - bar.n)
+            shown.set_postfix(posts=tally.n_rows, refresh=False)
+            shown.update(rows.position - shown.n)
     elapsed_s = time.perf_counter() - start_s
     return tally.summary(elapsed_s, path, n_worker_deaths=judge.n_deaths)
 
@@ -210,14 +209,6 @@ def _open_writer(
     if isinstance(out, (str, os.PathLike)):
         return open_output(out, reader, format=write_as or "csv", source=source)
     return nullcontext(out)
-
-
-def _bar(total: int | None, unit: str, progress: bool | None, *, initial: int = 0) -> Any:
-    hidden = None if progress is None else not progress  # None: hidden unless on a terminal
-    scale = unit == "B"
-    return tqdm(
-        total=total, initial=initial, unit=unit, unit_scale=scale, leave=False, disable=hidden
-    )
 
 
 def _into_shards(
@@ -301,11 +292,11 @@ def _showing(inputs: Sequence[Input], progress: bool | None) -> Iterator[Callabl
     sizes = [source.size or 0 for source in inputs]
     starts = list(accumulate(sizes, initial=0))
     n_done = next((i for i, source in enumerate(inputs) if source.n_rows is None), len(inputs))
-    with _bar(starts[-1], "B", progress, initial=starts[n_done]) as bar:
+    with bar(starts[-1], progress, unit="B", initial=starts[n_done]) as shown:
 
         def show(rows: Rows) -> None:
             share = rows.position / max(rows.reader.total or 0, rows.position, 1)
-            bar.set_postfix(file=f"{rows.place + 1}/{len(sizes)}", refresh=False)
-            bar.update(starts[rows.place] + int(share * sizes[rows.place]) - bar.n)
+            shown.set_postfix(file=f"{rows.place + 1}/{len(sizes)}", refresh=False)
+            shown.update(starts[rows.place] + int(share * sizes[rows.place]) - shown.n)
 
         yield show

@@ -1,8 +1,8 @@
 """A detector's answers at a threshold that was frozen before: texts → scores, flags, silence.
 
 A checkpoint of ours brings its calibration; any other detector gets thresholds from *select*
-posts, which are stored and never refitted. Scores are kept by detector and text, so that a second
-look costs no inference. It knows nothing of slices or figures.
+posts, which are stored and never refitted. Scores are kept (see `memory`), so that a second look
+costs no inference. It knows nothing of slices or figures.
 """
 
 from __future__ import annotations
@@ -10,27 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from textdetect.checkpoint import write_atomically
 from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput
+from textdetect.evaluation.memory import Memory, digest
 from textdetect.evaluation.scorers import Checked
 from textdetect.metrics import rates
 from textdetect.posts import Posts
 from textdetect.text import normalise
-
-CHUNK: Final = 4_096
-"""Posts that are scored, and kept, at a time."""
-_COLUMNS: Final = ("score", "probability", "flagged", "answered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,32 +94,22 @@ class Calibrated:
         calibration = detector.calibration
         known = json.dumps(calibration.to_dict() if calibration else {}, sort_keys=True)
         languages = ",".join(detector.languages)
-        parts = ("verdicts", self.fingerprint, detector.runtime.numerics, languages, known)
-        self._memory = _Memory(cache, *parts, f"{max_fpr:g}")
+        of = ("verdicts", self.fingerprint, detector.runtime.numerics, languages, known)
+        self._memory = Memory(4, folder=cache, of=(*of, f"{max_fpr:g}"))
         detector.predict([], max_fpr=max_fpr)
 
     def answer(self, texts: Sequence[str]) -> Answers:
         """Answer as `predict` does: "uncertain" is no answer."""
         seen_as = normalise if self.detector.normalises else None
-        found = self._memory.recall(texts, self._compute, self.name, seen_as=seen_as)
-        return Answers(
-            found["score"],
-            found["flagged"] == 1,
-            found["answered"] == 1,
-            found["probability"],
-            decision=0.0,
-            threshold=float("nan"),
-            stratified=True,
-        )
+        found = self._memory.recall(texts, self._compute, seen_as=seen_as, what=self.name)
+        scores, probabilities, flagged, answered = found.T
+        flags = flagged == 1, answered == 1
+        return Answers(scores, *flags, probabilities, 0.0, float("nan"), stratified=True)
 
-    def _compute(self, texts: list[str]) -> dict[str, NDArray[np.float64]]:
+    def _compute(self, texts: list[str]) -> NDArray[np.float64]:
         verdicts = self.detector.predict(texts, max_fpr=self.max_fpr, progress=False)
-        return {
-            "score": verdicts.logit,
-            "probability": verdicts.probability,
-            "flagged": verdicts.flagged.astype(np.float64),
-            "answered": (verdicts.label != "uncertain").astype(np.float64),
-        }
+        answered = verdicts.label != "uncertain"
+        return np.column_stack([verdicts.logit, verdicts.probability, verdicts.flagged, answered])
 
 
 class Frozen:
@@ -163,15 +146,12 @@ class Frozen:
         self._scorer, self._train = scorer, train
         fingerprint = scorer.fingerprint
         trained = f"{fingerprint} {key}" if scorer.needs_fit else fingerprint
-        self.fingerprint = blake2b(trained.encode(), digest_size=16).hexdigest()
+        self.fingerprint = digest(trained).hex()
         keeps = cache if fingerprint else None  # who may change unseen is asked each time
-        self._memory = _Memory(keeps, "scores", self.name, self.fingerprint)
+        self._memory = Memory(1, folder=keeps, of=("scores", self.name, self.fingerprint))
         self.threshold, self.decision = self._thresholds(select, thresholds)
-        few = (
-            " (too few people on select for a threshold)"
-            if self.threshold != self.threshold
-            else ""
-        )
+        none = self.threshold != self.threshold
+        few = " (too few people on select for a threshold)" if none else ""
         self.note = f"thresholds from {int(np.sum(select.labels == 0)):,} people on select{few}"
 
     def answer(self, texts: Sequence[str]) -> Answers:
@@ -190,9 +170,10 @@ class Frozen:
 
     def _scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         seen_as = normalise if self._scorer.is_trainable else None
-        return self._memory.recall(texts, self._compute, self.name, seen_as=seen_as)["score"]
+        found = self._memory.recall(texts, self._compute, seen_as=seen_as, what=self.name)
+        return np.asarray(found[:, 0])
 
-    def _compute(self, texts: list[str]) -> dict[str, NDArray[np.float64]]:
+    def _compute(self, texts: list[str]) -> NDArray[np.float64]:
         if self._scorer.needs_fit:
             if self._train is None:
                 raise InvalidInput(
@@ -201,16 +182,15 @@ class Frozen:
             self._scorer.fit(*self._train())
         if self._scorer.is_trainable:  # they learn from what our models see
             texts = [normalise(text) for text in texts]
-        return {"score": self._scorer.score(texts)}
+        return self._scorer.score(texts)[:, None]
 
     def _thresholds(self, select: Posts, file: Path | None) -> tuple[float, float]:
         texts = [text or "" for text in select.texts]
-        digest = blake2b("\x1f".join(sorted(texts)).encode("utf-8", "replace"), digest_size=16)
         of = {
             "detector": self.name,
             "fingerprint": self.fingerprint,
             "max_fpr": self.max_fpr,
-            "select": digest.hexdigest(),
+            "select": digest(*sorted(texts)).hex(),
         }
         if file is not None and file.is_file():
             known = json.loads(file.read_text(encoding="utf-8"))
@@ -265,55 +245,3 @@ def best_decision(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> flo
     candidates = candidates[:: max(1, len(candidates) // 500)]
     found = [rates(labels, scores, threshold=float(score)) for score in candidates]
     return float(candidates[int(np.argmax([each.tpr - each.fpr for each in found]))])
-
-
-class _Memory:
-    """Scores by text, in a folder of Parquet files: a chunk each, so that a cut-off run goes on."""
-
-    def __init__(self, folder: Path | None, *key: str) -> None:
-        digest = blake2b("\x1f".join(key).encode(), digest_size=12).hexdigest()
-        self._folder = None if folder is None else folder / digest
-        self._known: dict[bytes, tuple[float, ...]] = {}
-        for file in sorted(self._folder.glob("*.parquet")) if self._folder else []:
-            table = pa.parquet.read_table(file).to_pydict()
-            columns = [table.get(name, [float("nan")] * len(table["key"])) for name in _COLUMNS]
-            self._known |= dict(zip(table["key"], zip(*columns, strict=True), strict=True))
-
-    def recall(
-        self,
-        texts: Sequence[str],
-        compute: Callable[[list[str]], dict[str, NDArray[np.float64]]],
-        name: str,
-        *,
-        seen_as: Callable[[str], str] | None = None,
-    ) -> dict[str, NDArray[np.float64]]:
-        """Give each text's columns, those that are not known computed and kept.
-
-        Texts that are `seen_as` one are scored once.
-        """
-        seen = texts if seen_as is None else [seen_as(text) for text in texts]
-        keys = [blake2b(t.encode("utf-8", "surrogatepass"), digest_size=16).digest() for t in seen]
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        wanted = list(new)
-        with tqdm(total=len(wanted), desc=name, unit="post", delay=2, disable=None) as bar:
-            for start in range(0, len(wanted), CHUNK):
-                chunk = wanted[start : start + CHUNK]
-                found = compute([new[key] for key in chunk])
-                blank = np.full(len(chunk), np.nan)
-                columns = [found.get(column, blank).tolist() for column in _COLUMNS]
-                self._known |= dict(zip(chunk, zip(*columns, strict=True), strict=True))
-                self._keep(chunk, columns)
-                bar.update(len(chunk))
-        rows = np.array([self._known[key] for key in keys], dtype=np.float64)
-        rows = rows.reshape(len(keys), len(_COLUMNS))
-        return {name: rows[:, i] for i, name in enumerate(_COLUMNS)}
-
-    def _keep(self, keys: list[bytes], columns: list[list[float]]) -> None:
-        if self._folder is None:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        table = pa.table({"key": keys, **dict(zip(_COLUMNS, columns, strict=True))})
-        sink = pa.BufferOutputStream()
-        pa.parquet.write_table(table, sink)
-        name = blake2b(b"".join(keys), digest_size=12).hexdigest()
-        write_atomically(self._folder / f"{name}.parquet", sink.getvalue().to_pybytes())

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from textdetect.checkpoint import write_atomically
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.figures import Table
+from textdetect.evaluation.memory import digest
 from textdetect.evaluation.scorers import Checked, Scorer
 from textdetect.evaluation.suite import clusters
 from textdetect.intervals import cluster_bootstrap, paired_bootstrap
@@ -27,6 +27,7 @@ from textdetect.metrics import auroc, weighted_auroc
 from textdetect.posts.corpus import Posts
 from textdetect.posts.dimensions import DIMENSIONS, dimension
 from textdetect.posts.splits import at_most
+from textdetect.progress import tracked
 from textdetect.text import normalise
 
 SMALL: Final = 100
@@ -158,7 +159,7 @@ class _Pool:
         self.clusters = np.array(clusters(posts), dtype=object)
         ties = ["" if name.startswith("post ") else name for name in self.clusters]
         what = zip(self.texts, map(str, self.labels), ties, strict=True)
-        self.digests = [blake2b("\x1f".join(w).encode(), digest_size=16).digest() for w in what]
+        self.digests = [digest(*each) for each in what]
 
     def values(self, among: NDArray[np.bool_]) -> list[str]:
         """Name the values that some of these posts have."""
@@ -196,7 +197,8 @@ def _run(
         store.parent.mkdir(parents=True, exist_ok=True)
         done = _read(store)
     table: Table = []
-    for train, rows, tests in tqdm(jobs, " by ".join(base.values()), disable=not options.progress):
+    bar = tracked(jobs, options.progress, unit="fit", what=" by ".join(base.values()))
+    for train, rows, tests in bar:
         keys = []
         for test, scored, note in tests:
             cell = json.dumps([*base.values(), train, test, note, names, which, options.seed])

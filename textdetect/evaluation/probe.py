@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from textdetect._optional import require
-from textdetect.checkpoint import encoder_folder, sha256, write_atomically
+from textdetect.checkpoint import encoder_folder, sha256
 from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
 from textdetect.evaluation.baselines import Fitted
+from textdetect.evaluation.memory import Memory
 from textdetect.runtimes.batching import batches, pad
 from textdetect.runtimes.hf import torch_device
 from textdetect.text import NORMALISATION_VERSION, normalise
@@ -28,7 +27,6 @@ C: Final = 0.001
 all-MiniLM-L6-v2 on 200 posts a class of eight sources: mean AUROC within sources 0.917, across them
 0.638, with one left out 0.735. At 0.01: 0.940, 0.616, 0.721. With the layers at a half and at the
 end: 0.915, 0.607, 0.712."""
-_CHUNK: Final = 512  # texts embedded between two moves of the bar, and in a file of the cache
 
 
 class Features:
@@ -96,16 +94,13 @@ class Features:
         self._layers = [round(depth * model.config.num_hidden_layers) for depth in depths]
         self._width = len(self._layers) * model.config.hidden_size
         self._batch_tokens = batch_tokens
-        self._hidden = None if progress is None else not progress
+        self._progress = progress
         weights = Path(encoder) / "model.safetensors"
         of = f"{sha256(weights) if weights.is_file() else encoder} {self._tokenizer.to_str()}"
         of += f" {NORMALISATION_VERSION} {self._layers} {self._max_length}"
         self.fingerprint = blake2b(of.encode(), digest_size=8).hexdigest()
-        self._known: dict[bytes, NDArray[np.float32]] = {}
-        self._folder = None if cache is None else Path(cache) / f"features-{self.fingerprint}"
-        for file in sorted(self._folder.glob("*.npz")) if self._folder else ():
-            with np.load(file, allow_pickle=False) as kept:
-                self._known |= zip(map(bytes, kept["keys"]), kept["values"], strict=True)
+        folder = None if cache is None else Path(cache)
+        self._memory = Memory(self._width, folder=folder, of=("features", self.fingerprint))
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return float32, shape (n, layers × width).
@@ -113,23 +108,12 @@ class Features:
         Raises:
             DetectorFailed: the encoder gave a number that is not finite.
         """
-        raw = [text.encode("utf-8", "surrogatepass") for text in texts]
-        keys = [blake2b(text, digest_size=16).digest() for text in raw]
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        todo = sorted(new, key=lambda key: (len(new[key]), key))  # so that batches are full
-        with tqdm(total=len(todo), unit="post", delay=2, leave=False, disable=self._hidden) as bar:
-            for first in range(0, len(todo), _CHUNK):
-                chunk = todo[first : first + _CHUNK]
-                values = self._embed([normalise(new[key]) for key in chunk])
-                self._known |= zip(chunk, values, strict=True)
-                self._keep(b"".join(chunk), values)
-                bar.update(len(chunk))
-        found = [self._known[key] for key in keys]
-        return np.stack(found) if found else np.empty((0, self._width), dtype=np.float32)
+        return self._memory.recall(texts, self._embed, progress=self._progress)
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
         torch = self._torch
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+        normalised = [normalise(text) for text in texts]
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(normalised)]
         sizes, most = [len(row) for row in ids], self._max_length
         values = np.empty((len(ids), self._width), dtype=np.float32)
         with torch.inference_mode():
@@ -145,14 +129,6 @@ class Features:
         if not np.isfinite(values).all():
             raise DetectorFailed("the encoder gave features that are not finite")
         return values
-
-    def _keep(self, keys: bytes, values: NDArray[np.float32]) -> None:
-        if self._folder:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            stream = BytesIO()
-            np.savez(stream, keys=np.frombuffer(keys, "V16"), values=values)
-            name = blake2b(keys, digest_size=8).hexdigest()
-            write_atomically(self._folder / f"{name}.npz", stream.getvalue())
 
 
 class Probe(Fitted):

@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from textdetect.attacks import ATTACKS, mix
 from textdetect.evaluation.contenders import Answers, Contender
@@ -19,6 +18,7 @@ from textdetect.evaluation.measures import Place, Row, compare, measure, share
 from textdetect.evaluation.suite import clusters
 from textdetect.posts import Posts
 from textdetect.posts.splits import at_most, draw
+from textdetect.progress import tracked
 
 WORST: Final = "worst_of_k"
 MIXED: Final = "mix"
@@ -49,7 +49,7 @@ def sample(posts: Posts, n: int, *, seed: int) -> Posts:
 def attacked(posts: Posts, names: Sequence[str], *, seed: int) -> Iterator[Attacked]:
     """Attack every post with each attack of `ATTACKS`, and at last mix in the other class."""
     texts = [text or "" for text in posts.texts]
-    for name in names:
+    for name in tracked(names, unit="attack", what="attacks"):
         yield _attacked(name, texts, [ATTACKS[name](text, seed=seed) for text in texts])
     donors = [np.flatnonzero(posts.labels == 1 - label) for label in (0, 1)]
     if len(donors[0]) and len(donors[1]):
@@ -91,13 +91,7 @@ def measure_attacks(
     rows = measure(place, labels, clean, of.tolist(), seed=seed, min_slice=min_slice)
     worst = clean.scores.copy()
     flags = clean.flagged.copy()
-    for each in tqdm(
-        attacked(posts, names, seed=seed),
-        desc=f"attacks on {contender.name}",
-        total=len(names) + 1,
-        delay=2,
-        disable=None,
-    ):
+    for each in attacked(posts, names, seed=seed):
         answers = contender.answer(each.texts)
         family = ATTACKS[each.name].family if each.name in ATTACKS else MIXED
         note = "seen family" if family in seen else ""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from textdetect._optional import require
 from textdetect.checkpoint import sha256
 from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
+from textdetect.evaluation.memory import Memory
 from textdetect.runtimes.batching import batches, pad
 from textdetect.runtimes.hf import torch_device
 
@@ -216,7 +216,7 @@ class LanguageModel:
         if self.max_length < 2:
             raise InvalidInput(f"max_length: expected at least 2 tokens, got {max_length}")
         self._batch_tokens = batch_tokens
-        self._known: dict[bytes, list[float]] = {}
+        self._memory = Memory(len(self.names))
         names = self.name.split(",")
         origins = [_origin(name, m) for name, m in zip(names, self._models, strict=True)]
         self.fingerprint = f"{' '.join(origins)} {dtype} {self.max_length} {self._bos}"
@@ -236,16 +236,14 @@ class LanguageModel:
         Raises:
             DetectorFailed: the model gave a logit that is not a number.
         """
-        raw = [text.encode("utf-8", "surrogatepass") for text in texts]
-        keys = [blake2b(text, digest_size=16).digest() for text in raw]
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        for key, found in zip(new, self.statistics([*new.values()]), strict=True):
-            self._known[key] = [
-                METRICS[name](found) if found.log_p.size else np.nan for name in self.names
-            ]
-        rows = np.array([self._known[key] for key in keys], dtype=np.float64)
-        rows = rows.reshape(len(keys), len(self.names))
-        return {name: rows[:, place] for place, name in enumerate(self.names)}
+        rows = self._memory.recall(texts, self._metrics, progress=False)
+        return dict(zip(self.names, rows.T, strict=True))
+
+    def _metrics(self, texts: list[str]) -> NDArray[np.float64]:
+        nothing = [np.nan] * len(self.names)
+        found = self.statistics(texts)
+        rows = [[METRICS[n](of) for n in self.names] if of.log_p.size else nothing for of in found]
+        return np.array(rows, dtype=np.float64)
 
     def statistics(self, texts: Sequence[str]) -> list[TokenStatistics]:
         """Give what the models say of each token that counts, text by text."""

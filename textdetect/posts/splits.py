@@ -17,11 +17,11 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from tqdm.auto import tqdm
 
 from textdetect._optional import require
 from textdetect.config import DataConfig
 from textdetect.posts.corpus import Posts
+from textdetect.progress import tracked
 from textdetect.text import normalise
 
 PARTS: Final = ("train", "calibration", "select", "report")
@@ -75,7 +75,7 @@ def at_most(
         Positions in `posts`, ascending.
     """
     cells = list(zip(*(column.tolist() for column in by), strict=True))
-    limits, texts = np.broadcast_to(most, len(posts)), posts.column("text")
+    limits, texts = np.broadcast_to(most, len(posts)), posts.column("text").tolist()
     taken, kept = Counter[Any](), []
     for row in sorted(np.flatnonzero(usable), key=lambda row: draw(seed, what, texts[row])):
         taken[cells[row]] += 1
@@ -94,9 +94,8 @@ def split(posts: Posts, config: DataConfig, *, seed: int, progress: bool = False
     posts go to calibration whole. Evaluation-only sources go to select and report only. A source in
     `split_by` is split by that column's values or by time instead.
     """
-    normalised = [
-        normalise(text or "") for text in tqdm(posts.texts, "normalise", disable=not progress)
-    ]
+    texts = tracked(posts.texts, progress, what="normalise")
+    normalised = [normalise(text or "") for text in texts]
     source, own = posts.column("source"), posts.column("split")
     stands = np.isin(source, list(config.own_split)) & (own != "")
     heldout = stands & (own != "train")
@@ -201,7 +200,7 @@ def _keep(
     kept: dict[int, NDArray[np.uint64]] = {}
     exact: set[str] = set()
     keep = np.zeros(len(texts), dtype=np.bool_)
-    for row in tqdm(order, "near-duplicates", disable=not progress):
+    for row in tracked(order, progress, what="near-duplicates"):
         text = texts[row]
         if not text or text in exact:
             continue
