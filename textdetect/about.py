@@ -25,16 +25,8 @@ from textdetect.errors import CheckpointError
 from textdetect.runtimes.host import machine
 
 LIBRARIES: Final = (
-    "numpy",
-    "onnxruntime",
-    "fastapi",
-    "granian",
-    "openvino",
-    "tokenizers",
-    "py3langid",
-    "pyarrow",
-    "torch",
-    "transformers",
+    *("numpy", "onnxruntime", "fastapi", "granian", "openvino"),
+    *("tokenizers", "py3langid", "pyarrow", "torch", "transformers"),
 )
 
 

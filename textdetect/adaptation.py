@@ -148,5 +148,3 @@ def _spell(weight: Any, words: Sequence[str], old: Any, seed: int) -> None:
             near = weight[ids].mean(0) if ids else mean
             noise = torch.randn(weight.shape[1], generator=chance) * spread
             weight[number] = near + (0.1 if ids else 0.5) * noise
-
-

@@ -34,12 +34,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.errors import (
-    CheckpointError,
-    ChecksumMismatch,
-    InvalidInput,
-    NormalisationMismatch,
-)
+from textdetect.errors import CheckpointError, ChecksumMismatch, InvalidInput, NormalisationMismatch
 from textdetect.text import NORMALISATION_VERSION, coerce, normalise, without
 
 FORMAT_VERSION: Final = 2

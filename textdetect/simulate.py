@@ -104,17 +104,8 @@ class World:
     truth: pa.Table
 
 
-@dataclass(slots=True)
-class _Rows:
-    """Posts to be: columns of one length; −1 where there is none."""
-
-    account: NDArray[Any]
-    time_s: NDArray[Any]
-    words: NDArray[Any]
-    url: NDArray[Any]
-    tags: NDArray[Any]
-    reply: NDArray[Any]
-    repost: NDArray[Any]
+_Rows = dict[str, NDArray[Any]]
+"""Posts to be: account, time_s, words, url, tags, reply (−1 where there is none) and repost."""
 
 
 def simulate_world(
@@ -176,10 +167,10 @@ def simulate_world(
     genuine = np.flatnonzero(campaign < 0)
     for number, name in enumerate(bursts if len(genuine) else ()):
         rows = maker.burst(name, genuine, activity, number, n_releases)
-        for account in np.unique(rows.account):
+        for account in np.unique(rows["account"]):
             took_part[account].append(name)
         parts.append(rows)
-    n_left = max(0, n_posts - sum(len(p.account) for p in parts))
+    n_left = max(0, n_posts - sum(len(p["account"]) for p in parts))
     share = np.where(campaign < 0, 1.0, [campaigns[i].filler if i >= 0 else 1.0 for i in campaign])
     age = np.array([campaigns[i].age_days if i >= 0 else 1e9 for i in campaign])
     parts.append(maker.crowd(activity * share, n_left, age))
@@ -228,16 +219,9 @@ class _Maker:
     def rows(self, account: NDArray[Any], time_s: NDArray[Any], **columns: Any) -> _Rows:
         """Make rows of new texts that touch no object, but for the given columns."""
         n, none = len(account), np.full(len(account), -1, dtype=np.int64)
-        given = {"words": self.new_words(n), "repost": np.zeros(n, dtype=bool)} | columns
-        return _Rows(
-            account,
-            time_s,
-            given["words"],
-            given.get("url", none),
-            given.get("tags", none),
-            given.get("reply", none),
-            given["repost"],
-        )
+        plain = {"words": self.new_words(n), "repost": np.zeros(n, dtype=bool)}
+        objects = {"url": none, "tags": none, "reply": none}
+        return {"account": account, "time_s": time_s, **plain, **objects, **columns}
 
     def hours(self, account: NDArray[Any]) -> NDArray[np.float64]:
         """Draw a time of day in seconds, around each account's own."""
@@ -313,13 +297,7 @@ class _Maker:
     ) -> _Rows:
         """Draw one organic burst; its participants are active people, at hours they are awake."""
         rng = self.rng
-        share = {
-            "press_release": 0.08,
-            "petition": 0.15,
-            "breaking_news": 0.2,
-            "recall": 0.08,
-            "live_event": 0.1,
-        }[name]
+        share = dict(zip(BURSTS, (0.08, 0.15, 0.2, 0.08, 0.1), strict=True))[name]
         n = max(3, round(share * len(genuine)))
         p = np.sqrt(activity[genuine])
         who = rng.choice(genuine, min(n, len(genuine)), replace=False, p=p / p.sum())
@@ -387,7 +365,7 @@ class _Maker:
     def table(self, parts: list[_Rows], language: str) -> pa.Table:
         """Write the parts as one table, in order of time."""
         account, time_s, words, url, tags, reply, repost = (
-            np.concatenate([getattr(part, name) for part in parts])
+            np.concatenate([part[name] for part in parts])
             for name in ("account", "time_s", "words", "url", "tags", "reply", "repost")
         )
         order = np.argsort(time_s, kind="stable")

@@ -5,11 +5,11 @@ All have the available cores, the same texts and the same truncation. It knows n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, get_args
+from typing import Any, Final, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,9 @@ def ours(detector: Detector, max_fpr: float, skipped: dict[str, str]) -> dict[st
             found[name] = other
     return {
         name: Contender(
-            _judging(each, max_fpr), raw=True, number_type=number_type(each.runtime.numerics)
+            cast(_Run, partial(each.predict, max_fpr=max_fpr, progress=False)),
+            raw=True,
+            number_type=number_type(each.runtime.numerics),
         )
         for name, each in found.items()
     }
@@ -160,8 +162,7 @@ def _pipelines(checkpoint: Checkpoint) -> dict[str, Contender]:
     )
     return {
         f"{PIPELINE}{size}": Contender(
-            partial(pipeline, batch_size=size, truncation=True, max_length=length),
-            batch_size=size,
+            partial(pipeline, batch_size=size, truncation=True, max_length=length), batch_size=size
         )
         for size in BATCH_SIZES
     }
@@ -187,15 +188,6 @@ def _compiled(checkpoint: Checkpoint) -> dict[str, Contender]:
     return {"torch.compile, bf16": Contender(_logits(runtime), number_type="bf16")}
 
 
-def _judging(detector: Detector, max_fpr: float) -> _Run:
-    """Give `predict` with all that it does."""
-    return lambda texts: detector.predict(texts, max_fpr=max_fpr, progress=False)
-
-
-def _pad_id(checkpoint: Checkpoint) -> int:
-    return int(checkpoint.config.get("pad_token_id") or 0)
-
-
 def _logits(runtime: Runtime) -> _Run:
     """Give a runtime by itself, without normalisation, languages or verdicts."""
     return lambda texts: runtime.run(texts).logits
@@ -210,13 +202,20 @@ def _onnxruntime(checkpoint: Checkpoint, tokenizer: Any) -> dict[str, Contender]
     session = onnxruntime.InferenceSession(
         str(checkpoint.folder / GRAPH), options, providers=["CPUExecutionProvider"]
     )
-    run = partial(
-        _run_graph,
-        tokenizer,
-        lambda feed: session.run(["logits"], feed)[0],
-        _as_they_come,
-        _pad_id(checkpoint),
-    )
+    pad_id = int(checkpoint.config.get("pad_token_id") or 0)
+
+    def run(texts: list[str]) -> NDArray[np.float64]:
+        ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
+        logits = np.empty(len(ids))
+        for first in range(0, len(ids), _ARRIVAL_BATCH):
+            rows = np.arange(first, min(first + _ARRIVAL_BATCH, len(ids)))
+            width = max(len(ids[row]) for row in rows)
+            input_ids, mask = pad(ids, rows, width, pad_id=pad_id)
+            feed = {"input_ids": input_ids, "attention_mask": mask}
+            out = session.run(["logits"], feed)[0]
+            logits[rows] = out[:, 1] - out[:, 0]
+        return logits
+
     return {"onnxruntime, as they come": Contender(run)}
 
 
@@ -226,29 +225,3 @@ def _bag_of_words() -> dict[str, Contender]:
 
     texts = [normalise(post) for post in made_posts("short", 200, seed=1)]
     return {"bag of words": Contender(BagOfWords().fit(texts, [0, 1] * 100).score)}
-
-
-_Batches = Iterator[tuple[NDArray[np.int64], int]]
-
-
-def _as_they_come(lengths: Sequence[int]) -> _Batches:
-    for first in range(0, len(lengths), _ARRIVAL_BATCH):
-        of_batch = lengths[first : first + _ARRIVAL_BATCH]
-        yield np.arange(first, first + len(of_batch)), max(of_batch)
-
-
-def _run_graph(
-    tokenizer: Any,
-    infer: Callable[[dict[str, Any]], Any],
-    into_batches: Callable[[Sequence[int]], _Batches],
-    pad_id: int,
-    texts: list[str],
-) -> NDArray[np.float64]:
-    """Run a graph over batches; return logits, shape (n,)."""
-    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
-    logits = np.empty(len(ids))
-    for rows, width in into_batches([len(row) for row in ids]):
-        input_ids, mask = pad(ids, rows, width, pad_id=pad_id)
-        out = infer({"input_ids": input_ids, "attention_mask": mask})
-        logits[rows] = out[:, 1] - out[:, 0]
-    return logits

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from collections import Counter
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -153,13 +154,8 @@ def _by_source(
             table.append(
                 {"source": name, "language": code or "all"} | _pair(posts, logits, rival, rows)
             )
-    languages = [row for row in table if row["language"] != "all"]
-    alone = {
-        row["source"]
-        for row in languages
-        if sum(r["source"] == row["source"] for r in languages) == 1
-    }
-    return [row for row in table if row["language"] == "all" or row["source"] not in alone]
+    several = Counter(row["source"] for row in table)  # a line for all of it is one of them
+    return [row for row in table if row["language"] == "all" or several[row["source"]] > 2]
 
 
 def _pair(
@@ -176,14 +172,16 @@ def _pair(
         "n_machine": int(np.sum(labels == 1)),
     }
     for name, scores in (("auroc", logits), ("auroc_bag_of_words", rival)):
-        found = math.nan
-        if scores is not None and len(set(labels)) == 2:
-            if genre is None:
-                found = auroc(labels, scores[rows])
-            else:
-                found = auroc_within(labels, scores[rows], genre[rows])
-        row[name] = round(found, 4) if math.isfinite(found) else None
+        of = () if genre is None else (genre[rows],)
+        metric = auroc if genre is None else auroc_within
+        row[name] = None if scores is None else _ranked(metric, labels, scores[rows], *of)
     return row
+
+
+def _ranked(metric: Any, labels: NDArray[Any], scores: NDArray[Any], *more: Any) -> float | None:
+    """Compute a figure that needs both classes; None where it has no value."""
+    found = metric(labels, scores, *more) if len(set(labels)) == 2 else math.nan
+    return round(found, 4) if math.isfinite(found) else None
 
 
 def _machines_only(
@@ -221,16 +219,9 @@ def _by_generator(detector: Detector, posts: Posts, logits: NDArray[np.float64])
             known = rows & np.isfinite(scores)
             row[f"accuracy{suffix}"] = round(accuracy(labels[known], scores[known]), 4)
             against = (rows | human) & np.isfinite(scores)
-            two = name != "human" and len(set(labels[against])) == 2
-            row[f"auroc{suffix}"] = (
-                round(auroc(labels[against], scores[against]), 4) if two else None
-            )
+            row[f"auroc{suffix}"] = _ranked(auroc, labels[against], scores[against])
         known = (rows | human) & np.isfinite(logits)
-        row["tpr_at_1%"] = (
-            round(tpr_at_fpr(labels[known], logits[known], 0.01), 4)
-            if name != "human" and len(set(labels[known])) == 2
-            else None
-        )
+        row["tpr_at_1%"] = _ranked(tpr_at_fpr, labels[known], logits[known], 0.01)
         table.append(row)
     return table
 

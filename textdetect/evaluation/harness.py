@@ -13,7 +13,6 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,22 +24,14 @@ from numpy.typing import NDArray
 
 from textdetect._optional import installed_versions
 from textdetect._version import __version__
-from textdetect.checkpoint import encoder_folder, write_atomically
-from textdetect.contamination import SeenFilter
+from textdetect.checkpoint import Checkpoint, encoder_folder, write_atomically
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput
 from textdetect.evaluation.baselines import BagOfWords, RememberedGrams
 from textdetect.evaluation.contenders import Answers, Calibrated, Contender, Frozen
 from textdetect.evaluation.matrices import Options, cross, leave_one_out
-from textdetect.evaluation.measures import (
-    SCHEMA,
-    Place,
-    Row,
-    compare,
-    curves,
-    measure,
-    with_holm,
-)
+from textdetect.evaluation.measures import SCHEMA, Place, Row, compare, curves, measure, with_holm
+from textdetect.evaluation.memory import digest
 from textdetect.evaluation.probe import Features, Probe
 from textdetect.evaluation.scorers import Checked, Classifier, resolve
 from textdetect.evaluation.suite import Material, Part, Suite, clusters, gather, slices
@@ -51,13 +42,8 @@ LEDGER: Final = "ledger.jsonl"
 CACHE: Final = "cache"
 _N_ERRORS: Final = 10
 _LIBRARIES: Final = (
-    "numpy",
-    "onnxruntime",
-    "openvino",
-    "tokenizers",
-    "torch",
-    "transformers",
-    "scikit-learn",
+    *("numpy", "onnxruntime", "openvino", "tokenizers"),
+    *("torch", "transformers", "scikit-learn"),
 )
 
 
@@ -144,11 +130,7 @@ class _Run:
     """Detectors and a suite's posts, each post answered once by each detector."""
 
     def __init__(
-        self,
-        suite: Suite,
-        material: Material,
-        scorers: list[Checked],
-        contenders: list[Contender],
+        self, suite: Suite, material: Material, scorers: list[Checked], contenders: list[Contender]
     ) -> None:
         self.suite, self.scorers, self.contenders = suite, scorers, contenders
         self.part, self.posts = material.part, material.measured
@@ -157,9 +139,9 @@ class _Run:
         self.answers = [contender.answer(self.texts) for contender in contenders]
         self.slices = [*slices(self.posts, suite)]
         self.classed = self.slices[0][1]
-        self.seen = _seen(scorers[0], self.texts)
-        if (self.seen != "").any():
-            self.slices.append(("unseen in training", (self.seen == "") & self.classed))
+        seen, self.contamination = _seen(scorers[0], self.texts)
+        if (seen != "").any():
+            self.slices.append(("unseen in training", (seen == "") & self.classed))
 
     def table(self) -> list[Row]:
         """Measure each detector on each slice, compare, and attack."""
@@ -176,7 +158,7 @@ class _Run:
                     posts,
                     contender,
                     self.suite.attack_names,
-                    seen=_augmented(scorer),
+                    seen=tuple(_trained_with(scorer).get("data", {}).get("augment", {})),
                     seed=self.suite.seed,
                     min_slice=self.suite.min_slice,
                 )
@@ -200,12 +182,11 @@ class _Run:
             of = np.flatnonzero(self.classed & (self.posts.labels == label) & np.isfinite(scores))
             order = np.argsort(scores[of] * (1 if label else -1), kind="stable")
             for i in of[order[:_N_ERRORS]]:
-                raw = self.texts[i].encode("utf-8", "surrogatepass")
                 about = {name: str(values[i]) for name, values in columns.items()}
                 rows.append(
                     {"detector": self.contenders[0].name, "label": label, "score": float(scores[i])}
                     | about
-                    | {"key": blake2b(raw, digest_size=6).hexdigest()}
+                    | {"key": digest(self.texts[i]).hex()[:12]}
                     | {"text": self.texts[i] if show_texts else None}
                 )
         return rows
@@ -224,20 +205,19 @@ class _Run:
                 c.name: {"fingerprint": c.fingerprint, "thresholds": c.note}
                 for c in self.contenders
             },
-            "contamination": _contamination(self.scorers[0], self.seen),
+            "contamination": self.contamination,
             "date": datetime.date.today().isoformat(),
             "versions": {"textdetect": __version__, **installed_versions(_LIBRARIES)},
         }
 
     def log(self, ledger: Path, max_fpr: float) -> int:
         """Write a look at the report part into the ledger, and count those at this suite so far."""
-        joined = "\x1f".join(sorted(self.texts)).encode("utf-8", "replace")
         entry = {
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "suite": self.suite.name,
             "part": self.part,
             "max_fpr": max_fpr,
-            "posts": blake2b(joined, digest_size=8).hexdigest(),
+            "posts": digest(*sorted(self.texts)).hex()[:16],
             "detectors": {contender.name: contender.fingerprint for contender in self.contenders},
         }
         with ledger.open("a", encoding="utf-8") as file:
@@ -341,50 +321,39 @@ def _freeze(
     if isinstance(inner, Classifier) and inner.detector.calibration is not None:
         return Calibrated(inner.detector, max_fpr=max_fpr, cache=folder / CACHE)
     texts, labels = material.train_texts, material.train_labels
-    joined = "\x1f".join((*texts, *map(str, labels))).encode("utf-8", "replace")
-    digest = blake2b(joined, digest_size=16).hexdigest()
     plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in scorer.name)
     return Frozen(
         scorer,
         material.select,
         max_fpr=max_fpr,
         train=(lambda: (texts, labels)) if len(set(labels)) == 2 else None,
-        key=digest,
+        key=digest(*texts, *map(str, labels)).hex(),
         cache=folder / CACHE,
         thresholds=folder / "thresholds" / f"{suite.name}-{material.part}-{plain}-{max_fpr:g}.json",
     )
 
 
-def _seen(scorer: Checked, texts: list[str]) -> NDArray[np.object_]:
-    """Tell which posts the model was trained on: "exact", "near" or "" for each."""
-    known = _filter(scorer)
+def _checkpoint(scorer: Checked) -> Checkpoint | None:
+    inner = scorer.scorer
+    return inner.detector.checkpoint if isinstance(inner, Classifier) else None
+
+
+def _seen(scorer: Checked, texts: list[str]) -> tuple[NDArray[np.object_], dict[str, Any]]:
+    """Tell which posts the model was trained on ("exact", "near" or ""), and how many of them."""
+    checkpoint = _checkpoint(scorer)
+    known = checkpoint.seen_in_training() if checkpoint else None
     if known is None:
-        return np.full(len(texts), "", dtype=object)
-    return np.asarray(known.look_up(texts), dtype=object)
+        why = "not known: it carries no fingerprints of its training posts"
+        return np.full(len(texts), "", dtype=object), {scorer.name: why}
+    seen = known.look_up(texts)
+    return seen, {kind: int(np.sum(seen == kind)) for kind in ("exact", "near")} | {"of": len(seen)}
 
 
-def _filter(scorer: Checked) -> SeenFilter | None:
-    inner = scorer.scorer
-    checkpoint = inner.detector.checkpoint if isinstance(inner, Classifier) else None
-    return checkpoint.seen_in_training() if checkpoint is not None else None
-
-
-def _contamination(scorer: Checked, seen: NDArray[np.object_]) -> dict[str, Any]:
-    if _filter(scorer) is None:
-        return {scorer.name: "not known: it carries no fingerprints of its training posts"}
-    return {kind: int(np.sum(seen == kind)) for kind in ("exact", "near")} | {"of": len(seen)}
-
-
-def _augmented(scorer: Checked) -> tuple[str, ...]:
-    """Name the families of attacks that a checkpoint says it was trained on."""
-    return tuple(_training(scorer).get("config", {}).get("data", {}).get("augment", {}))
-
-
-def _training(scorer: Checked) -> dict[str, Any]:
-    """Give what a checkpoint of ours says of its training."""
-    inner = scorer.scorer
-    checkpoint = inner.detector.checkpoint if isinstance(inner, Classifier) else None
-    return checkpoint.manifest.training if checkpoint and checkpoint.manifest else {}
+def _trained_with(scorer: Checked) -> dict[str, Any]:
+    """Give the config that a checkpoint of ours says it was trained with."""
+    checkpoint = _checkpoint(scorer)
+    training = checkpoint.manifest.training if checkpoint and checkpoint.manifest else {}
+    return dict(training.get("config", {}))
 
 
 def _matrices(
@@ -393,7 +362,7 @@ def _matrices(
     """Fill a suite's matrices: the model's encoder in cheap mode (a probe), and a bag of words."""
     if not suite.matrices:
         return []
-    encoder = _training(scorer).get("config", {}).get("finetune", {}).get("encoder")
+    encoder = _trained_with(scorer).get("finetune", {}).get("encoder")
     grams = RememberedGrams()
     makers: list[Any] = [lambda: BagOfWords(grams=grams)]
     if encoder:

@@ -6,7 +6,7 @@ Any scorer that learns will do. It knows nothing of how the posts were set apart
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -206,10 +206,11 @@ def _run(
             parts = [cell.encode(), str(len(rows)).encode(), *posts]
             keys.append(blake2b(b"\x1f".join(parts), digest_size=16).hexdigest())
         todo = [test for test, key in zip(tests, keys, strict=True) if key not in done]
-        fresh = _cells(base | {"train": train}, pool, rows, todo, make_scorers, options.seed)
-        for key in keys:
+        scores = _scores(pool, rows, todo, make_scorers) if todo else None
+        for (test, scored, note), key in zip(tests, keys, strict=True):
             if key not in done:
-                done[key] = next(fresh)
+                at = base | {"train": train, "test": test}
+                done[key] = _cell(at, pool, scored, scores, names, note, options.seed)
                 if store:
                     with store.open("a", encoding="utf-8") as lines:
                         lines.write(json.dumps({"key": key, "rows": done[key]}) + "\n")
@@ -217,32 +218,39 @@ def _run(
     return table
 
 
-def _cells(
-    base: dict[str, str],
-    pool: _Pool,
-    train: _Rows,
-    tests: list[_Slice],
-    make_scorers: MakeScorers,
-    seed: int,
-) -> Iterator[Table]:
-    """Fit each scorer once, and give each test's rows of the table."""
+def _scores(
+    pool: _Pool, train: _Rows, tests: list[_Slice], make_scorers: MakeScorers
+) -> list[NDArray[np.float64]] | None:
+    """Fit each scorer once, and score all tests' posts; None where there is one class to fit on."""
+    if len(set(pool.labels[train].tolist())) < 2:
+        return None
     scored = np.unique(np.concatenate([rows for _, rows, _ in tests]))
-    fitted = len(set(pool.labels[train].tolist())) == 2
-    scores: dict[str, NDArray[np.float64]] = {}
+    found = []
     for make in make_scorers:
-        scorer = _checked(make())
-        found = scores[scorer.name] = np.full(len(pool.texts), np.nan if fitted else 0.0)
-        if fitted:
-            scorer.fit([pool.texts[row] for row in train], pool.labels[train].tolist())
-            found[scored] = scorer.score([pool.texts[row] for row in scored])
-    for test, rows, note in tests:
-        cell = base | {"test": test}
-        table, first = [], None
-        for name, found in scores.items():
-            figures = _figures(pool, rows, found, first, note, fitted=fitted, seed=seed)
-            table.append(cell | {"detector": name, "metric": "auroc"} | figures)
-            first = found if first is None else first
-        yield table
+        scorer, scores = _checked(make()), np.full(len(pool.texts), np.nan)
+        scorer.fit([pool.texts[row] for row in train], pool.labels[train].tolist())
+        scores[scored] = scorer.score([pool.texts[row] for row in scored])
+        found.append(scores)
+    return found
+
+
+def _cell(
+    at: dict[str, str],
+    pool: _Pool,
+    rows: _Rows,
+    scores: list[NDArray[np.float64]] | None,
+    names: list[str],
+    note: str,
+    seed: int,
+) -> Table:
+    """Give a cell's rows, one a scorer; each after the first is compared with it."""
+    table, fitted = [], scores is not None
+    of = scores or [np.zeros(len(pool.texts))] * len(names)
+    for place, name in enumerate(names):
+        first = of[0] if place else None
+        figures = _figures(pool, rows, of[place], first, note, fitted=fitted, seed=seed)
+        table.append(at | {"detector": name, "metric": "auroc"} | figures)
+    return table
 
 
 def _figures(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 
 from textdetect.errors import DetectorFailed, InvalidInput
 
+_JSON: Final = {"Content-Type": "application/json"}
 _MAX_ANSWER: Final = 64 * 2**20
 _WORTH_ANOTHER_TRY: Final = (408, 429, 500, 502, 503, 504)
 
@@ -52,20 +51,18 @@ class UrlScorer:
     ) -> None:
         try:
             parts = urlsplit(url)
-            usable = (
-                parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-            )
+            named = bool(parts.hostname) and "@" not in parts.netloc
+            usable = named and parts.scheme in ("http", "https")
         except ValueError:
             usable = False
         if not usable:
             raise InvalidInput("expected a scoring URL like http://host/path, or https://…")
         self.name = f"{parts.scheme}://{parts.netloc}{parts.path}"
         self._url = url
-        self._timeout_s = timeout_s
         self._n_retries = n_retries
         self._pause_s = pause_s
         self._batch_size = batch_size
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._http = httpx.Client(timeout=timeout_s)
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return logits or probabilities, shape (n,); NaN = unanswered.
@@ -108,35 +105,33 @@ class UrlScorer:
         return float(value)
 
     def _post(self, body: bytes) -> bytes:
-        request = urllib.request.Request(
-            self._url, data=body, headers={"Content-Type": "application/json"}, method="POST"
-        )
         why = ""
         for attempt in range(self._n_retries + 1):
             if attempt:
                 time.sleep(self._pause_s * 2 ** (attempt - 1))
             try:
-                with self._opener.open(request, timeout=self._timeout_s) as response:
-                    answer: bytes = response.read(_MAX_ANSWER + 1)
-            except urllib.error.HTTPError as error:
-                error.close()
-                why = f"status {error.code}"
-                if error.code not in _WORTH_ANOTHER_TRY:
-                    break
-            except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-                reason = getattr(error, "reason", error)
-                why = "a timeout" if isinstance(reason, TimeoutError) else type(reason).__name__
+                with self._http.stream("POST", self._url, content=body, headers=_JSON) as response:
+                    if response.status_code == 200:
+                        return self._read(response)
+            except httpx.TransportError as error:
+                timeout = isinstance(error, httpx.TimeoutException)
+                why = "a timeout" if timeout else type(_root(error)).__name__
             else:
-                if len(answer) <= _MAX_ANSWER:
-                    return answer
-                why = f"an answer of more than {_MAX_ANSWER} bytes"
-                break
+                why = f"status {response.status_code}"
+                if response.status_code not in _WORTH_ANOTHER_TRY:
+                    break
         tries = "1 try" if attempt == 0 else f"{attempt + 1} tries"
         raise DetectorFailed(f"{self.name}: no answer after {tries}: {why}")
 
+    def _read(self, response: httpx.Response) -> bytes:
+        answer = bytearray()
+        for piece in response.iter_bytes():
+            answer += piece
+            if len(answer) > _MAX_ANSWER:
+                raise DetectorFailed(f"{self.name}: an answer of more than {_MAX_ANSWER} bytes")
+        return bytes(answer)
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Posts go to the host that was named, and to no other."""
 
-    def redirect_request(self, *_: Any) -> None:
-        return None
+def _root(error: BaseException) -> BaseException:
+    """Give what the system said: a transport wraps it."""
+    return _root(error.__context__) if error.__context__ else error

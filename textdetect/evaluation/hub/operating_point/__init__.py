@@ -1,1 +1,0 @@
-"""See `operating_point.py`: evaluate wants a folder of its own for each module."""

@@ -1,1 +1,0 @@
-"""See `reliability.py`: evaluate wants a folder of its own for each module."""
