@@ -23,7 +23,7 @@ ROOT = Path(textdetect.__file__).parent
 FLOORS = {
     "errors": 0,
     "exits": 1,
-    "progress": 1,
+    "progress": 0,
     "types": 0,
     "_optional": 0,
     "tables": 0,

@@ -51,7 +51,7 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_every_row_is_counted_once(posts_csv: Path, tmp_path: Path, detector: Detector) -> None:
     out = tmp_path / "out.csv"
     summary = score_files(posts_csv, out, detector=detector, language_column="lang")
-    assert (summary.n_rows, summary.n_flagged, summary.n_human) == (55, 1, 50)
+    assert (summary.n_rows, summary.n_flagged, summary.n_not_flagged) == (55, 1, 50)
     assert summary.uncertain == {"empty": 1, "too_short": 1, "unsupported_language": 1}
     assert summary.n_unreadable == 1
     assert summary.unreadable == ((55, 56, "expected 3 fields, got 4"),)
@@ -181,3 +181,26 @@ def test_any_table_keeps_every_cell_and_the_order(
     assert [tuple(row[:3]) for row in out] == [("a", "text", "a"), *rows]
     assert summary.n_rows == len(rows)
     assert summary.n_unreadable == 0
+
+
+def test_counts_that_earlier_versions_stored_are_read_with_a_note() -> None:
+    stored = {"n_rows": 3, "labels": {"human": 2, "uncertain": 1}, "reasons": {"empty": 1}}
+    with pytest.warns(UserWarning, match='say "human"'):
+        tally = Tally.from_dict(stored | {"n_unreadable": 0, "unreadable": []})
+    assert tally.summary(1.0, "-").n_not_flagged == 2
+
+
+def test_notes_are_joined_by_blanks_in_every_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"a": (), "b": ("html", "mostly_quotation")}
+    monkeypatch.setattr("textdetect.judgement.notes", lambda text: found[text[0]])
+    source = tmp_path / "in.csv"
+    source.write_text("text\na post without notes\nb post with two notes\n")
+    for name in ("a.csv", "a.jsonl", "a.parquet"):
+        score_files(source, tmp_path / name, detector=Detector(StubRuntime()).calibrate(HUMANS))
+    assert [row["td_notes"] for row in table(tmp_path / "a.csv")] == ["", "html mostly_quotation"]
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [line["td_notes"] for line in lines] == ["", "html mostly_quotation"]
+    column = pq.read_table(tmp_path / "a.parquet")["td_notes"]
+    assert column.to_pylist() == ["", "html mostly_quotation"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import random
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
@@ -55,7 +57,7 @@ def test_one_text_gives_one_verdict_and_an_iterable_gives_verdicts(detector: Det
 def test_machine_posts_are_flagged_and_people_are_not(detector: Detector) -> None:
     verdicts = detector.predict(POSTS, language="en")
     assert verdicts.flagged.tolist() == [False] * 40 + [True] * 40
-    assert set(verdicts.label[:40]) <= {"human", "uncertain"}
+    assert set(verdicts.label[:40]) <= {"not_flagged", "uncertain"}
     assert verdicts.fingerprint == detector.fingerprint
     assert (verdicts.model, verdicts.version, verdicts.max_fpr) == ("tiny", "1.2.3", 0.01)
 
@@ -64,6 +66,7 @@ def test_every_kind_of_column_gives_the_same(detector: Detector) -> None:
     import datasets
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
 
     expected = detector.predict(POSTS)
     columns: list[Any] = [
@@ -74,6 +77,13 @@ def test_every_kind_of_column_gives_the_same(detector: Detector) -> None:
         pd.Series(POSTS, index=range(500, 500 + len(POSTS))),
         pl.Series(POSTS),
         datasets.Dataset.from_dict({"text": POSTS})["text"],
+        pa.array(POSTS),
+        pa.chunked_array([POSTS[:3], POSTS[3:]]),
+        list(pa.array(POSTS)),
+        pa.array(POSTS).dictionary_encode(),
+        pd.Series(POSTS, dtype="string"),
+        pd.Series(POSTS, dtype="category"),
+        pl.Series(POSTS, dtype=pl.Categorical),
     ]
     for column in columns:
         assert detector.predict(column) == expected, type(column)
@@ -109,7 +119,7 @@ def test_order_and_count_in_are_order_and_count_out(
         single = detector.predict([text])[0]
         assert (single.label, single.reason) == (verdict.label, verdict.reason)
         assert (verdict.reason == "empty") == bool(np.isnan(verdict.logit))
-        assert verdict.label in ("human", "machine", "uncertain")
+        assert verdict.label in ("machine", "not_flagged", "uncertain")
 
 
 @settings(max_examples=40, deadline=None)
@@ -122,7 +132,10 @@ def test_what_is_flagged_at_one_rate_is_flagged_at_every_higher_one(
     assert not (few & ~many).any()
 
 
-@pytest.mark.parametrize("max_fpr", [0, 1, -0.1, 1.5, float("nan"), "0.1", None])
+WRONG_RATES: list[Any] = [0, 1, -0.1, 1.5, float("nan"), "0.1", None, True, [0.1], np.array([0.1])]
+
+
+@pytest.mark.parametrize("max_fpr", WRONG_RATES)
 def test_a_rate_outside_its_range_is_refused(detector: Detector, max_fpr: Any) -> None:
     with pytest.raises(InvalidInput, match="max_fpr"):
         detector.predict(POSTS, max_fpr=max_fpr)
@@ -136,6 +149,14 @@ def test_a_rate_that_no_stratum_supports_is_refused_with_both_numbers(detector: 
         detector.predict(POSTS, max_fpr=1e-6)
     assert "1e-06" in str(caught.value)
     assert f"{detector.calibration.smallest:.2g}" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.array])
+def test_a_rate_may_be_of_numpy(stub: Detector, kind: Any) -> None:
+    verdicts = stub.predict(POSTS, max_fpr=kind(0.05), language="en")
+    assert verdicts == stub.predict(POSTS, max_fpr=0.05, language="en")
+    assert type(verdicts.max_fpr) is float
+    assert stub.predict([], max_fpr=kind(0.05)).max_fpr == 0.05
 
 
 def test_equal_posts_are_scored_once_and_each_gets_its_verdict(stub: Detector) -> None:
@@ -169,6 +190,104 @@ def test_a_language_given_replaces_identification(stub: Detector) -> None:
         stub.predict(post, language=["en"])
 
 
+@pytest.mark.parametrize("wrong", [[], ["en"], ["en"] * 3, ["en"] * 5_000])
+@pytest.mark.parametrize("made", [list, iter])
+def test_codes_that_are_more_or_fewer_than_the_texts_are_refused_everywhere(
+    stub: Detector, made: Any, wrong: list[str]
+) -> None:
+    calls: list[Any] = [
+        lambda texts: stub.predict(texts, language=wrong),
+        lambda texts: list(stub.predict_iter(texts, language=wrong)),
+        lambda texts: stub.score(texts, language=wrong),
+        lambda texts: stub.calibrate(texts, languages=wrong),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidInput, match="language"):
+            call(made(["so good to see you", "and you all again"]))
+
+
+def test_a_series_of_codes_must_have_the_index_of_the_texts(stub: Detector) -> None:
+    import pandas as pd
+
+    texts = pd.Series(["so good to see you", "and you all again"], index=[7, 8])
+    codes = pd.Series(["en", None], index=[7, 8])
+    assert stub.predict(texts, language=codes).language.tolist() == ["en", "en"]
+    with pytest.raises(InvalidInput, match="index"):
+        stub.predict(texts, language=codes[::-1])
+    with pytest.raises(InvalidInput, match="language 1"):
+        stub.predict(texts, language=["en", 3])
+
+
+def test_verdicts_refer_to_posts_in_memory_and_to_no_stream(stub: Detector) -> None:
+    import pandas as pd
+
+    posts = ["<b>first</b> of all the posts", None]
+    for texts in (posts, pd.Series(posts), np.array(posts, dtype=object)):
+        assert "&lt;b&gt;first&lt;/b&gt;" in stub.predict(texts)._repr_html_()
+    assert "first" not in stub.predict(iter(posts))._repr_html_()
+    assert "first" not in repr(stub.predict(posts))
+
+
+def test_a_post_of_others_words_alone_has_no_own_words(
+    stub: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textdetect.detector.normalise", lambda text: text.partition(">")[0])
+    monkeypatch.setattr("textdetect.judgement.notes", lambda text: ("html",) if "<" in text else ())
+    verdicts = stub.predict(["> quoted <b>", "", None, " "], language="en")
+    assert verdicts.reason.tolist() == ["no_own_words", "empty", "empty", "empty"]
+    assert verdicts.notes.tolist() == [("html",), (), (), ()]
+
+
+def tokens(text: str) -> int:
+    """Tell how many tokens the stub sees: what a row must keep."""
+    return len(text.split())
+
+
+@settings(max_examples=20)
+@given(st.randoms(use_true_random=False), st.booleans())
+def test_filtered_shuffled_and_grouped_rows_get_their_own_verdicts(
+    stub: Detector, draw: random.Random, repeated: bool
+) -> None:
+    import pandas as pd
+    import polars as pl
+
+    n = 500  # of 20 examples: 10,000 rows
+    labels = draw.choices(range(50), k=n) if repeated else draw.sample(range(10 * n), n)
+    table = {
+        "text": [f"post {'word ' * draw.randrange(4, 40)}{i}" for i in range(n)],
+        "group": draw.choices("abc", k=n),
+        "i": list(range(n)),
+    }
+    frame = pd.DataFrame(table, index=labels)
+    frame = frame[frame["i"] % 7 != 0].sample(frac=1, random_state=draw.randrange(1_000))
+    verdicts = stub.predict(frame["text"], language="en")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that labels repeat
+        shown = verdicts.to_pandas()
+    assigned = frame.assign(n_tokens=shown["n_tokens"], p=verdicts["p_value"])
+    for joined in (pd.concat([frame, shown], axis=1), assigned):
+        assert joined["i"].tolist() == frame["i"].tolist()
+        assert joined["n_tokens"].tolist() == [tokens(text) for text in joined["text"]]
+    if not repeated:
+        groups = [group["text"] for _, group in frame.groupby("group")]
+        grouped = Verdicts.joined([stub.predict(texts, language="en") for texts in groups])
+        for some in (verdicts, verdicts[::-1], verdicts[verdicts.n_tokens > 9], grouped):
+            joined = frame.join(some.to_pandas(), how="inner")
+            assert len(joined) == len(some)
+            assert joined["n_tokens"].tolist() == [tokens(text) for text in joined["text"]]
+
+    posts = pl.DataFrame(table).filter(pl.col("i") % 7 != 0).sample(fraction=1.0, shuffle=True)
+    verdicts = stub.predict(posts["text"], language="en")
+    for joined in (
+        pl.concat([posts, verdicts.to_polars()], how="horizontal"),
+        posts.with_columns(n_tokens=verdicts["n_tokens"]),
+        posts.filter(pl.col("group") == "a").with_columns(
+            n_tokens=verdicts[posts["group"] == "a"]["n_tokens"]
+        ),
+    ):
+        assert joined["n_tokens"].to_list() == [tokens(text) for text in joined["text"]]
+
+
 def test_a_stream_without_end_is_judged_in_flat_memory(stub: Detector) -> None:
     n_asked = 0
 
@@ -197,7 +316,7 @@ def test_calling_answers_as_a_transformers_pipeline(detector: Detector) -> None:
     verdicts = detector.predict([POSTS[0], POSTS[-1]])
     human, machine, empty = answers
     assert human["score"] == pytest.approx(
-        1 - verdicts[0].probability if human["label"] == "human" else verdicts[0].probability
+        1 - verdicts[0].probability if human["label"] == "not_flagged" else verdicts[0].probability
     )
     assert (machine["label"], machine["score"]) == ("machine", verdicts[1].probability)
     assert empty["label"] == "uncertain"
@@ -208,7 +327,11 @@ def test_calling_answers_as_a_transformers_pipeline(detector: Detector) -> None:
 def test_without_a_calibration_there_are_scores_and_no_verdicts() -> None:
     bare = Detector(StubRuntime(lambda text: 2.0 if "machine" in text else -2.0))
     assert bare.logits(["a machine", None]).tolist()[:1] == [2.0]
-    assert [a["label"] for a in bare(["a machine", "me", ""])] == ["machine", "human", "uncertain"]
+    assert [a["label"] for a in bare(["a machine", "me", ""])] == [
+        "machine",
+        "not_flagged",
+        "uncertain",
+    ]
     for call in (lambda: bare.predict("a machine"), lambda: bare.predict([])):
         with pytest.raises(NotCalibrated, match="textdetect calibrate"):
             call()
@@ -320,7 +443,7 @@ def test_someone_elses_model_gives_scores_once_its_class_is_named(tmp_path: Path
     fake = Detector.from_pretrained(folder, machine_label="fake")
     real = Detector.from_pretrained(folder, machine_label=0)
     assert fake.logits(POSTS).tolist() == (-real.logits(POSTS)).tolist()
-    assert {answer["label"] for answer in fake(POSTS)} <= {"human", "machine"}
+    assert {answer["label"] for answer in fake(POSTS)} <= {"not_flagged", "machine"}
     with pytest.raises(NotCalibrated):
         fake.predict(POSTS)
     assert fake.calibrate(human_posts(700)).predict(POSTS[-1], language="en").flagged in (

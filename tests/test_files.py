@@ -23,7 +23,7 @@ from textdetect.posts import files, rows, writers
 from textdetect.posts.rows import Row
 from textdetect.types import Verdict, Verdicts
 
-VERDICT = Verdict("human", 0.25, -1.5, 0.5, False, "en", None, 4, False)
+VERDICT = Verdict("not_flagged", 0.25, -1.5, 0.5, False, "en", None, 4, False)
 EMPTY = Verdict(
     "uncertain", float("nan"), float("nan"), float("nan"), False, "und", "empty", 0, False
 )
@@ -91,7 +91,18 @@ def test_a_scored_csv_keeps_every_cell_and_replaces_old_verdicts(
     before, after = cells(posts_csv), cells(tmp_path / "out.csv")
     assert [row[:3] for row in after] == [row[:3] for row in before]
     assert tuple(after[0][3:]) == writers.TD_COLUMNS
-    assert after[1][3:] == ["human", "0.25", "-1.5", "0.5", "false", "en", "", "4", "false"]
+    assert after[1][3:] == [
+        "not_flagged",
+        "0.25",
+        "-1.5",
+        "0.5",
+        "false",
+        "en",
+        "",
+        "4",
+        "false",
+        "",
+    ]
     assert after[3][3:] == ["uncertain", "", "", "", "false", "und", "empty", "0", "false"]
 
 
@@ -249,10 +260,10 @@ def test_jsonl_lines_are_kept_to_the_letter(tmp_path: Path) -> None:
         True
     ] * 4
     assert [json.loads(line)["td_label"] for line in out] == [
-        "human",
+        "not_flagged",
         "uncertain",
         "uncertain",
-        "human",
+        "not_flagged",
     ]
     assert json.loads(out[1])["td_p_value"] is None
 
@@ -261,7 +272,7 @@ def test_old_verdicts_in_jsonl_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"td_label": "old", "text": "post \\ud800", "td_x": 1}\n')
     write_verdicts(tmp_path / "a.jsonl", tmp_path / "out.jsonl")
     out = objects(tmp_path / "out.jsonl")[0]
-    assert (out["td_label"], out["text"], out["td_x"]) == ("human", "post \ud800", 1)
+    assert (out["td_label"], out["text"], out["td_x"]) == ("not_flagged", "post \ud800", 1)
     assert list(out)[:2] == ["text", "td_x"]
 
 
@@ -291,7 +302,7 @@ def test_a_bad_jsonl_line_is_one_unreadable_row(tmp_path: Path, why: str, line: 
     for name in ("out.jsonl", "out.csv", "out.parquet"):
         write_verdicts(path, tmp_path / name)
     assert [o["td_reason"] for o in objects(tmp_path / "out.jsonl")] == [None, "unreadable", None]
-    assert [row[-3] for row in cells(tmp_path / "out.csv")] == ["td_reason", "", "unreadable", ""]
+    assert [row[-4] for row in cells(tmp_path / "out.csv")] == ["td_reason", "", "unreadable", ""]
 
 
 def test_a_jsonl_file_of_only_bad_lines_still_gives_each_back(tmp_path: Path) -> None:
@@ -366,7 +377,7 @@ def test_parquet_columns_keep_their_types(tmp_path: Path, typed_table: pa.Table)
     for name in before.schema.names:
         assert out.schema.field(name) == before.schema.field(name)
         assert name == "share" or out[name].equals(before[name])
-    assert out["td_label"].to_pylist() == ["human", "uncertain", "uncertain"]
+    assert out["td_label"].to_pylist() == ["not_flagged", "uncertain", "uncertain"]
     assert out["td_p_value"].to_pylist() == [0.5, None, None]
     assert out.schema.metadata[b"made"] == b"by hand"
 

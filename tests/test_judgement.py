@@ -51,14 +51,17 @@ def judged(
     logits: Sequence[float],
     *,
     texts: Sequence[str] | None = None,
+    raw: Sequence[str | None] | None = None,
     languages: Sequence[str] | None = None,
     max_fpr: float = 0.01,
     by: Calibration = CALIBRATION,
 ) -> dict[str, NDArray[Any]]:
+    texts = texts if texts is not None else [LONG] * len(logits)
     return judge(
-        texts if texts is not None else [LONG] * len(logits),
+        texts,
         scores(logits),
         languages if languages is not None else ["en"] * len(logits),
+        raw=[None] * len(logits) if raw is None else raw,
         calibration=by,
         listed=LISTED,
         max_fpr=max_fpr,
@@ -77,7 +80,7 @@ def test_a_score_beyond_the_humans_is_flagged() -> None:
 
 
 def test_a_low_score_is_human() -> None:
-    assert one(-3.0) == ("human", False, None)
+    assert one(-3.0) == ("not_flagged", False, None)
 
 
 def test_a_score_between_the_two_is_inconclusive() -> None:
@@ -117,6 +120,7 @@ def test_the_reasons_come_in_their_order() -> None:
     every = {"text": "so good", "language": "sv", "max_fpr": 1e-6}
     assert one(nan, **every | {"text": ""})[2] == "empty"
     assert one(nan, **every)[2] == "empty"
+    assert one(nan, **every, raw=["> quoted"])[2] == "no_own_words"
     assert one(9.0, **every)[2] == "too_short"
     assert one(9.0, **every | {"text": LONG})[2] == "unsupported_language"
     assert one(9.0, **every | {"text": LONG, "language": "en"})[2] == "too_few_calibration"
@@ -154,6 +158,28 @@ def test_a_listed_language_without_calibration_humans_has_too_few() -> None:
 def test_words_are_counted_without_links_names_and_emoji(text: str, reason: str | None) -> None:
     assert MIN_WORDS == 4
     assert one(9.0, text=text)[2] == reason
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (None, "empty"),
+        ("", "empty"),
+        (" \n\u200b\ufeff&nbsp;", "empty"),
+        ("<p> </p>", "empty"),
+        ("> somebody else's", "no_own_words"),
+        ("[deleted]", "no_own_words"),
+        ("!!!", "no_own_words"),
+    ],
+)
+def test_what_shows_nothing_is_empty_and_the_rest_has_no_own_words(
+    raw: str | None, reason: str
+) -> None:
+    assert one(float("nan"), text="", raw=[raw]) == ("uncertain", False, reason)
+
+
+def test_tags_that_never_close_take_no_time() -> None:
+    assert one(float("nan"), text="", raw=["<" * 10_000_000])[2] == "no_own_words"
 
 
 def test_no_posts_give_empty_columns() -> None:
@@ -197,7 +223,7 @@ def test_the_rule_holds_for_any_scores(
                 assert verdict.flagged == (verdict.p_value <= rate)
             assert (verdict.label == "uncertain") == (verdict.reason is not None)
             assert verdict.reason in (*REASONS, "inconclusive")
-            if verdict.label == "human":
+            if verdict.label == "not_flagged":
                 assert verdict.probability < 0.5
             if verdict.reason == "inconclusive":
                 assert verdict.probability >= 0.5

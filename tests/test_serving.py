@@ -356,3 +356,26 @@ def ask_from(address: str, server: Served, body: Any) -> int:
     with contextlib.closing(link):
         link.request("POST", "/v1/score", json.dumps(body), {"Content-Type": "application/json"})
         return link.getresponse().status
+
+
+def test_the_answers_of_an_older_server_are_read_with_a_note() -> None:
+    model = {"name": "m", "version": "1", "fingerprint": "f", "numerics": "n"}
+    old = {"id": None, "label": "human", "probability": 0.1, "logit": -2.2, "p_value": 0.8}
+    old |= {"flagged": False, "language": "en", "reason": None, "n_tokens": 6, "truncated": False}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json=model | {"smallest_max_fpr": 0.001})
+        assert json.loads(request.content)["max_fpr"] == 0.01
+        return httpx.Response(200, json={"model": model, "max_fpr": 0.01, "verdicts": [old]})
+
+    client = Client("http://old:1")
+    client._http = httpx.Client(base_url=client.url, transport=httpx.MockTransport(answer))
+    texts = pd.Series(["<b>so</b> good to see you"], index=[7])
+    with pytest.warns(UserWarning, match='say "human"'):
+        verdicts = client.predict(texts, max_fpr=np.float32(0.01))
+    assert (verdicts.label.tolist(), verdicts.notes.tolist()) == (["not_flagged"], [()])
+    assert verdicts.to_pandas().index.tolist() == [7]
+    assert "&lt;b&gt;so" in verdicts._repr_html_()
+    with pytest.raises(InvalidInput, match="language"):
+        client.predict(iter(["so good"]), language=["en", "en"])

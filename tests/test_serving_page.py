@@ -38,12 +38,13 @@ def verdict(text: str | None) -> dict[str, Any]:
     n = len(text.split())
     reason = "empty" if n == 0 else "too_short" if n < 4 else None
     reason = reason or ("inconclusive" if "maybe" in text else None)
-    label = "uncertain" if reason else "machine" if "robot" in text else "human"
+    label = "uncertain" if reason else "machine" if "robot" in text else "not_flagged"
     figures = {"machine": (0.998, 6.2, 0.00213), "uncertain": (0.61, 0.4, 0.04)}
     found = figures.get(label, (0.07, -2.6, 0.6)) if n else (None, None, None)
     verdict = dict(zip(("probability", "logit", "p_value"), found, strict=True))
     verdict |= {"label": label, "flagged": label == "machine", "reason": reason, "id": None}
-    return verdict | {"language": "en" if n else "und", "n_tokens": n, "truncated": False}
+    verdict |= {"language": "en" if n else "und", "n_tokens": n, "truncated": False}
+    return verdict | {"notes": ["html"] if "<img" in text else []}
 
 
 class Standin(ThreadingHTTPServer):
@@ -164,7 +165,7 @@ def test_pasted_posts_get_verdicts_in_words_and_figures(tab: Any, server: Standi
     assert "never the sole ground" in tab.inner_text("header")
     judge(tab, "\n\n".join(POSTS))
     assert (server.texts, server.sent[0]["max_fpr"]) == (POSTS, 0.01)
-    assert column(tab, "label")[:3] == ["▲ machine", "○ human", "? uncertain"]
+    assert column(tab, "label")[:3] == ["▲ machine", "○ not flagged", "? uncertain"]
     assert column(tab, "p_value")[:2] == ["0.00213", "0.6"]
     assert column(tab, "probability")[:2] == [">99%", "7%"]
     assert column(tab, "reason")[2] == "too few words to tell"
@@ -367,9 +368,9 @@ def test_the_download_has_every_column_and_no_formula(tab: Any, server: Standin)
     first = dict(zip(got[0], got[1], strict=True))
     assert [row[:4] for row in got] == [
         ["'=id", "text", "n", "td_label"],
-        ["'@x", "'=2+2 is, a formula", "'-1", "human"],
+        ["'@x", "'=2+2 is, a formula", "'-1", "not_flagged"],
         ["'+1", "'\ta robot in a post", "'\r", "machine"],
-        ["ok", 'a "quoted"\npost here', "7", "human"],
+        ["ok", 'a "quoted"\npost here', "7", "not_flagged"],
     ]
     wanted = {"logit": "-2.6", "p_value": "0.6", "flagged": "false", "fingerprint": "ab" * 32}
     assert {name: first[f"td_{name}"] for name in wanted} == wanted

@@ -381,13 +381,20 @@ class Calibration:
             raise NotCalibrated(f"this is not a calibration: {error!r} is wrong in it") from error
 
 
-def check_share(name: str, value: float) -> None:
-    """Raise `InvalidInput` where a rate is no share between 0 and 1, both excluded.
+def check_share(name: str, value: Any) -> float:
+    """Return a rate, of numpy's kinds too, as a float.
 
-    >>> check_share("max_fpr", 0.01)
+    Raises:
+        InvalidInput: it is no share between 0 and 1, both excluded.
+
+    >>> check_share("max_fpr", np.float32(0.01))
+    0.01
     """
-    if not isinstance(value, (int, float, np.floating)) or not 0 < value < 1:
+    plain = isinstance(value, (int, float, np.integer, np.floating, np.ndarray))
+    share = np.asarray(value if plain else np.nan)
+    if share.ndim or share.dtype.kind not in "iuf" or not 0 < share < 1:
         raise InvalidInput(f"{name}: expected a share between 0 and 1, got {value!r}")
+    return float(str(share[()]))  # by its digits: a float32's 0.01 is meant to be 0.01
 
 
 def fit_line(

@@ -29,9 +29,18 @@ from textdetect.errors import (
     TextdetectError,
     TooFewCalibration,
 )
-from textdetect.progress import bar_over, length_of
-from textdetect.text import coerce
-from textdetect.types import FIELDS, Verdict, Verdicts
+from textdetect.progress import bar_over
+from textdetect.text import paired
+from textdetect.types import (
+    FIELDS,
+    Languages,
+    Verdict,
+    Verdicts,
+    as_class,
+    may_keep,
+    objects,
+    row_index,
+)
 
 _MOST_CHARS: Final = 100_000
 """Characters of a post that are sent; no model reads more."""
@@ -55,6 +64,8 @@ class _Ask:
     body: dict[str, Any] | None = None
 
 
+_Piece = list[tuple[str | None, str | None]]
+"""Texts, each with its language, that are sent together."""
 _Steps = Generator[_Ask | float, Any, Any]
 """What is to be done: a request to send (its response or error comes back), or seconds to wait."""
 
@@ -120,10 +131,8 @@ class _Talk:
             self._model = yield from self._answered(_Ask("GET", "/v1/model"))
         return self._model
 
-    def _judged(
-        self, texts: Sequence[str | None], codes: Sequence[str | None], max_fpr: float
-    ) -> _Steps:
-        """Judge one piece."""
+    def _judged(self, piece: _Piece, max_fpr: float, *, kept: bool = False) -> _Steps:
+        """Judge one piece; `kept`: the verdicts refer to its posts."""
         model = yield from self._about()
         smallest = model["smallest_max_fpr"]
         if max_fpr < smallest:
@@ -131,48 +140,39 @@ class _Talk:
                 f"max_fpr={max_fpr:g} is below {smallest:.2g}, the smallest rate that this "
                 "server's calibration supports"
             )
-        if not texts:
+        if not piece:
             return _verdicts([], max_fpr, model)
-        posts = [{"text": text, "language": code} for text, code in zip(texts, codes, strict=True)]
+        posts = [{"text": text, "language": code} for text, code in piece]
         body = {"posts": posts, "max_fpr": max_fpr}
         answer = yield from self._answered(_Ask("POST", "/v1/score", body))
         rows = answer.get("verdicts")
-        if not isinstance(rows, list) or len(rows) != len(texts):
-            raise ServerError(f"{self.url}: expected {len(texts)} verdicts, one a post")
-        return _verdicts(rows, max_fpr, answer["model"])
+        if not isinstance(rows, list) or len(rows) != len(piece):
+            raise ServerError(f"{self.url}: expected {len(piece)} verdicts, one a post")
+        found = _verdicts(rows, max_fpr, answer["model"])
+        found.posts = objects([text for text, _ in piece]) if kept else None
+        return found
 
-    def _pieces(
-        self, texts: Iterable[Any], language: str | Sequence[str | None] | None
-    ) -> Iterator[tuple[list[str | None], list[str | None]]]:
-        """Cut posts into requests, each with its languages."""
-        each = None if language is None or isinstance(language, str) else list(language)
-        total = length_of(texts)
-        if each is not None and total is not None and len(each) != total:
-            raise InvalidInput(f"language: expected {total} codes, one a text, got {len(each)}")
-        stream, done = coerce(texts), 0
-        piece: list[str | None] = []
+    def _pieces(self, texts: Iterable[Any], language: Languages) -> Iterator[_Piece]:
+        """Cut posts, each with its language, into requests."""
+        piece: _Piece = []
         n_chars = 0
-
-        def codes() -> list[str | None]:
-            if each is None:
-                return [language if isinstance(language, str) else None] * len(piece)
-            own = each[done : done + len(piece)]
-            if len(own) != len(piece):
-                raise InvalidInput(f"language: more texts than the {len(each)} codes given")
-            return own
-
-        for text in stream:
+        for text, code in paired(texts, language):
             plain = None if text is None else _sendable(text)
             if piece and n_chars + len(plain or "") > _PIECE_CHARS:
-                yield piece, codes()
-                done, piece, n_chars = done + len(piece), [], 0
-            piece.append(plain)
+                yield piece
+                piece, n_chars = [], 0
+            piece.append((plain, code))
             n_chars += len(plain or "")
             if len(piece) == self._batch_posts:
-                yield piece, codes()
-                done, piece, n_chars = done + len(piece), [], 0
+                yield piece
+                piece, n_chars = [], 0
         if piece:
-            yield piece, codes()
+            yield piece
+
+
+def _fact(name: str, doc: str) -> Any:
+    """Make a property that a client asks its server for."""
+    return property(lambda client: str(client._run(client._about())[name]), doc=doc)
 
 
 class Client(_Talk):
@@ -191,30 +191,15 @@ class Client(_Talk):
 
     >>> client = Client("http://127.0.0.1:8000")
     >>> client.predict("so good to see you all again")  # doctest: +SKIP
-    Verdict(label='human', ...)
+    Verdict(label='not_flagged', ...)
     """
 
     _http: Any = None
 
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return str(self._run(self._about())["name"])
-
-    @property
-    def version(self) -> str:
-        """The model's version."""
-        return str(self._run(self._about())["version"])
-
-    @property
-    def fingerprint(self) -> str:
-        """See `Detector.fingerprint`."""
-        return str(self._run(self._about())["fingerprint"])
-
-    @property
-    def numerics(self) -> str:
-        """Engine and number type that the server runs."""
-        return str(self._run(self._about())["numerics"])
+    name = _fact("name", "The model's name.")
+    version = _fact("version", "The model's version.")
+    fingerprint = _fact("fingerprint", "See `Detector.fingerprint`.")
+    numerics = _fact("numerics", "Engine and number type that the server runs.")
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -236,7 +221,7 @@ class Client(_Talk):
         texts: Iterable[Any],
         *,
         max_fpr: float = ...,
-        language: str | Sequence[str | None] | None = ...,
+        language: Languages = ...,
         progress: bool | None = ...,
     ) -> Verdicts: ...
     def predict(
@@ -244,7 +229,7 @@ class Client(_Talk):
         texts: str | Iterable[Any],
         *,
         max_fpr: float = 0.01,
-        language: str | Sequence[str | None] | None = None,
+        language: Languages = None,
         progress: bool | None = None,
     ) -> Verdict | Verdicts:
         """Judge posts; see `Detector.predict`.
@@ -253,30 +238,32 @@ class Client(_Talk):
             InvalidInput, TooFewCalibration: as there.
             NotAllowed, RequestTooLarge, ServerBusy, ServerError: the server gives no verdicts.
         """
-        check_share("max_fpr", max_fpr)
+        max_fpr = check_share("max_fpr", max_fpr)
         if isinstance(texts, str):
             return self.predict([texts], max_fpr=max_fpr, language=language, progress=False)[0]
         parts = []
         with bar_over(texts, progress) as bar:
-            for piece, codes in self._pieces(texts, language):
-                parts.append(self._run(self._judged(piece, codes, max_fpr)))
+            for piece in self._pieces(texts, language):
+                parts.append(self._run(self._judged(piece, max_fpr, kept=may_keep(texts))))
                 bar.update(len(piece))
-        return Verdicts.joined(parts or [self._run(self._judged([], [], max_fpr))])
+        found = Verdicts.joined(parts or [self._run(self._judged([], max_fpr))])
+        found.row_labels = row_index(texts)
+        return found
 
     def predict_iter(
-        self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: str | None = None
+        self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: Languages = None
     ) -> Iterator[Verdict]:
         """Judge an endless stream in flat memory; verdicts come in the order of the texts."""
-        check_share("max_fpr", max_fpr)
-        for piece, codes in self._pieces(texts, language):
-            yield from self._run(self._judged(piece, codes, max_fpr))
+        max_fpr = check_share("max_fpr", max_fpr)
+        for piece in self._pieces(texts, language):
+            yield from self._run(self._judged(piece, max_fpr))
 
     def __call__(
         self, texts: str | Iterable[Any], *, max_fpr: float = 0.01
     ) -> list[dict[str, Any]]:
         """Answer as a transformers pipeline does: [{"label", "score"}], one a text."""
         several: Iterable[Any] = [texts] if isinstance(texts, str) else texts
-        return [_as_pipeline(verdict) for verdict in self.predict(several, max_fpr=max_fpr)]
+        return [as_class(v.label, v.probability) for v in self.predict(several, max_fpr=max_fpr)]
 
     def logits(self, texts: Iterable[Any]) -> NDArray[np.float64]:
         """Score texts without a verdict: float64, shape (n,), higher = more machine-like."""
@@ -349,27 +336,29 @@ class AsyncClient(_Talk):
         texts: Iterable[Any],
         *,
         max_fpr: float = ...,
-        language: str | Sequence[str | None] | None = ...,
+        language: Languages = ...,
     ) -> Verdicts: ...
     async def predict(
         self,
         texts: str | Iterable[Any],
         *,
         max_fpr: float = 0.01,
-        language: str | Sequence[str | None] | None = None,
+        language: Languages = None,
     ) -> Verdict | Verdicts:
         """Judge posts; see `Client.predict`."""
-        check_share("max_fpr", max_fpr)
+        max_fpr = check_share("max_fpr", max_fpr)
         if isinstance(texts, str):
             return (await self.predict([texts], max_fpr=max_fpr, language=language))[0]
         parts = [part async for part in self._parts(texts, max_fpr, language)]
-        return Verdicts.joined(parts or [await self._run(self._judged([], [], max_fpr))])
+        found = Verdicts.joined(parts or [await self._run(self._judged([], max_fpr))])
+        found.row_labels = row_index(texts)
+        return found
 
     async def predict_iter(
-        self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: str | None = None
+        self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: Languages = None
     ) -> AsyncIterator[Verdict]:
         """Judge an endless stream in flat memory; verdicts come in the order of the texts."""
-        check_share("max_fpr", max_fpr)
+        max_fpr = check_share("max_fpr", max_fpr)
         async for part in self._parts(texts, max_fpr, language):
             for verdict in part:
                 yield verdict
@@ -388,15 +377,15 @@ class AsyncClient(_Talk):
         await self.aclose()
 
     async def _parts(
-        self, texts: Iterable[Any], max_fpr: float, language: str | Sequence[str | None] | None
+        self, texts: Iterable[Any], max_fpr: float, language: Languages
     ) -> AsyncIterator[Verdicts]:
         """Yield the verdicts on each piece, in order, with some pieces ahead."""
         pieces = self._pieces(texts, language)
         running: list[asyncio.Task[Any]] = []
         try:
             while True:
-                for piece, codes in islice(pieces, self._concurrency - len(running)):
-                    work = self._run(self._judged(piece, codes, max_fpr))
+                for piece in islice(pieces, self._concurrency - len(running)):
+                    work = self._run(self._judged(piece, max_fpr, kept=may_keep(texts)))
                     running.append(asyncio.ensure_future(work))
                 if not running:
                     return
@@ -462,14 +451,9 @@ def _verdicts(rows: Sequence[dict[str, Any]], max_fpr: float, model: dict[str, A
     numbers = ("probability", "logit", "p_value")
     found = []
     for row in rows:
-        values: dict[str, Any] = {name: row[name] for name in FIELDS}
-        values |= {name: tuple(each) for name, each in values.items() if isinstance(each, list)}
+        values: dict[str, Any] = {name: row[name] for name in FIELDS if name != "notes"}
+        values["notes"] = tuple(row.get("notes", ()))  # an older server has none
         values |= {name: float("nan") for name in numbers if row[name] is None}
         found.append(Verdict(**values))
     origin = {name: model[name] for name in ("version", "fingerprint", "numerics")}
     return Verdicts.from_list(found, max_fpr=max_fpr, model=model["name"], **origin)
-
-
-def _as_pipeline(verdict: Verdict) -> dict[str, Any]:
-    p = verdict.probability
-    return {"label": verdict.label, "score": 1 - p if verdict.label == "human" else p}

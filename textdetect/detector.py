@@ -29,11 +29,20 @@ from textdetect.checkpoint import (
 from textdetect.errors import InvalidInput, NotCalibrated, TooFewCalibration
 from textdetect.judgement import judge
 from textdetect.language import UNDETERMINED, canonical, identify, prepare
-from textdetect.progress import bar_over, length_of
+from textdetect.progress import bar_over
 from textdetect.runtimes.choice import NumberType, RuntimeName, load_runtime
 from textdetect.runtimes.protocol import Runtime
-from textdetect.text import coerce, first_of_each, is_clipped, normalise
-from textdetect.types import Scores, Verdict, Verdicts
+from textdetect.text import coerce, first_of_each, is_clipped, normalise, paired
+from textdetect.types import (
+    Languages,
+    Scores,
+    Verdict,
+    Verdicts,
+    as_class,
+    may_keep,
+    objects,
+    row_index,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -130,12 +139,8 @@ class Detector:
             normalised=manifest is not None,
         )
         detector.checkpoint = checkpoint
-        detector._options = {
-            "runtime": runtime,
-            "device": device,
-            "dtype": dtype,
-            "machine_label": machine_label,
-        }
+        detector._options = {"runtime": runtime, "device": device, "dtype": dtype}
+        detector._options |= {"machine_label": machine_label}
         return detector
 
     @property
@@ -159,7 +164,7 @@ class Detector:
         self,
         texts: Iterable[Any],
         *,
-        language: str | Sequence[str | None] | None = None,
+        language: Languages = None,
         progress: bool | None = None,
     ) -> tuple[Scores, list[str]]:
         """Score texts without a verdict: logits, tokens and truncation, and their languages.
@@ -168,22 +173,15 @@ class Detector:
         """
         if isinstance(texts, str):
             raise InvalidInput("expected many texts; for one, pass [text]")
-        parts: list[Scores] = []
+        parts = [self._score([])]
         codes: list[str] = []
         with bar_over(texts, progress) as bar:
-            for prepared in self._windows(texts):
-                start = len(codes)
-                each = (
-                    language
-                    if language is None or isinstance(language, str)
-                    else language[start : start + len(prepared)]
-                )
+            for _, prepared, given in self._windows(texts, language):
                 parts.append(self._score(prepared))
-                codes += self._languages(prepared, each)
+                codes += self._languages(prepared, given)
                 bar.update(len(prepared))
-        parts = parts or [self._score([])]
-        names = ("logits", "n_tokens", "truncated")
-        return Scores(*(np.concatenate([getattr(p, name) for p in parts]) for name in names)), codes
+        columns = ([getattr(part, name) for part in parts] for name in Scores.__slots__)
+        return Scores(*map(np.concatenate, columns)), codes
 
     @overload
     def predict(
@@ -200,7 +198,7 @@ class Detector:
         texts: Iterable[Any],
         *,
         max_fpr: float = ...,
-        language: str | Sequence[str | None] | None = ...,
+        language: Languages = ...,
         progress: bool | None = ...,
     ) -> Verdicts: ...
     def predict(
@@ -208,7 +206,7 @@ class Detector:
         texts: str | Iterable[Any],
         *,
         max_fpr: float = 0.01,
-        language: str | Sequence[str | None] | None = None,
+        language: Languages = None,
         progress: bool | None = None,
     ) -> Verdict | Verdicts:
         """Judge posts: one str gives a `Verdict`, an iterable gives `Verdicts`, in its order.
@@ -232,12 +230,13 @@ class Detector:
             return next(self._judge([texts], max_fpr, language, progress=False))[0]
         parts = list(self._judge(texts, max_fpr, language, progress=progress))
         if not parts:
-            self._check_rate(max_fpr)
-            return Verdicts.from_list([], max_fpr=max_fpr, **self._origin())
-        return Verdicts.joined(parts)
+            return Verdicts.from_list([], max_fpr=self._check_rate(max_fpr)[1], **self._origin())
+        found = Verdicts.joined(parts)
+        found.row_labels = row_index(texts)
+        return found
 
     def predict_iter(
-        self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: str | None = None
+        self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: Languages = None
     ) -> Iterator[Verdict]:
         """Judge an endless stream in flat memory; verdicts come in the order of the texts."""
         for verdicts in self._judge(texts, max_fpr, language, progress=False):
@@ -248,23 +247,21 @@ class Detector:
     ) -> list[dict[str, Any]]:
         """Answer as a transformers pipeline does: [{"label", "score"}], one a text.
 
-        The score is the probability of the label given. A calibrated model says "uncertain" as
-        `predict` does, with the probability of machine; an empty text has NaN. A model without a
-        calibration says what is likelier.
+        The labels are those of `Verdict`; the score is the probability of the label given, of
+        machine where it is "uncertain", and NaN for an empty text. A model without a calibration
+        says "machine" where that is likelier.
         """
         several: Iterable[Any] = [texts] if isinstance(texts, str) else texts
         if self.calibration is None:
             probabilities = 1 / (1 + np.exp(-np.clip(self.logits(several), -700, 700)))
             labels = [
-                "uncertain" if p != p else "machine" if p >= 0.5 else "human" for p in probabilities
+                "uncertain" if p != p else "machine" if p >= 0.5 else "not_flagged"
+                for p in probabilities
             ]
         else:
             verdicts = self.predict(several, max_fpr=max_fpr)
             probabilities, labels = verdicts.probability, list(verdicts.label)
-        return [
-            {"label": str(label), "score": float(1 - p if label == "human" else p)}
-            for label, p in zip(labels, probabilities, strict=True)
-        ]
+        return [as_class(str(name), p) for name, p in zip(labels, probabilities, strict=True)]
 
     def calibrate(
         self,
@@ -386,15 +383,11 @@ class Detector:
         return other
 
     def _origin(self) -> dict[str, str]:
-        return {
-            "model": self.name,
-            "version": self.version,
-            "fingerprint": self.fingerprint,
-            "numerics": self.runtime.numerics,
-        }
+        others = ("version", "fingerprint", "numerics")
+        return {"model": self.name} | {name: getattr(self, name) for name in others}
 
-    def _check_rate(self, max_fpr: float) -> Calibration:
-        check_share("max_fpr", max_fpr)
+    def _check_rate(self, max_fpr: float) -> tuple[Calibration, float]:
+        max_fpr = check_share("max_fpr", max_fpr)
         if self.calibration is None:
             raise NotCalibrated(
                 f"{self.name} has no calibration for {self.runtime.numerics}: logits() and calling "
@@ -406,13 +399,16 @@ class Detector:
                 f"max_fpr={max_fpr:g} is below {self.calibration.smallest:.2g}, the smallest rate "
                 "that this calibration supports; ask for a larger one, or calibrate with more posts"
             )
-        return self.calibration
+        return self.calibration, max_fpr
 
-    def _windows(self, texts: Iterable[Any]) -> Iterator[list[tuple[str, bool]]]:
-        """Yield the texts as (prepared, was cut), `WINDOW` at a time."""
-        stream = coerce(texts)
-        while window := [self._prepare(text) for text in islice(stream, WINDOW)]:
-            yield window
+    def _windows(
+        self, texts: Iterable[Any], language: Languages
+    ) -> Iterator[tuple[tuple[str | None, ...], list[tuple[str, bool]], tuple[str | None, ...]]]:
+        """Yield the texts, the same as (prepared, was cut), and codes given; `WINDOW` at a time."""
+        stream = paired(texts, language)
+        while window := list(islice(stream, WINDOW)):
+            raw, given = zip(*window, strict=True)
+            yield raw, [self._prepare(text) for text in raw], given
 
     def _prepare(self, text: str | None) -> tuple[str, bool]:
         text = text or ""
@@ -435,54 +431,37 @@ class Detector:
         return Scores(logits, n_tokens, truncated)
 
     def _languages(
-        self, prepared: Sequence[tuple[str, bool]], given: str | Sequence[str | None] | None
+        self, prepared: Sequence[tuple[str, bool]], given: Sequence[str | None]
     ) -> list[str]:
         expected = self.languages or (self.calibration.languages if self.calibration else ())
-        codes = [given] * len(prepared) if given is None or isinstance(given, str) else list(given)
         return [
             canonical(code) or (identify(text, expected=expected) if text else UNDETERMINED)
-            for (text, _), code in zip(prepared, codes, strict=True)
+            for (text, _), code in zip(prepared, given, strict=True)
         ]
 
     def _judge(
         self,
         texts: Iterable[Any],
         max_fpr: float,
-        language: str | Sequence[str | None] | None,
+        language: Languages,
         *,
         progress: bool | None,
     ) -> Iterator[Verdicts]:
-        calibration = self._check_rate(max_fpr)
-        each = None if language is None or isinstance(language, str) else list(language)
-        total = length_of(texts)
-        if each is not None and total is not None and len(each) != total:
-            raise InvalidInput(f"language: expected {total} codes, one a text, got {len(each)}")
+        calibration, max_fpr = self._check_rate(max_fpr)
         with bar_over(texts, progress) as bar:
-            done = 0
-            for prepared in self._windows(texts):
-                given = language if each is None else each[done : done + len(prepared)]
-                if each is not None and len(given or ()) != len(prepared):
-                    raise InvalidInput(f"language: more texts than the {len(each)} codes given")
-                yield self._verdicts(prepared, given, calibration, max_fpr)
-                done += len(prepared)
+            for raw, prepared, given in self._windows(texts, language):
+                columns = judge(
+                    [text for text, _ in prepared],
+                    self._score(prepared),
+                    self._languages(prepared, given),
+                    raw=raw,
+                    calibration=calibration,
+                    listed=self.languages or calibration.languages,
+                    max_fpr=max_fpr,
+                )
+                posts = objects(raw) if may_keep(texts) else None
+                yield Verdicts(columns, max_fpr=max_fpr, posts=posts, **self._origin())
                 bar.update(len(prepared))
-
-    def _verdicts(
-        self,
-        prepared: Sequence[tuple[str, bool]],
-        given: str | Sequence[str | None] | None,
-        calibration: Calibration,
-        max_fpr: float,
-    ) -> Verdicts:
-        columns = judge(
-            [text for text, _ in prepared],
-            self._score(prepared),
-            self._languages(prepared, given),
-            calibration=calibration,
-            listed=self.languages or calibration.languages,
-            max_fpr=max_fpr,
-        )
-        return Verdicts(columns, max_fpr=max_fpr, **self._origin())
 
 
 def _calibration(checkpoint: Checkpoint, numerics: str) -> Calibration | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
@@ -9,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect.calibration import Calibration
-from textdetect.text import n_words
-from textdetect.types import Scores
+from textdetect.text import MAX_RAW_CHARS, has_words, notes
+from textdetect.types import Scores, objects
 
 MIN_WORDS: Final = 4
-"""Fewer words than this (a Chinese character counts as one) can't carry a verdict."""
+"""Fewer different words than this (a Chinese character counts as one) can't carry a verdict."""
+_TAG = re.compile("<[^<>]*>")
 
 
 def judge(
@@ -21,13 +24,14 @@ def judge(
     scores: Scores,
     languages: Sequence[str],
     *,
+    raw: Sequence[str | None],
     calibration: Calibration,
     listed: Collection[str],
     max_fpr: float,
 ) -> dict[str, NDArray[Any]]:
     """Return the fields of `Verdict` as columns, shape (n,) each.
 
-    The reason is the first that holds of empty, too_short, unsupported_language and
+    The reason is the first that holds of empty, no_own_words, too_short, unsupported_language and
     too_few_calibration; a post without one is flagged where p ≤ `max_fpr`; one that is neither
     flagged nor below one half in probability is inconclusive.
 
@@ -35,6 +39,8 @@ def judge(
         texts: as the model saw them; only their words are counted.
         scores: of those texts; NaN logit = empty.
         languages: of each.
+        raw: the texts as they came: for notes, and to tell what shows nothing from what shows no
+            words of the account's own.
         listed: languages that the model answers for.
     """
     p_value, floor = calibration.p_values(scores.logits, scores.n_tokens, languages)
@@ -43,8 +49,8 @@ def judge(
     empty, supported = np.isnan(scores.logits).tolist(), (floor <= max_fpr).tolist()
     for i, text in enumerate(texts):  # over plain lists: an array's items are slow to come by
         if empty[i]:
-            reason[i] = "empty"
-        elif n_words(text, most=MIN_WORDS) < MIN_WORDS:
+            reason[i] = "no_own_words" if _shows(raw[i]) else "empty"
+        elif not has_words(text, MIN_WORDS):
             reason[i] = "too_short"
         elif languages[i] not in listed:
             reason[i] = "unsupported_language"
@@ -54,7 +60,7 @@ def judge(
     flagged = sure & (p_value <= max_fpr)
     label = np.full(len(texts), "uncertain", dtype=object)
     label[flagged] = "machine"
-    label[sure & ~flagged & (probability < 0.5)] = "human"
+    label[sure & ~flagged & (probability < 0.5)] = "not_flagged"
     reason[sure & (label == "uncertain")] = "inconclusive"
     return {
         "label": label,
@@ -66,4 +72,11 @@ def judge(
         "reason": reason,
         "n_tokens": scores.n_tokens,
         "truncated": scores.truncated,
+        "notes": objects([notes(text or "") for text in raw]),
     }
+
+
+def _shows(raw: str | None) -> bool:
+    """Tell whether a reader would see anything of a post."""
+    plain = html.unescape(_TAG.sub("", (raw or "")[:MAX_RAW_CHARS]))
+    return any(c.isprintable() and not c.isspace() for c in plain)

@@ -25,6 +25,8 @@ from textdetect.own_words import MAX_RAW_CHARS as MAX_RAW_CHARS
 from textdetect.own_words import is_settled, own_words
 from textdetect.own_words import notes as notes
 from textdetect.own_words import others_words as others_words
+from textdetect.progress import length_of
+from textdetect.types import Languages, row_index
 
 NORMALISATION_VERSION: Final = 2
 
@@ -265,12 +267,12 @@ def is_clipped(text: str) -> bool:
     return len(text) > MAX_RAW_CHARS
 
 
-def coerce(texts: Iterable[Any], *, start: int = 0) -> Iterator[str | None]:
+def coerce(texts: Iterable[Any], *, what: str = "text") -> Iterator[str | None]:
     """Yield each text as a str, and a missing one (None, NaN, pandas.NA, NaT) as None.
 
     Args:
-        texts: list, generator, numpy array, pandas or polars Series, `datasets` column …
-        start: position of the first text, for messages.
+        texts: list, generator, numpy or pyarrow array, pandas or polars Series, `datasets` column …
+        what: they are, for messages.
 
     Raises:
         InvalidInput: at the first text that is neither a str nor missing, with its position.
@@ -278,16 +280,47 @@ def coerce(texts: Iterable[Any], *, start: int = 0) -> Iterator[str | None]:
     >>> list(coerce(["a", None, float("nan")]))
     ['a', None, None]
     """
-    for position, text in enumerate(_stream(texts), start):
+    for position, text in enumerate(_stream(texts)):
+        if not isinstance(text, str) and hasattr(text, "as_py"):
+            text = text.as_py()  # a scalar of pyarrow's
         if isinstance(text, str):
             yield str(text)
         elif is_missing(text):
             yield None
         else:
             raise InvalidInput(
-                f"text {position}: expected str or a missing value, got {type(text).__name__}",
+                f"{what} {position}: expected str or a missing value, got {type(text).__name__}",
                 position=position,
             )
+
+
+def paired(texts: Iterable[Any], language: Languages) -> Iterator[tuple[str | None, str | None]]:
+    """Yield each text as `coerce` does, with its language: one code for all, or one for each.
+
+    Raises:
+        InvalidInput: as `coerce`, or codes that are more or fewer than the texts, or a Series of
+            codes with another index than theirs.
+
+    >>> list(paired(["a", None], "en")), list(paired(iter("ab"), ["en", None]))
+    ([('a', 'en'), (None, 'en')], [('a', 'en'), ('b', None)])
+    """
+    if language is None or isinstance(language, str):
+        yield from ((text, language) for text in coerce(texts))
+        return
+    codes, total = list(coerce(language, what="language")), length_of(texts)
+    if total not in (None, len(codes)):
+        raise InvalidInput(f"language: expected {total} codes, one a text, got {len(codes)}")
+    own, other = row_index(texts), row_index(language)
+    if own is not None and other is not None and not own.equals(other):
+        raise InvalidInput("language: a Series with another index than the texts': align it first")
+    n_texts = 0
+    for text in coerce(texts):
+        if n_texts == len(codes):
+            raise InvalidInput(f"language: more texts than the {len(codes)} codes given")
+        yield text, codes[n_texts]
+        n_texts += 1
+    if n_texts < len(codes):
+        raise InvalidInput(f"language: expected {n_texts} codes, one a text, got {len(codes)}")
 
 
 def _stream(texts: Any) -> Iterator[Any]:

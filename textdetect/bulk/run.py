@@ -69,7 +69,8 @@ def score_files(
 
     The output has every row of the input once, in order, with all its columns and with `td_label`,
     `td_probability`, `td_logit`, `td_p_value`, `td_flagged`, `td_language`, `td_reason`,
-    `td_n_tokens` and `td_truncated` (columns of these names are replaced). A row that can't be
+    `td_n_tokens`, `td_truncated` and `td_notes`, names joined by a blank (columns of these names
+    are replaced). A row that can't be
     parsed has its raw line as its text and the reason "unreadable"; so does one whose text is no
     string, with its columns kept.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from textdetect.posts.rows import Chunk
-from textdetect.types import Verdicts
+from textdetect.types import Verdicts, current
 
 MAX_LISTED: Final = 20
 """Unreadable rows that are named; all are counted."""
@@ -25,9 +25,8 @@ class Summary:
     """What a run over files came to.
 
     Attributes:
-        n_rows: all rows, the unreadable ones too; n_flagged + n_human + those of `uncertain` +
-            n_unreadable.
-        n_flagged, n_human: rows labelled "machine" and "human".
+        n_rows: all rows: n_flagged + n_not_flagged + those of `uncertain` + n_unreadable.
+        n_flagged, n_not_flagged: rows labelled "machine" and "not_flagged".
         uncertain: reason → rows that are uncertain for it.
         n_unreadable: rows that could not be read.
         unreadable: the first 20 of them: row (1-based), line of the file (None in Parquet), why;
@@ -43,7 +42,7 @@ class Summary:
 
     n_rows: int
     n_flagged: int
-    n_human: int
+    n_not_flagged: int
     uncertain: dict[str, int]
     n_unreadable: int
     unreadable: tuple[Unreadable, ...]
@@ -64,7 +63,7 @@ class Summary:
         uncertain = ", ".join(f"{n:,} {reason}" for reason, n in self.uncertain.items())
         yield (
             f"{self.n_rows:,} rows in {self.elapsed_s:.1f} s ({self.posts_per_s:,.0f} a second): "
-            f"{self.n_flagged:,} flagged, {self.n_human:,} human, "
+            f"{self.n_flagged:,} flagged, {self.n_not_flagged:,} not flagged, "
             f"{sum(self.uncertain.values()):,} uncertain{f' ({uncertain})' if uncertain else ''}, "
             f"{self.n_unreadable:,} unreadable"
         )
@@ -124,10 +123,11 @@ class Tally:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Tally:
-        """Read what `to_dict` gave."""
+        """Read what `to_dict` gave, with a warning where it has the old label."""
+        names = current(list(values["labels"]))
         return cls(
             n_rows=values["n_rows"],
-            labels=Counter(values["labels"]),
+            labels=Counter(dict(zip(names, values["labels"].values(), strict=True))),
             reasons=Counter(values["reasons"]),
             n_unreadable=values["n_unreadable"],
             unreadable=[(row, line, why) for row, line, why in values["unreadable"]],
@@ -138,7 +138,7 @@ class Tally:
         return Summary(
             n_rows=self.n_rows,
             n_flagged=self.labels["machine"],
-            n_human=self.labels["human"],
+            n_not_flagged=self.labels["not_flagged"],
             uncertain=dict(self.reasons.most_common()),
             n_unreadable=self.n_unreadable,
             unreadable=tuple(self.unreadable),

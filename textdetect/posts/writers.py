@@ -57,7 +57,8 @@ def annotate(rows: Sequence[Row], verdicts: Verdicts) -> Annotations:
     spread: Annotations = {}
     for name, values in verdicts.columns().items():
         column = np.full(len(rows), _UNREADABLE.get(f"td_{name}"), dtype=object)
-        column[readable] = [None if v != v else v for v in values.tolist()]
+        given = map(" ".join, values) if name == "notes" else values.tolist()
+        column[readable] = [None if v != v else v for v in given]
         spread[f"td_{name}"] = column.tolist()
     return spread
 
@@ -172,12 +173,15 @@ class TerminalWriter:
         """Keep the rows of a chunk, as long as there is room."""
         room = MAX_SHOWN - len(self._rows)
         for i, row in enumerate(chunk.rows[:room]):
-            label, probability, p_value, reason = (
-                verdicts[f"td_{name}"][i] for name in ("label", "probability", "p_value", "reason")
+            label, probability, p_value, reason, notes = (
+                verdicts[f"td_{name}"][i]
+                for name in ("label", "probability", "p_value", "reason", "notes")
             )
             post = _inert(row.text if row.text is not None else row.raw)
             figures = ("" if v is None else f"{v:.3g}" for v in (probability, p_value))
-            self._rows.append((str(row.number), post, label, *figures, WHY.get(reason, "")))
+            self._rows.append(
+                (str(row.number), post, label, *figures, WHY.get(reason, ""), notes or "")
+            )
 
     def close(self) -> None:
         """Do nothing: `show` is called after the summary is known."""
@@ -192,8 +196,8 @@ class TerminalWriter:
 
         table = Table("row", expand=True)
         table.add_column("post", no_wrap=True, overflow="ellipsis", ratio=1, min_width=24)
-        for name in ("verdict", "probability", "p-value", "why"):
-            table.add_column(name, no_wrap=name != "why")
+        for name in ("verdict", "probability", "p-value", "why", "notes"):
+            table.add_column(name, no_wrap=name not in ("why", "notes"))
         for cells in self._rows:
             table.add_row(*map(Text, cells))  # Text, so that no markup in a post is obeyed
         console = Console()

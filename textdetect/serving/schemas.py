@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from textdetect.serving.settings import Limits
+from textdetect.types import Label, Reason
 
 _strict: Any = partial(create_model, __config__=ConfigDict(strict=True, extra="forbid"))
 _open: Any = partial(create_model, __config__=ConfigDict(strict=True, extra="ignore"))
@@ -32,7 +33,7 @@ class VerdictOut(BaseModel):
     """What is said of one post."""
 
     id: str | None = Field(description="As it was given.")
-    label: Literal["human", "machine", "uncertain"]
+    label: Label
     probability: float | None = Field(description="Of machine-written; null for an empty post.")
     logit: float | None = Field(description="The score; higher is more machine-like.")
     p_value: float | None = Field(
@@ -40,12 +41,10 @@ class VerdictOut(BaseModel):
     )
     flagged: bool = Field(description="p_value ≤ max_fpr, and no reason to be uncertain.")
     language: str = Field(description='ISO 639-1 code, or "und".')
-    reason: (
-        Literal["empty", "too_short", "unsupported_language", "too_few_calibration", "inconclusive"]
-        | None
-    )
+    reason: Reason | None
     n_tokens: int
     truncated: bool
+    notes: list[str] = Field(description="What else the post shows; no part of the score.")
 
 
 class ScoreAnswer(BaseModel):

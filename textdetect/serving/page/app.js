@@ -9,7 +9,7 @@ const MAX_WAIT_S = 300;
 const MAX_FILE_BYTES = 50e6;
 const PAGE_ROWS = 200;
 const SHORT = 140; // characters of a post that its row shows at first
-const SHAPES = { machine: "▲", human: "○", uncertain: "?" };
+const SHAPES = { machine: "▲", not_flagged: "○", uncertain: "?" };
 const TEXT_COLUMNS = [
   ..."text full_text post tweet content body message comment review post_text".split(" "),
   ..."tweet_text comment_text review_text caption selftext".split(" "),
@@ -17,9 +17,9 @@ const TEXT_COLUMNS = [
 ];
 const SHOWN_FIELDS = ["number", "post", "label", "probability", "p_value", "language", "reason"];
 const CSV_FIELDS = ["label", "probability", "logit", "p_value", "flagged", "language", "reason",
-  "n_tokens", "truncated", "max_fpr", "model", "version", "fingerprint", "numerics"];
+  "n_tokens", "truncated", "notes", "max_fpr", "model", "version", "fingerprint", "numerics"];
 const UNREADABLE = { label: "uncertain", probability: null, logit: null, p_value: null,
-  flagged: false, language: "und", reason: "unreadable", n_tokens: null, truncated: false };
+  flagged: false, language: "und", reason: "unreadable", n_tokens: null, truncated: false, notes: [] };
 
 const count = (n) => n.toLocaleString("en");
 const posts = (n) => `${count(n)} ${n === 1 ? "post" : "posts"}`;
@@ -65,11 +65,11 @@ const WORDS = {
   stopped: [(n, all) => `Stopped: ${count(n)} of ${posts(all)} judged.`,
     (n, all) => `已停止：共 ${count(all)} 条，已判断 ${count(n)} 条。`],
   results: ["Verdicts", "判断结果"],
-  summary: [(n, flagged, uncertain, human, rate) => `${posts(n)}: ${count(flagged)} flagged as `
-    + `machine-written, ${count(uncertain)} uncertain, ${count(human)} human. Set to flag at `
+  summary: [(n, flagged, uncertain, rest, rate) => `${posts(n)}: ${count(flagged)} flagged as `
+    + `machine-written, ${count(uncertain)} uncertain, ${count(rest)} not flagged. Set to flag at `
     + `most ${rate} of the posts by people like those of the calibration.`,
-  (n, flagged, uncertain, human, rate) => `共 ${count(n)} 条：${count(flagged)} 条标记为机器所写，`
-    + `${count(uncertain)} 条不确定，${count(human)} 条为人所写。设定为：在与校准人群相似的人所写的帖子中，最多标记 ${rate}。`],
+  (n, flagged, uncertain, rest, rate) => `共 ${count(n)} 条：${count(flagged)} 条标记为机器所写，`
+    + `${count(uncertain)} 条不确定，${count(rest)} 条未标记。设定为：在与校准人群相似的人所写的帖子中，最多标记 ${rate}。`],
   show: ["Show", "显示"],
   all: ["all", "全部"],
   download: ["Download CSV", "下载 CSV"],
@@ -79,7 +79,7 @@ const WORDS = {
   post: ["Post", "帖子"],
   label: ["Verdict", "判断"],
   machine: ["machine", "机器"],
-  human: ["human", "人"],
+  not_flagged: ["not flagged", "未标记"],
   uncertain: ["uncertain", "不确定"],
   probability: ["Probability", "概率"],
   p_value: ["p-value", "p 值"],
@@ -88,6 +88,10 @@ const WORDS = {
   unknown: ["unknown", "未知"],
   nothing_there: ["(empty)", "（空）"],
   truncated: ["only its beginning was read", "只读取了开头部分"],
+  html: ["has HTML", "含 HTML"],
+  hidden_characters: ["has hidden characters", "含隐藏字符"],
+  model_leftovers: ["has a model’s leftovers", "含模型残留文字"],
+  mostly_quotation: ["mostly quotation", "大部分是引用"],
   model: ["The model", "模型"],
   model_name: ["Name", "名称"],
   version: ["Version", "版本"],
@@ -121,8 +125,11 @@ const WORDS = {
   "由您选择（max_fpr）。p 值不超过此比例的帖子会被标记。对于与校准人群相似的人，这一比例以 95% 的置信度得到保证；对于其他人群，实际比例可能更高。"],
   about_probability: ["For reading only: of a machine, if half of all posts were by machines. The p-value "
     + "decides.", "仅供参考：假设一半帖子由机器所写，这条帖子是机器所写的概率。判断以 p 值为准。"],
-  about_human: ["The score is low. It does not prove that a person wrote the post.",
+  about_machine: ["The post scores as high as hardly any post by a person: it is flagged.",
+    "得分之高，在人写的帖子中极为罕见：帖子被标记。"],
+  about_not_flagged: ["The score is low. It does not prove that a person wrote the post.",
     "得分低。这并不证明帖子是人写的。"],
+  about_uncertain: ["Neither can be said; the reason says why.", "两者都无法判断；原因见说明。"],
   base_rate: ["Mind the base rate", "注意基础比例"],
   about_base_rate: ["With 1% machines among the posts, a detector that finds half of them at 1% false "
     + "positives is right in one flag of three.",
@@ -130,6 +137,9 @@ const WORDS = {
   about_reasons: ["Why a verdict is uncertain", "判断为何不确定"],
   empty: ["nothing to read", "没有可读的内容"],
   about_empty: ["The post is empty, or holds nothing but spaces and signs.", "帖子是空的，或只有空格和符号。"],
+  no_own_words: ["no words of the account’s own", "没有账号自己的文字"],
+  about_no_own_words: ["All of it is quoted, reposted, a platform’s placeholder or signs.",
+    "全部是引用、转发、平台占位文字或符号。"],
   too_short: ["too few words to tell", "字数太少，无法判断"],
   about_too_short: ["In so few words people and machines write alike.", "这么短的文字，人和机器写出来没有差别。"],
   unsupported_language: ["the model does not know this language", "模型不支持这种语言"],
@@ -143,8 +153,8 @@ const WORDS = {
   unreadable: ["the row could not be read", "此行无法读取"],
   about_unreadable: ["A broken line of the file; it was not sent.", "文件中这一行已损坏，没有发送。"],
 };
-const REASONS = ["empty", "too_short", "unsupported_language", "too_few_calibration", "inconclusive",
-  "unreadable"];
+const REASONS = ["empty", "no_own_words", "too_short", "unsupported_language", "too_few_calibration",
+  "inconclusive", "unreadable"];
 
 /** What went wrong, as a key of WORDS and what fills it in. */
 class Trouble extends Error {
@@ -521,8 +531,9 @@ function tableRow({ number, text, verdict }) {
     const cell = make("td", value, { role: "cell", class: name, "data-name": say(name) });
     if (name === "post") cell.dir = "auto";
     if (name === "post" && /^[a-z]{2}$/.test(verdict.language)) cell.lang = verdict.language;
-    if (name === "label" && verdict.truncated) {
-      cell.append(make("span", say("truncated"), { class: "note" }));
+    if (name === "label") {
+      const notes = [...verdict.truncated ? ["truncated"] : [], ...verdict.notes];
+      cell.append(...notes.map((note) => make("span", say(note), { class: "note" })));
     }
     row.append(cell);
   }
@@ -564,7 +575,7 @@ function showResults() {
 function showSummary() {
   const n = (label) => results.filter(({ verdict }) => verdict.label === label).length;
   $("summary").textContent = !results.length || stopper ? "" : say("summary", results.length,
-    n("machine"), n("uncertain"), n("human"), percent(results[0].max_fpr));
+    n("machine"), n("uncertain"), n("not_flagged"), percent(results[0].max_fpr));
 }
 
 /** A cell of CSV; a text that a spreadsheet would take for a formula gets a ' before it. */
@@ -578,7 +589,7 @@ function csvCell(value) {
 function toCsv() {
   const kept = [...columns.keys()].filter((i) => !columns[i].startsWith("td_"));
   const lines = results.map(({ cells, verdict, model: { name, ...origin }, max_fpr }) => {
-    const all = { ...verdict, ...origin, model: name, max_fpr };
+    const all = { ...verdict, notes: verdict.notes.join(" "), ...origin, model: name, max_fpr };
     return [...kept.map((i) => cells[i]), ...CSV_FIELDS.map((field) => all[field])];
   });
   const head = [...kept.map((i) => columns[i]), ...CSV_FIELDS.map((field) => `td_${field}`)];
