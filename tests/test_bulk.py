@@ -6,11 +6,13 @@ import csv
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textdetect.bulk import score_files
+from textdetect.bulk.summary import Tally
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, TooFewCalibration
 from textdetect.posts.rows import Chunk
@@ -69,7 +71,7 @@ def test_a_file_gets_the_verdicts_that_predict_gives(
     readable = [row for row in rows if row["td_reason"] != "unreadable"]
     expected = detector.predict([row["post"] for row in readable], max_fpr=0.05)
     for row, verdict in zip(readable, expected.to_dicts(nan_as_none=True), strict=True):
-        assert {name: row[f"td_{name}"] for name in FIELDS} == verdict
+        assert {name: row[f"td_{name}"] for name in FIELDS} == verdict | {"notes": ""}
 
 
 def test_the_chunk_size_changes_nothing(
@@ -191,14 +193,14 @@ def test_counts_that_earlier_versions_stored_are_read_with_a_note() -> None:
 
 
 def test_notes_are_joined_by_blanks_in_every_format(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {"a": (), "b": ("html", "mostly_quotation")}
     monkeypatch.setattr("textdetect.judgement.notes", lambda text: found[text[0]])
     source = tmp_path / "in.csv"
     source.write_text("text\na post without notes\nb post with two notes\n")
     for name in ("a.csv", "a.jsonl", "a.parquet"):
-        score_files(source, tmp_path / name, detector=Detector(StubRuntime()).calibrate(HUMANS))
+        score_files(source, tmp_path / name, detector=detector)
     assert [row["td_notes"] for row in table(tmp_path / "a.csv")] == ["", "html mostly_quotation"]
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert [line["td_notes"] for line in lines] == ["", "html mostly_quotation"]

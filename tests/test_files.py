@@ -103,7 +103,7 @@ def test_a_scored_csv_keeps_every_cell_and_replaces_old_verdicts(
         "false",
         "",
     ]
-    assert after[3][3:] == ["uncertain", "", "", "", "false", "und", "empty", "0", "false"]
+    assert after[3][3:] == ["uncertain", "", "", "", "false", "und", "empty", "0", "false", ""]
 
 
 BROKEN = {

@@ -169,17 +169,19 @@ def test_words_are_counted_without_links_names_and_emoji(text: str, reason: str 
         ("<p> </p>", "empty"),
         ("> somebody else's", "no_own_words"),
         ("[deleted]", "no_own_words"),
-        ("!!!", "no_own_words"),
+        ("转发微博", "no_own_words"),
+        ("!!! ??", "empty"),
+        ("\u3164\u2800", "empty"),
     ],
 )
-def test_what_shows_nothing_is_empty_and_the_rest_has_no_own_words(
+def test_what_has_no_words_is_empty_and_what_has_others_has_none_of_its_own(
     raw: str | None, reason: str
 ) -> None:
     assert one(float("nan"), text="", raw=[raw]) == ("uncertain", False, reason)
 
 
 def test_tags_that_never_close_take_no_time() -> None:
-    assert one(float("nan"), text="", raw=["<" * 10_000_000])[2] == "no_own_words"
+    assert one(float("nan"), text="", raw=["<" * 10_000_000 + "a"])[2] == "empty"
 
 
 def test_no_posts_give_empty_columns() -> None:

@@ -14,12 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from served import Served, served, stubbed
 
 from textdetect import AsyncClient, Client, Detector, Verdicts, errors, score_files
 from textdetect.benchmark import made_posts
 
+httpx = pytest.importorskip("httpx")
 pytest.importorskip("granian")
 pytest.importorskip("fastapi")
 
@@ -363,7 +366,7 @@ def test_the_answers_of_an_older_server_are_read_with_a_note() -> None:
     old = {"id": None, "label": "human", "probability": 0.1, "logit": -2.2, "p_value": 0.8}
     old |= {"flagged": False, "language": "en", "reason": None, "n_tokens": 6, "truncated": False}
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: Any) -> Any:
         if request.method == "GET":
             return httpx.Response(200, json=model | {"smallest_max_fpr": 0.001})
         assert json.loads(request.content)["max_fpr"] == 0.01
@@ -377,5 +380,5 @@ def test_the_answers_of_an_older_server_are_read_with_a_note() -> None:
     assert (verdicts.label.tolist(), verdicts.notes.tolist()) == (["not_flagged"], [()])
     assert verdicts.to_pandas().index.tolist() == [7]
     assert "&lt;b&gt;so" in verdicts._repr_html_()
-    with pytest.raises(InvalidInput, match="language"):
+    with pytest.raises(errors.InvalidInput, match="language"):
         client.predict(iter(["so good"]), language=["en", "en"])

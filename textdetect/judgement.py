@@ -39,8 +39,8 @@ def judge(
         texts: as the model saw them; only their words are counted.
         scores: of those texts; NaN logit = empty.
         languages: of each.
-        raw: the texts as they came: for notes, and to tell what shows nothing from what shows no
-            words of the account's own.
+        raw: the texts as they came: for notes, and to tell what has no words from what has none of
+            the account's own.
         listed: languages that the model answers for.
     """
     p_value, floor = calibration.p_values(scores.logits, scores.n_tokens, languages)
@@ -49,7 +49,7 @@ def judge(
     empty, supported = np.isnan(scores.logits).tolist(), (floor <= max_fpr).tolist()
     for i, text in enumerate(texts):  # over plain lists: an array's items are slow to come by
         if empty[i]:
-            reason[i] = "no_own_words" if _shows(raw[i]) else "empty"
+            reason[i] = "no_own_words" if _shows_words(raw[i]) else "empty"
         elif not has_words(text, MIN_WORDS):
             reason[i] = "too_short"
         elif languages[i] not in listed:
@@ -76,7 +76,7 @@ def judge(
     }
 
 
-def _shows(raw: str | None) -> bool:
-    """Tell whether a reader would see anything of a post."""
+def _shows_words(raw: str | None) -> bool:
+    """Tell whether a reader would see words in a post, whoever's; fillers are blank letters."""
     plain = html.unescape(_TAG.sub("", (raw or "")[:MAX_RAW_CHARS]))
-    return any(c.isprintable() and not c.isspace() for c in plain)
+    return any(c.isalnum() and c not in "\u115f\u1160\u3164\uffa0" for c in plain)
