@@ -190,16 +190,8 @@ def cluster_bootstrap(
     >>> found.low < found.value < found.high, found.n, found.n_clusters
     (True, 40, 10)
     """
-    codes = _codes(clusters, len(np.atleast_1d(scores)))
-    return _bootstrap(
-        lambda weights: metric(labels, scores, weights),
-        (0.0, 1.0),
-        labels,
-        codes,
-        level,
-        n_resamples,
-        seed,
-    )[0]
+    sampling = (labels, _codes(clusters, len(np.atleast_1d(scores))), level, n_resamples, seed)
+    return _bootstrap(lambda weights: metric(labels, scores, weights), (0.0, 1.0), *sampling)[0]
 
 
 def paired_bootstrap(
@@ -230,16 +222,12 @@ def paired_bootstrap(
     >>> paired_bootstrap(weighted_auroc, labels, scores, scores, clusters=accounts).p_value
     1.0
     """
-    codes = _codes(clusters, len(np.atleast_1d(scores)))
-    found, p_value = _bootstrap(
-        lambda weights: metric(labels, scores, weights) - metric(labels, rival, weights),
-        (-1.0, 1.0),
-        labels,
-        codes,
-        level,
-        n_resamples,
-        seed,
-    )
+    sampling = (labels, _codes(clusters, len(np.atleast_1d(scores))), level, n_resamples, seed)
+
+    def difference(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return metric(labels, scores, weights) - metric(labels, rival, weights)
+
+    found, p_value = _bootstrap(difference, (-1.0, 1.0), *sampling)
     return Difference(found.value, found.low, found.high, found.n, found.n_clusters, p_value)
 
 

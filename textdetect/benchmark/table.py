@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from textdetect.benchmark.results import Benchmark, Spread
+
+_COLUMNS: Final = (
+    *("", "what", "median (low–high)", "unit"),
+    *("× pipeline 1", "× pipeline best", "of peak", "n"),
+)
 
 
 def facts(measured: Benchmark) -> dict[str, Any]:
@@ -20,61 +25,30 @@ def facts(measured: Benchmark) -> dict[str, Any]:
 
 def rows(measured: Benchmark) -> list[dict[str, str]]:
     """Give the rows of the table, all with the same columns."""
-    start = measured.cold_start
     found = [
-        _row(
-            speed.posts,
-            speed.contender,
-            _spread(speed.posts_per_s, ",.1f"),
-            "posts/s",
-            f"{speed.n_rounds} × {speed.n_posts:,}",
-            ratio=_spread(speed.ratio, ".2f"),
-            best=_spread(speed.ratio_best, ".2f"),
-            share=_spread(speed.share_of_peak, ".0%"),
+        (
+            *(speed.posts, speed.contender, _spread(speed.posts_per_s, ",.1f"), "posts/s"),
+            *(_spread(speed.ratio, ".2f"), _spread(speed.ratio_best, ".2f")),
+            *(_spread(speed.share_of_peak, ".0%"), f"{speed.n_rounds} × {speed.n_posts:,}"),
         )
         for speed in measured.speeds
     ]
-    found += [
-        _row("limits", limit.name, _spread(limit.value, ",.0f"), limit.unit, f"{limit.n}")
-        for limit in measured.limits
-    ]
+
+    def add(group: str, what: str, value: str, unit: str, n: str) -> None:
+        found.append((group, what, value, unit, "", "", "", n))
+
+    for limit in measured.limits:
+        add("limits", limit.name, _spread(limit.value, ",.0f"), limit.unit, f"{limit.n}")
+    start = measured.cold_start
     runs, singles = f"{start.n_runs}", f"{start.n_runs} × {start.n_posts:,}"
-    found += [
-        _row(
-            "latency", "cold start to a verdict", _spread(start.first_verdict_s, ".2f"), "s", runs
-        ),
-        _row("latency", "its peak memory", _one(start.peak_mb), "MB", runs),
-        _row("latency", "one short post, p50", _spread(start.p50_ms, ".1f"), "ms", singles),
-        _row("latency", "one short post, p95", _spread(start.p95_ms, ".1f"), "ms", singles),
-    ]
+    add("latency", "cold start to a verdict", _spread(start.first_verdict_s, ".2f"), "s", runs)
+    add("latency", "its peak memory", _one(start.peak_mb), "MB", runs)
+    add("latency", "one short post, p50", _spread(start.p50_ms, ".1f"), "ms", singles)
+    add("latency", "one short post, p95", _spread(start.p95_ms, ".1f"), "ms", singles)
     for grown in measured.growth:
-        n_rows = f"{grown.n_rows:,}"
-        found.append(_row("files", "no model", _one(grown.rows_per_s), "rows/s", n_rows))
-        found.append(_row("files", "its peak memory", _one(grown.peak_mb), "MB", n_rows))
-    return found
-
-
-def _row(
-    group: str,
-    what: str,
-    value: str,
-    unit: str,
-    n: str,
-    *,
-    ratio: str = "",
-    best: str = "",
-    share: str = "",
-) -> dict[str, str]:
-    return {
-        "": group,
-        "what": what,
-        "median (low–high)": value,
-        "unit": unit,
-        "× pipeline 1": ratio,
-        "× pipeline best": best,
-        "of peak": share,
-        "n": n,
-    }
+        add("files", "no model", _one(grown.rows_per_s), "rows/s", f"{grown.n_rows:,}")
+        add("files", "its peak memory", _one(grown.peak_mb), "MB", f"{grown.n_rows:,}")
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
 
 
 def _spread(of: Spread | None, form: str) -> str:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from textdetect._optional import require
 from textdetect.checkpoint import encoder_folder, sha256
-from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
+from textdetect.errors import DetectorFailed, InvalidInput
 from textdetect.evaluation.baselines import Fitted
 from textdetect.evaluation.memory import Memory
+from textdetect.evaluation.zeroshot import load_frozen
 from textdetect.runtimes.batching import batches, pad
-from textdetect.runtimes.hf import torch_device
 from textdetect.text import NORMALISATION_VERSION, normalise
 
 C: Final = 0.001
@@ -72,19 +72,8 @@ class Features:
                 f"depths in [0, 1] and max_length ≥ 3 expected, got {depths} and {max_length}"
             )
         encoder = encoder_folder(encoder)
-        transformers = require("transformers", extra="train")
-        self._torch = torch = require("torch", extra="train")
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(encoder, trust_remote_code=False)
-            model = transformers.AutoModel.from_pretrained(
-                encoder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-            )
-        except (OSError, ValueError) as error:
-            raise ModelNotFound(
-                f"expected {encoder!r} to be a folder or hub id of an encoder in safetensors; "
-                f"transformers could not load it: {type(error).__name__}"
-            ) from error
-        self._encoder = model.eval().to(torch_device(torch, device))
+        tokenizer, model = load_frozen("AutoModel", encoder, device, "float32")
+        self._torch, self._encoder = require("torch", extra="train"), model
         places = getattr(model.config, "max_position_embeddings", None) or max_length
         self._max_length = min(max_length, tokenizer.model_max_length, places)
         self._tokenizer = tokenizer.backend_tokenizer

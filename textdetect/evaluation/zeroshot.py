@@ -197,10 +197,10 @@ class LanguageModel:
     ) -> None:
         self._torch = require("torch", extra="train")
         self.name = model if reference is None else f"{model},{reference}"
-        self._tokenizer, scoring = self._load(model, device, dtype)
+        self._tokenizer, scoring = load_frozen("AutoModelForCausalLM", model, device, dtype)
         self._models = [scoring]
         if reference is not None:
-            tokenizer, observer = self._load(reference, device, dtype)
+            tokenizer, observer = load_frozen("AutoModelForCausalLM", reference, device, dtype)
             if tokenizer.get_vocab() != self._tokenizer.get_vocab():
                 raise InvalidInput(
                     f"{model} and {reference} have different vocabularies; expected two models "
@@ -261,23 +261,6 @@ class LanguageModel:
                     found[place] = self._of_text([each[line] for each in logits], ids[place])
         return found
 
-    def _load(self, name: str, device: str | None, dtype: str) -> tuple[Any, Any]:
-        transformers = require("transformers", extra="train")
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                name,
-                dtype=getattr(self._torch, dtype),
-                trust_remote_code=False,
-                use_safetensors=True,
-            )
-        except (OSError, ValueError) as error:
-            raise ModelNotFound(
-                f"expected {name!r} to be a folder or hub id of a causal language model in "
-                f"safetensors; transformers could not load it: {type(error).__name__}"
-            ) from error
-        return tokenizer, model.eval().to(torch_device(self._torch, device))
-
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of each text as its tokenizer gives them, cut to the model's length."""
         if not texts:
@@ -319,6 +302,26 @@ class LanguageModel:
         if not np.isfinite(columns).all():
             raise DetectorFailed(f"{self.name}: the model gave logits that are not finite")
         return TokenStatistics(*columns)
+
+
+def load_frozen(kind: str, name: str, device: str | None, dtype: str) -> tuple[Any, Any]:
+    """Load tokenizer and model, an `AutoModel…` of transformers, for reading alone.
+
+    Raises:
+        ModelNotFound: no such folder or hub id, or not this kind of model in safetensors.
+    """
+    torch, transformers = (require(name, extra="train") for name in ("torch", "transformers"))
+    of: dict[str, Any] = {"dtype": getattr(torch, dtype), "use_safetensors": True}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        model = getattr(transformers, kind).from_pretrained(name, trust_remote_code=False, **of)
+    except (OSError, ValueError) as error:
+        what = "an encoder" if kind == "AutoModel" else "a causal language model"
+        raise ModelNotFound(
+            f"expected {name!r} to be a folder or hub id of {what} in safetensors; transformers "
+            f"could not load it: {type(error).__name__}"
+        ) from error
+    return tokenizer, model.eval().to(torch_device(torch, device))
 
 
 def _origin(name: str, model: Any) -> str:
