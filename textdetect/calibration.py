@@ -39,6 +39,7 @@ EVEN: Final = 0.2
 """No post with this p-value, or a larger one, is likelier a machine's than a person's."""
 FEWEST_MACHINES: Final = 50
 """Machine posts on which a line is fitted; with fewer, those of more strata are taken together."""
+OFFSETS: Final = (-20.0, 0.0)
 SLOPES: Final = (0.05, 2.0)
 """Least and most: no post with a p-value above 0.05 has a probability above 0.942."""
 UNFITTED: Final = (0.0, 0.6)
@@ -200,7 +201,7 @@ class Calibration:
                     targets = [1 / (len(here) + 2)] * len(here)
                     targets += [(len(there) + 1) / (len(there) + 2)] * len(there)
                     evidence = np.log(EVEN / np.concatenate([here, there]))
-                    line = fit_line(evidence, targets, offset=(-20.0, 0.0), slope=SLOPES)
+                    line = fit_line(evidence, targets, OFFSETS, SLOPES)
                     stratum = replace(stratum, line=line, line_of=whose)
                     break
             strata.append(stratum)
@@ -398,11 +399,7 @@ def check_share(name: str, value: Any) -> float:
 
 
 def fit_line(
-    x: ArrayLike,
-    targets: ArrayLike,
-    *,
-    offset: tuple[float, float],
-    slope: tuple[float, float],
+    x: ArrayLike, targets: ArrayLike, offset: tuple[float, float], slope: tuple[float, float]
 ) -> tuple[float, float]:
     """Fit logit = offset + slope · x by maximum likelihood, each class weighing one half.
 
