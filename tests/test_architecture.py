@@ -29,6 +29,7 @@ FLOORS = {
     "tables": 0,
     "_version": 0,
     "text": 1,
+    "own_words": 1,
     "attacks": 1,
     "language": 1,
     "calibration": 1,
@@ -66,6 +67,7 @@ NEIGHBOURS = {
     ("types", "_optional"),
     ("_optional", "errors"),
     ("language", "text"),
+    ("text", "own_words"),
     ("runtimes", "checkpoint"),
     ("checkpoint", "contamination"),
     ("checkpoint", "account_null"),
@@ -155,7 +157,7 @@ def test_every_module_opens_by_saying_what_it_is() -> None:
 
 def test_the_package_stays_small_enough_to_read_in_an_afternoon() -> None:
     lines = {f: len(f.read_text(encoding="utf-8").splitlines()) for f in ROOT.rglob("*.py")}
-    assert sum(lines.values()) < 22_950
+    assert sum(lines.values()) <= 22_555
     assert max(lines.values()) < 500
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +9,7 @@ from types import ModuleType
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scripts import script
 from synthetic import CHINESE_HUMAN, CHINESE_MACHINE, FRAGMENTS, human_posts, write_corpus
 
 from textdetect.checkpoint import find_folder
@@ -33,16 +32,9 @@ TABLES = (
 )
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    """Give the script as a module; its folder must not come into sys.path."""
-    spec = importlib.util.spec_from_file_location("corpus_page", ROOT / "training" / "corpus.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(name="script", scope="module")
+def _script() -> ModuleType:
+    return script("corpus")
 
 
 def test_it_prints_every_table_of_a_corpus_and_no_text(

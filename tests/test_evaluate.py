@@ -284,7 +284,6 @@ def test_a_suite_of_one_class(data: Path, tiny: Path, tmp_path: Path) -> None:
         ("name: s\nslice: [source]\n", "unknown key 'slice'"),
         ("name: s\nslices: [colour]\n", "colour"),
         ("name: s\nattacks: [bribe]\n", "bribe"),
-        ("name: s\nmatrices: [all]\n", "all"),
         ("name: s\npanels: {x: {pattern: '('}}\n", "no regular expression"),
         ("name: s\nmost: [0, 1]\n", "most"),
         ("name: a b\n", "name"),
@@ -298,7 +297,7 @@ def test_a_suite_that_cannot_be_used_says_why(yaml: str, says: str, tmp_path: Pa
 
 
 def test_data_that_cannot_be_used_says_why(data: Path, tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected one of attacks, cross"):
+    with pytest.raises(ConfigError, match="expected one of attacks, humans"):
         find_suite("no-such-suite")
     with pytest.raises(DataError, match="not found"):
         evaluate(str(tiny), find_suite("tweepfake"), data, tmp_path)
@@ -319,7 +318,6 @@ def test_every_suite_of_the_package_reads() -> None:
     assert suite_names() == sorted(
         (
             "attacks",
-            "cross",
             "humans",
             "languages",
             "lengths",

@@ -11,17 +11,19 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pytest
+from scripts import script
 from synthetic import human_post, markov_post, template_post, write_encoder
 
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.baselines import BagOfWords, LengthOnly
-from textdetect.evaluation.matrices import Options, cross, leave_one_out
-from textdetect.evaluation.probe import Features, Probe
 from textdetect.evaluation.scorers import Checked
 from textdetect.metrics import auroc
 from textdetect.posts.corpus import COLUMNS, Posts
 from textdetect.posts.dimensions import dimension
 from textdetect.text import normalise
+
+matrices, probe = script("matrices"), script("probe")
+Options, cross, leave_one_out = matrices.Options, matrices.cross, matrices.leave_one_out
 
 SOURCES = {"blog": "en", "chat": "en", "forum": "de", "panel": "en"}
 Part = np.ndarray[Any, np.dtype[np.object_]]
@@ -312,8 +314,8 @@ def test_the_same_seed_gives_the_same_rows_and_accounts_widen_an_interval() -> N
 
 
 def test_a_probe_fills_a_matrix_and_embeds_each_post_once(tmp_path: Path) -> None:
-    features = Features(str(write_encoder(tmp_path / "encoder")))
-    table = leave_one_out(POSTS, PART, [lambda: Probe(features)])
+    features = probe.Features(str(write_encoder(tmp_path / "encoder")))
+    table = leave_one_out(POSTS, PART, [lambda: probe.Probe(features)])
     assert [row["test"] for row in table] == list(SOURCES)
     assert all(row["value"] > 0.6 for row in table)
     assert len(features._memory) == len(texts_of(np.ones(len(POSTS), dtype=np.bool_)))

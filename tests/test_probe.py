@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts import script
 from synthetic import human_posts, write_encoder
 from tiny import tiny_classifier
 
 from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
-from textdetect.evaluation.probe import Features, Probe
 from textdetect.evaluation.scorers import Checked
 from textdetect.metrics import auroc
+
+Features, Probe = script("probe").Features, script("probe").Probe
 
 HUMANS = human_posts(40)
 MACHINES = [f"Overall, this {text} provides remarkable value." for text in human_posts(40, seed=1)]
@@ -26,7 +28,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_encoder(tmp_path_factory.mktemp("probe") / "encoder"))
 
 
-def count_embedded(features: Features, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def count_embedded(features: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Make features write down how many texts are embedded at a time."""
     counts: list[int] = []
     embed = features._embed

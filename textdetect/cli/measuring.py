@@ -84,7 +84,7 @@ def evaluate(
 ) -> int:
     """Measure a detector on a suite, beside its rivals: a table, and a report that opens offline.
 
-    Suites: attacks, cross, humans, languages, lengths, modern, tweepfake,
+    Suites: attacks, humans, languages, lengths, modern, tweepfake,
     tweepfake-people. Scores are kept in the folder, so that the same call again
     costs no inference. Needs the extras "train" and "report".
     """

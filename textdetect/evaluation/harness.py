@@ -24,15 +24,12 @@ from numpy.typing import NDArray
 
 from textdetect._optional import installed_versions
 from textdetect._version import __version__
-from textdetect.checkpoint import Checkpoint, encoder_folder, write_atomically
+from textdetect.checkpoint import Checkpoint, write_atomically
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput
-from textdetect.evaluation.baselines import BagOfWords, RememberedGrams
 from textdetect.evaluation.contenders import Answers, Calibrated, Contender, Frozen
-from textdetect.evaluation.matrices import Options, cross, leave_one_out
 from textdetect.evaluation.measures import SCHEMA, Place, Row, compare, curves, measure, with_holm
 from textdetect.evaluation.memory import digest
-from textdetect.evaluation.probe import Features, Probe
 from textdetect.evaluation.scorers import Checked, Classifier, resolve
 from textdetect.evaluation.suite import Material, Part, Suite, clusters, gather, slices
 from textdetect.evaluation.under_attack import measure_attacks, sample
@@ -55,14 +52,12 @@ class Evaluation:
         table: the long table, rows of `measures.SCHEMA`.
         curves: points of ROC and reliability curves (see `measures.curves`).
         errors: the detector's worst errors, with their texts only where those were asked for.
-        matrices: cells of the matrices (see `evaluation.matrices`).
         facts: what was run: suite, part, detectors, seed, contamination, looks, versions.
     """
 
     table: list[Row]
     curves: list[Row]
     errors: list[Row]
-    matrices: list[Row]
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -83,8 +78,8 @@ def evaluate(
     """Run a suite on a detector, beside its rivals, and write what was found to a folder.
 
     `out` gets NAME.parquet and NAME.csv (the long table), NAME.curves.parquet, NAME.json (facts),
-    NAME.matrices.csv, thresholds/ (of detectors without a calibration), the ledger of looks at
-    report parts, and a cache of scores; the same call again costs no inference.
+    thresholds/ (of detectors without a calibration), the ledger of looks at report parts, and a
+    cache of scores; the same call again costs no inference.
 
     Args:
         model: a `Detector`, or what `scorers.resolve` takes.
@@ -118,10 +113,9 @@ def evaluate(
     run = _Run(suite, material, scorers, contenders)
     table, points = run.table(), run.curves()
     errors = run.errors(show_texts=show_texts)
-    matrices = _matrices(suite, material, scorers[0], folder, device)
     looks = run.log(folder / LEDGER, max_fpr) if part == "report" else 0
     facts = run.facts() | {"max_fpr": max_fpr, "looks": looks}
-    found = Evaluation(table, points, errors, matrices, facts)
+    found = Evaluation(table, points, errors, facts)
     write(found, folder)
     return found
 
@@ -277,9 +271,6 @@ def write(found: Evaluation, folder: Path) -> None:
         ("curves.parquet", _bytes(pa.Table.from_pylist(found.curves), pa.parquet.write_table)),
     ):
         write_atomically(folder / f"{name}.{suffix}", content)
-    if found.matrices:
-        cells = pa.Table.from_pylist(found.matrices)
-        write_atomically(folder / f"{name}.matrices.csv", _bytes(cells, pa.csv.write_csv))
     raw = json.dumps(found.facts, indent=1, ensure_ascii=False) + "\n"
     write_atomically(folder / f"{name}.json", raw.encode())
 
@@ -354,35 +345,3 @@ def _trained_with(scorer: Checked) -> dict[str, Any]:
     checkpoint = _checkpoint(scorer)
     training = checkpoint.manifest.training if checkpoint and checkpoint.manifest else {}
     return dict(training.get("config", {}))
-
-
-def _matrices(
-    suite: Suite, material: Material, scorer: Checked, folder: Path, device: str | None
-) -> list[Row]:
-    """Fill a suite's matrices: the model's encoder in cheap mode (a probe), and a bag of words."""
-    if not suite.matrices:
-        return []
-    encoder = _trained_with(scorer).get("finetune", {}).get("encoder")
-    grams = RememberedGrams()
-    makers: list[Any] = [lambda: BagOfWords(grams=grams)]
-    if encoder:
-        features = Features(encoder_folder(encoder), device=device, cache=folder / CACHE)
-        makers.insert(0, lambda: Probe(features))
-    part = np.full(len(material.posts), "", dtype=object)
-    part[material.split.part == material.part] = material.part
-    part[material.train] = "train"
-    options = Options(
-        evaluate=(material.part,),
-        max_rows=300,
-        max_tested=150,
-        seed=suite.seed,
-        store=folder / CACHE / f"{suite.name}.matrices.jsonl",
-        progress=True,
-    )
-    (folder / CACHE).mkdir(exist_ok=True)
-    rows: list[Row] = []
-    for matrix in suite.matrices:
-        kind, _, by = matrix.partition(":")
-        fill = cross if kind == "cross" else leave_one_out
-        rows += fill(material.posts, part, makers, by=by, options=options)
-    return rows

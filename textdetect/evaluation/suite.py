@@ -34,7 +34,6 @@ from textdetect.text import NORMALISATION_VERSION, normalise
 Part = Literal["select", "report"]
 FOLDER: Final = Path(__file__).parent / "suites"
 """The suites that come with the package."""
-MATRICES: Final = ("cross:source", *(f"leave-one-out:{by}" for by in DIMENSIONS[:5]))
 KINDS: Final = ("human", "machine", "assisted")
 HELD: Final = "held"
 
@@ -87,7 +86,6 @@ class Suite:
         attacks: of `ATTACKS`, or "all".
         n_attacked: posts of each class that are attacked.
         rivals: detectors that are put beside every one, as `scorers.resolve` finds them.
-        matrices: of `MATRICES`, for detectors that can be trained.
         min_slice: posts of a class below which a slice is marked as small.
         seed: of the parts and of every draw.
     """
@@ -103,12 +101,11 @@ class Suite:
     attacks: tuple[str, ...] = ()
     n_attacked: int = 2_000
     rivals: tuple[str, ...] = ()
-    matrices: tuple[str, ...] = ()
     min_slice: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
-        known = {"slices": DIMENSIONS, "attacks": ("all", *ATTACKS), "matrices": MATRICES}
+        known = {"slices": DIMENSIONS, "attacks": ("all", *ATTACKS)}
         for key, names in known.items():
             for name in getattr(self, key):
                 check(name in names, key, f"some of {', '.join(names)}", name)
