@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from served import Served, stubbed
+from tiny import tiny_classifier
 from typer.testing import CliRunner
 
 from textdetect import Detector, score_accounts
@@ -675,7 +676,8 @@ def test_other_runs_are_too_short_to_judge(embedded: Detector) -> None:
 
 @Cases("run", ["哈", "顶", "嘿嘿", "呜", "加油", "哈哈，"])
 @Cases(
-    "post", ["笑死 {}", "@小明 {}", "{}笑死我了", "我妈转给我三遍了{}", "{}又来 上次也是这么说的"]
+    "post",
+    ["笑死 {}", "@小明 {}", "{}笑死我了", "同事买了 座椅吱吱响{}", "{}又来 上次也是这么说的"],
 )
 def test_runs_of_any_length_beside_words_flag_nobody(
     run: str, post: str, embedded: Detector
@@ -1297,25 +1299,19 @@ def test_a_file_without_an_account_column_is_told_so(tmp_path: Path) -> None:
     assert "--account-column" in said
 
 
-def test_commands_name_options_as_a_shell_takes_them(tmp_path: Path, tiny: Path) -> None:
-    """A classifier whose classes have odd names: which one is the machine's?"""
-    import shutil
-
-    model = shutil.copytree(tiny, tmp_path / "odd")
-    for path in model.rglob("*"):
-        if path.name not in ("config.json", "tokenizer.json", "tokenizer_config.json") and (
-            path.is_file() and path.suffix in (".json", ".npz", ".onnx", ".md", ".txt")
-        ):
-            path.unlink()
-    settings = next(model.rglob("config.json"))
-    config = json.loads(settings.read_text())
-    config["id2label"] = {"0": "Fake", "1": "Real"}
-    config["label2id"] = {"Fake": 0, "Real": 1}
-    settings.write_text(json.dumps(config))
-    (tmp_path / "posts.csv").write_text("text,label\nso good to see you,0\nso good to be here,1\n")
-    code, said = tool("evaluate", "--model", settings.parent, "--data", tmp_path / "posts.csv")
-    assert code != 0
-    assert "machine_label=" not in said
+def test_commands_name_options_as_a_shell_takes_them(tmp_path: Path) -> None:
+    """Of a classifier with classes of its own it must be said which one is the machine's."""
+    model = tiny_classifier(tmp_path / "theirs")
+    config = json.loads((model / "config.json").read_text())
+    config |= {"id2label": {"0": "Real", "1": "Fake"}, "label2id": {"Real": 0, "Fake": 1}}
+    (model / "config.json").write_text(json.dumps(config))
+    (tmp_path / "posts").mkdir()
+    posts = {"text": REPLIES + MACHINES[:8], "label": [0] * 24 + [1] * 8, "language": ["en"] * 32}
+    pq.write_table(pa.table(posts), tmp_path / "posts" / "mine.parquet")
+    code, said = tool("evaluate", model, tmp_path / "posts", "-o", tmp_path / "out")
+    assert code == 2
+    assert "--machine-label" in said
+    assert "machine_label" not in said
 
 
 @Cases(
@@ -1769,7 +1765,7 @@ def test_a_hundred_thousand_odd_posts_pass_and_a_second_pass_changes_nothing() -
         assert list(named) == [name for name in known if name in named]
         has_words(once, 4)
         once.encode("utf-8")
-        if normalise(once) != once or normalise(own) != once:
+        if normalise(once) != once:
             failed.append(text)
     assert (len(failed), min(failed, key=len, default="")) == (0, "")
 
@@ -1892,15 +1888,14 @@ DOORS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def least_s(do: Callable[[], Any]) -> float:
-    """Give the shortest of three times."""
+def least_s(door: str, text: str) -> float:
+    """Give the shortest of some times, of texts that differ in their end: no answer is kept."""
     times = []
-    for _ in range(3):
+    for i in range(6):
+        other = f"{text}{i}"
         start_s = time.perf_counter()
-        do()
+        DOORS[door](other)
         times.append(time.perf_counter() - start_s)
-        if times[-1] < 0.01:
-            break
     return min(times)
 
 
@@ -1910,8 +1905,7 @@ def least_s(do: Callable[[], Any]) -> float:
 def test_ten_megabytes_of_anything_take_half_a_second_at_most(door: str) -> None:
     slow = {}
     for unit in UNITS:
-        text = unit * (10_000_000 // len(unit.encode("utf-8", "surrogatepass")))
-        took_s = least_s(lambda text=text: DOORS[door](text))
+        took_s = least_s(door, unit * (10_000_000 // len(unit.encode("utf-8", "surrogatepass"))))
         if took_s > 0.5:
             slow[unit] = round(took_s, 2)
     assert slow == {}
@@ -1924,8 +1918,24 @@ def test_the_longest_text_that_is_read_takes_time_in_proportion(door: str) -> No
     """A square of its length would take sixteen times as long for four times the text."""
     slow = {}
     for unit in UNITS:
-        quarter, whole = (unit * (size // len(unit)) for size in (4_000, 16_000))
-        short_s, long_s = (least_s(lambda t=t: DOORS[door](t)) for t in (quarter, whole))
+        short_s, long_s = (least_s(door, unit * (size // len(unit))) for size in (4_000, 16_000))
         if long_s > 0.03 and long_s > 8 * short_s:
             slow[unit] = (round(short_s, 4), round(long_s, 4))
     assert slow == {}
+
+
+@pytest.mark.alone
+@pytest.mark.slow
+def test_ten_megabytes_of_posts_take_half_a_second_at_most() -> None:
+    """Posts as people write them, one by one; none comes twice."""
+    posts: list[str] = []
+    size = 0
+    draw = random.Random(0)
+    words = " ".join(REPLIES).split()
+    while size < 10_000_000:
+        posts.append(" ".join(draw.choices(words, k=300)))
+        size += len(posts[-1])
+    start_s = time.perf_counter()
+    for post in posts:
+        normalise(post)
+    assert time.perf_counter() - start_s <= 0.5
