@@ -247,6 +247,27 @@ def test_what_only_looks_like_html_or_a_quote_is_the_accounts(text: str) -> None
     assert "html" not in notes(text)
 
 
+@Cases(
+    "text",
+    [
+        "the <title> tag goes before the body, said my teacher",
+        "use the <script> tag for that and never eval, they said",
+        "so <!-- this is how I begin a comment and never end it",
+        "&lt;span hidden&gt;lol no that coffee is burnt every time&lt;/span&gt;",
+        "&lt;!-- lol no that coffee is burnt every single time --&gt;",
+        "&lt;script&gt;lol no that coffee is burnt every time&lt;/script&gt;",
+        "<span hidden>lol no that coffee is burnt every time",
+        "<p style='display:none'>lol no that coffee is burnt every time",
+    ],
+)
+def test_tags_that_a_reader_sees_as_text_hide_no_words(text: str) -> None:
+    """Typed by an account and escaped by the platform, or never closed: or a bot could hide so."""
+    words = re.findall(
+        r"[a-z]{3,}", re.sub(r"&?<?/?(?:span|p|script|title)\b|&[lg]t;|=.*?>", " ", text)
+    )
+    assert set(words) - {"hidden", "style", "none"} <= set(re.findall(r"\w+", normalise(text)))
+
+
 @Cases("text", ["so good <user> placeholder http", "<url> so good to read", "hey <user> so good"])
 def test_a_collections_placeholders_stay_a_link_and_a_mention(text: str) -> None:
     plain = text.replace("<user>", "@ann").replace("<url>", "https://x.example/a")
@@ -308,6 +329,9 @@ QUOTES: dict[str, Way] = {
     "old Macs' line ends": lambda own, bot: f"> {bot}\r\r{own}",
     "blanks before the mark": lambda own, bot: f"   > {bot}\n\n{own}",
     "many lines": lambda own, bot: f"{quoted(bot)}\n\n{own}",
+    "a number": lambda own, bot: f"> 90% of it is this: {bot}\n\n{own}",
+    "a list": lambda own, bot: f"&gt;- {bot}\n&gt;- {bot}\n\n{own}",
+    "dots": lambda own, bot: f">...and {bot}\n\n{own}",
     "a quote in a quote": lambda own, bot: f"> > {bot}\n>\n> {bot}\n\n{own}",
     "marks without blanks": lambda own, bot: f">>> {bot}\n>> {bot}\n{own}",
     "below the own words": lambda own, bot: f"{own}\n\n> {bot}",
@@ -413,6 +437,9 @@ REPOSTS: dict[str, Way] = {
     "RT": lambda own, bot: f"{own} RT @dailybot: {bot}",
     "RT without a colon": lambda own, bot: f"{own} RT @dailybot {bot}",
     "RT without a blank": lambda own, bot: f"{own} RT@dailybot: {bot}",
+    "RT as phones spell it": lambda own, bot: f"{own} Rt @dailybot: {bot}",
+    "rt in small letters": lambda own, bot: f"{own} rt @dailybot: {bot}",
+    "Repost": lambda own, bot: f"{own}\nRepost from @dailybot: {bot}",
     "RT after a stop": lambda own, bot: f"{own}. RT @dailybot: {bot}",
     "RT in quotes": lambda own, bot: f'{own} "RT @dailybot: {bot}"',
     "RT in the next line": lambda own, bot: f"{own}\nRT @dailybot: {bot}",
@@ -450,6 +477,7 @@ def test_people_who_comment_before_its_kin_are_too(way: str, embedded: Detector)
         "the RT channel said so, and @ann believed it",
         "ART @gallery tonight, bring a friend and a coat",
         "SMART @school is what they call it on our road",
+        "can you repost @ann's photo from the choir night",
         "retweet @ann if you have seen the grey cat",
         "good read on trams via @townpaper today",
         "found a spoon in the shed HT @pete for the tip",
@@ -598,6 +626,13 @@ def test_an_answer_to_a_name_is_a_mention_before_own_words(reply: str) -> None:
 def test_slashes_and_words_about_reposts_are_no_chain(text: str) -> None:
     assert own_words(text) == text
     assert others_words(text) == ""
+
+
+@Cases("end", [":", "：", "我在:", "详情：", "/", "//", "http", "…", "?"])
+def test_a_chain_begins_wherever_the_own_words_end(end: str) -> None:
+    """As where a link at the end was lost: "I am at:"."""
+    for own, bot in EVERY_COMMENT:
+        assert normalise(f"{own}{end}//@某科技号:{bot}") == normalise(own + end)
 
 
 def test_a_link_before_a_chain_ends_where_the_chain_begins() -> None:
@@ -1271,6 +1306,7 @@ def test_other_phrases_of_platforms_get_no_verdict_either(embedded: Detector) ->
     [
         "they [deleted] my comment about the bins again",
         "this message was deleted before I could read it, what was it",
+        "that post was deleted by the author because he is a coward",
         "who removed the comment by the moderator and why",
         "分享图片给大家看看我家的猫",
         "转发微博抽奖的都是骗子别信",
@@ -1466,7 +1502,17 @@ PEOPLES = {
     "en": ["botornot_challenge", "xlmt_human", "tweepfake"],
     "zh": ["ced_weibo_human_zh", "covid_weibo_human", "cstance_human_zh"],
 }
-MAKERS = {"en": ["tweepfake", "building_tweets_llama33"], "zh": ["paired_zh", "halluqa_zh"]}
+MAKERS = {
+    "en": ["tweepfake", "botornot_challenge", "showerthoughts", "building_tweets_llama33"],
+    "zh": [
+        "paired_zh",
+        "zh_coursework",
+        "hc3_8models_zh",
+        "emollm_zh",
+        "cpsycoun_zh",
+        "halluqa_zh",
+    ],
+}
 
 
 def unseen(
@@ -1488,9 +1534,11 @@ def unseen(
             text
             for text in fresh
             if not others_words(text) and "html" not in notes(text) and own_words(text).strip()
+            if "\\" not in text  # escapes of JSON are line ends, or not
         ]
-        found += plain[: n // len(sources) + 1]
-    assert len(found) >= n
+        found += plain[: n - len(found) if source == sources[-1] else n // len(sources)]
+    n_found = len(found)  # and not the texts, which belong in no log
+    assert n_found == n
     return [found[i] for i in rng.permutation(len(found))[:n]]
 
 
@@ -1889,13 +1937,13 @@ DOORS: dict[str, Callable[[str], Any]] = {
 
 
 def least_s(door: str, text: str) -> float:
-    """Give the shortest of some times, of texts that differ in their end: no answer is kept."""
+    """Give the shortest of some processor times, of texts with other ends: none is remembered."""
     times = []
     for i in range(6):
-        other = f"{text}{i}"
-        start_s = time.perf_counter()
+        other = f"{text} {i}"
+        start_s = time.process_time()
         DOORS[door](other)
-        times.append(time.perf_counter() - start_s)
+        times.append(time.process_time() - start_s)
     return min(times)
 
 
@@ -1922,20 +1970,3 @@ def test_the_longest_text_that_is_read_takes_time_in_proportion(door: str) -> No
         if long_s > 0.03 and long_s > 8 * short_s:
             slow[unit] = (round(short_s, 4), round(long_s, 4))
     assert slow == {}
-
-
-@pytest.mark.alone
-@pytest.mark.slow
-def test_ten_megabytes_of_posts_take_half_a_second_at_most() -> None:
-    """Posts as people write them, one by one; none comes twice."""
-    posts: list[str] = []
-    size = 0
-    draw = random.Random(0)
-    words = " ".join(REPLIES).split()
-    while size < 10_000_000:
-        posts.append(" ".join(draw.choices(words, k=300)))
-        size += len(posts[-1])
-    start_s = time.perf_counter()
-    for post in posts:
-        normalise(post)
-    assert time.perf_counter() - start_s <= 0.5
