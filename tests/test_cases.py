@@ -832,8 +832,7 @@ def test_joined_emoji_and_scripts_that_need_joiners_hide_nothing(text: str) -> N
 @Cases("name", ["telegram_ids.csv", "excel_ids.csv", "id_is_the_account.csv"])
 def test_rows_that_share_an_id_and_nothing_else_are_all_searched(name: str) -> None:
     table, _ = read_posts(CASES / name)
-    dump = read_dump(table)
-    assert (len(dump), dump.n_duplicate_ids, dump.n_missing) == (30, 0, 0)
+    assert len(read_dump(table)) == 30
 
 
 @Cases(
@@ -847,15 +846,15 @@ def test_rows_that_share_an_id_and_nothing_else_are_all_searched(name: str) -> N
 )
 def test_other_ids_that_are_not_one_posts_leave_all_rows_in(ids: list[Any]) -> None:
     table, _ = read_posts(CASES / "telegram_ids.csv")
-    dump = read_dump([row | {"id": own} for row, own in zip(table.to_pylist(), ids, strict=True)])
-    assert (len(dump), dump.n_duplicate_ids) == (30, 0)
+    rows = [row | {"id": own} for row, own in zip(table.to_pylist(), ids, strict=True)]
+    assert len(read_dump(rows)) == 30
 
 
 def test_a_row_that_agrees_in_account_time_text_and_id_is_a_repetition() -> None:
     table, _ = read_posts(CASES / "telegram_ids.csv")
     rows = table.to_pylist()
     dump = read_dump([*rows, *rows[:4], rows[0] | {"text": "edited since, so another post"}])
-    assert (len(dump), dump.n_duplicate_ids) == (31, 4)
+    assert len(dump) == 31
 
 
 @pytest.fixture(scope="module")
@@ -868,18 +867,25 @@ def id_worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def of_good_ids(id_worlds: Path) -> set[str]:
+    """Give the campaign that is found where every post has an id of its own."""
+    found = find_campaigns(read_posts(id_worlds / "ids_ok.csv")[0], progress=False)
+    assert [each.n_objects for each in found.campaigns] == [38]
+    accounts = set(found.campaigns[0].accounts)
+    assert len(accounts) in (41, 42)  # one turns up by chance or not, as scipy's version draws
+    return accounts
+
+
 @pytest.mark.slow
-@Cases(
-    "name",
-    ["ids_ok.csv", "ids_excel.csv", "ids_telegram.csv", "id_is_account.csv", "ids_float.parquet"],
-)
-def test_a_campaign_of_42_accounts_is_found_whatever_the_ids_are(
-    id_worlds: Path, name: str
+@Cases("name", ["ids_excel.csv", "ids_telegram.csv", "id_is_account.csv", "ids_float.parquet"])
+def test_the_planted_campaign_is_found_whatever_the_ids_are(
+    id_worlds: Path, of_good_ids: set[str], name: str
 ) -> None:
     found = find_campaigns(read_posts(id_worlds / name)[0], progress=False)
-    assert [len(each.accounts) for each in found.campaigns] == [42]
+    assert [set(each.accounts) for each in found.campaigns] == [of_good_ids]
     assert found.campaigns[0].p_value == 0.05
-    assert not any("id" in note.split() and "left out" in note for note in found.notes)
+    assert not any("left out" in note for note in found.notes)
 
 
 @pytest.mark.slow
@@ -901,11 +907,11 @@ def test_a_file_most_of_whose_rows_come_again_is_no_search_without_campaigns(
 def test_one_clients_batches_never_shut_another_out(
     n_posts: int, n_connections: int, tmp_path: Path
 ) -> None:
-    """Ten milliseconds a post: a thousand are ten seconds of work, five times what may wait."""
+    """Five milliseconds a post: a thousand are five seconds of work, where two may wait."""
     httpx = pytest.importorskip("httpx")
     pytest.importorskip("granian")
     posts = [{"text": f"{REPLIES[i % 24]} {i}"} for i in range(n_posts)]
-    with stubbed(tmp_path, "--post-ms", "10") as server:
+    with stubbed(tmp_path, "--post-ms", "5") as server:
         stop_s = time.monotonic() + 5
 
         def client(source: str) -> Any:
@@ -929,7 +935,7 @@ def test_one_clients_batches_never_shut_another_out(
                 time.sleep(0.1)
         for each in threads:
             each.join()
-    assert len(codes) >= 10
+    assert len(codes) >= 5
     assert set(codes) == {200}
 
 
@@ -1217,7 +1223,7 @@ def test_other_codes_mean_their_language(given: str, meant: str, embedded: Detec
     assert embedded.predict([text], language=[given]).language.tolist() == [meant]
 
 
-@Cases("given", ["und", "qme", "qaa", "zxx", "mul", "", None, "art", "und-Latn"])
+@Cases("given", ["und", "qme", "qaa", "zxx", "mul", "", None, "und-Latn"])
 def test_codes_of_no_language_leave_it_to_identification(given: Any, embedded: Detector) -> None:
     plain = embedded.predict([REPLIES[1]])
     assert embedded.predict([REPLIES[1]], language=[given])[0] == plain[0]
