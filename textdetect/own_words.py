@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import html
 import re
+import tomllib
 import unicodedata
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 MAX_RAW_CHARS: Final = 16_384
@@ -30,16 +32,14 @@ _INVISIBLE = re.compile(f"[{_UNSEEN_CHARACTERS}]+")
 _MANY_MARKS = re.compile(f"([{_MARKS}]{{3}})[{_MARKS}]+")
 _RARE = re.compile(f"[{_UNSEEN_CHARACTERS}{_MARKS}\ud800-\udfff]")
 _PUNCTUATION: Final[dict[str, str]] = (
-    dict.fromkeys("‘’‚‛′‵´ʻʼʽˈ`", "'")
+    {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    | dict.fromkeys("‘’‚‛′‵´ʻʼʽˈ`｀＇", "'")
     | dict.fromkeys("“”„‟″‶«»「」『』《》〈〉〝〞〟", '"')
     | dict.fromkeys("‐‑‒–—―−⸺⸻", "-")
-    | {"。": ".", "、": ","}
     | dict.fromkeys("【〔〖", "[")
     | dict.fromkeys("】〕〗", "]")
     | dict.fromkeys("\u2800\u1680\u3000", " ")
-    | {"⁄": "/", "…": "..."}
-    | {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
-    | {"｀": "'", "＇": "'"}
+    | {"。": ".", "、": ",", "⁄": "/", "…": "..."}
 )
 _MAPPED = re.compile(f"[{re.escape(''.join(_PUNCTUATION))}]")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});?")
@@ -110,59 +110,13 @@ _ASIDE = re.compile(r"https?://\S+|@[\w\-·.]+")
 _EMOTICON = re.compile(r"\[[^\[\]\s]{1,12}\]")
 _NO_WORD = re.compile(r"[\W_]+")
 _CHINESE_GAP = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
-_THING: Final = (
-    r"message|comment|post|tweet|status|reply|video|photo|image|content|story|thread|account|page"
-)
-_STATE: Final = r"deleted|removed|unavailable|suspended|withheld|hidden|expired"
+_PHRASES: Final = tomllib.loads((Path(__file__).parent / "phrases.toml").read_text("utf-8"))
 _PLACEHOLDER = re.compile(
-    rf"(?:sorry )?(?:(?:this|that|the|your|you|original|a) )*(?:(?:{_THING})s? )?"
-    rf"(?:(?:was|were|is|are|has been|have been|is currently|is temporarily) )?(?:{_STATE})"
-    rf"(?: (?:this|a|the) (?:{_THING}))?"
-    r"(?: by (?:\w+ ){0,3}(?:users?|authors?|mods?|moderators?|admins?|administrators?|owner|"
-    r"poster|sender|creator|uploader|reddit|automoderator|twitter|facebook|x)\b.{0,40})?"
-    r"(?: (?:due to|on account of|in accordance with|in response to|for violating)\b.{0,60})?"
-    rf"|(?:sorry )?this (?:{_THING}) (?:isn t|is not|is no longer|can t be) (?:currently )?"
-    r"(?:available|displayed|shown|found)(?: right now| anymore| in your country)?"
-    r"|(?:media|image|video|audio|sticker|gif|document) omitted"
-    r"|repost(?:ed)?|reposting|retweet(?:ed)?|rt|reblog(?:ged)?|(?:shared|posted) (?:a |an )?"
-    r"(?:photo|video|link|post|image|story|reel|album)s?"
-    r"|[转轉][发發](?:微博|动态|動態|帖子|视频)|[快一]键?[转轉](?:[发發])?微博|(?:转发|轉發)了?|轉貼|转帖|转贴|已转发|已轉發"
-    r"|(?:分享|发布|發佈|發布|上传|上傳|发表|發表)了?(?:一?[张張个個条條篇段])?"
-    r"(?:图片|圖片|照片|视频|視頻|影片|链接|鏈接|連結|文章|音乐|音樂|图片评论|图文)"
-    r"|(?:图片|圖片|视频|視頻|网页链接|網頁鏈接|查看图片|查看圖片|图片评论|動態|语音|表情|动画表情|红包)"
-    r"|(?:抱歉|很抱歉)?(?:该|該|此|这条|這條|本|原|你|该条)?"
-    r"(?:条|條|篇|个)?(?:微博|评论|評論|内容|內容|帖子|消息|讯息|訊息|回复|回覆|视频|影片|动态|账号|帐号|文章|笔记)"
-    r"(?:已经|已經|已|暂时|暫時)?(?:被)?(?:作者|用户|用戶|管理员|管理員|发布者|對方|对方)?"
-    r"(?:删除|刪除|屏蔽|隐藏|隱藏|撤回|不可见|不可見|无法查看|無法查看|不存在|失效)(?:查看帮助|查看更多)?"
-    r"|抱歉(?:由于|根据|由於|根據)作者设置.{0,40}|你撤回了一条消息|对方撤回了一条消息"
-    r"|(?:diese )?nachricht (?:wurde )?gelöscht|(?:ce )?(?:message|commentaire) (?:a été )?supprimé"
-    r"|(?:este )?(?:mensaje|comentario) (?:fue |ha sido )?eliminado"
-    r"|(?:esta )?(?:mensagem|comentário) (?:foi )?(?:apagad|excluíd|removid)[ao]"
-    r"|(?:questo )?(?:messaggio|commento) (?:è stato )?eliminato"
-    r"|(?:это )?(?:сообщение|комментарий) (?:было? )?удал[её]но?н?"
-    r"|この(?:メッセージ|ツイート|投稿|コメント)は削除されました"
-    r"|삭제된 (?:메시지|댓글|게시물)입니다"
+    "|".join(_PHRASES["placeholders"])
+    .replace("THING", _PHRASES["thing"])
+    .replace("STATE", _PHRASES["state"])
 )
-
-_LEFTOVERS = re.compile(
-    r"\bas an? (?:ai|a\.i\.|artificial intelligence|large language model|language model)\b"
-    r"|\bi(?:'| a)?m (?:just )?an? (?:ai|large) language model|\bi am an ai\b"
-    r"|\bi(?:'m| am) sorry,? but (?:i|as an) .{0,20}(?:can't|cannot|can not|unable|ai)\b"
-    r"|\bi (?:can't|cannot|can not|am unable to) (?:fulfill|fulfil|assist with|comply with) "
-    r"|\bmy (?:knowledge cutoff|training data|last (?:knowledge )?update)\b"
-    r"|\b(?:certainly|sure|of course|absolutely)[!,.] here(?:'s| is| are) "
-    r"|^\W*here(?:'s| is| are) (?:an?|the|your|some|\d+) (?:\w+ ){0,4}"
-    r"(?:tweet|post|comment|reply|review|version|rewrite|paraphrase|response|caption)s?\b[^.!?\n]{0,60}:"
-    r"|\[(?:insert|your|name of|brand|product|company|city|date)\b[^\]\n]{0,40}\]"
-    r"|\{\{?\s?(?:user|username|name|brand|product|topic|persona|text)\s?\}?\}"
-    r"|\bciteturn\d+|turn\d+(?:search|news|view|image)\d+|oaicite|:contentreference\["
-    r"|\[\d+†[^\]\n]{0,40}\]|utm_source=(?:chatgpt|openai|perplexity)|</?think>|<\|\w{2,20}\|>"
-    r"|\[/?inst\]|###\s?(?:instruction|response)"
-    r"|作为(?:一个|一名|一款)?(?:ai|人工智能|大型?语言)(?:语言)?(?:模型|助手|助理)?|我是(?:一个|一名|一款)?"
-    r"(?:ai|人工智能)(?:语言)?(?:模型|助手|助理)|(?:抱歉|对不起)[,,]?我(?:无法|不能)(?:提供|满足|完成|协助|生成|回答|讨论)"
-    r"|(?:以下|下面)是(?:一[条篇段则]|几[条篇段则]|为您|为你|改写)|截至我的?(?:知识|训练)",
-    re.IGNORECASE,
-)
+_LEFTOVERS = re.compile("|".join(_PHRASES["leftovers"]), re.IGNORECASE)
 _HIDDEN_CHARACTERS = re.compile(
     "(?<=\\w)[\xad\u034f\u115f\u1160\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa0]+(?=\\w)"
     "|(?<=[a-zA-Z])[\u200c\u200d\u200e\u200f]+(?=[a-zA-Z])"
