@@ -144,12 +144,7 @@ class AccountNull:
     def describe(self) -> list[dict[str, Any]]:
         """List the comparisons: language, posts, human accounts and the smallest p-value."""
         return [
-            {
-                "language": language,
-                "posts": size,
-                "n_humans": n,
-                "smallest_p_value": 1 / (n + 1),
-            }
+            {"language": language, "posts": size, "n_humans": n, "smallest_p_value": 1 / (n + 1)}
             for language in self.humans
             for size in SIZES
             if (n := len(self._matrix(language, size))) >= MIN_ACCOUNTS

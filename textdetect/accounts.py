@@ -93,14 +93,10 @@ class AccountVerdicts:
     def to_table(self) -> pa.Table:
         """Give the columns as a table, one row an account; null where there is no value."""
         names = list(self.__slots__)[: list(self.__slots__).index("fdr")]
-        text = {"account", "language", "reason"}
+        types = dict.fromkeys(("account", "language", "reason"), pa.string())
         return pa.table(
             {
-                name: pa.array(
-                    getattr(self, name).tolist(),
-                    type=pa.string() if name in text else None,
-                    from_pandas=True,
-                )
+                name: pa.array(getattr(self, name).tolist(), types.get(name), from_pandas=True)
                 for name in names
             }
         )

@@ -89,13 +89,10 @@ def new_words(
     learner.train_from_iterator(texts, trainer)
     known = backend.get_vocab(with_added_tokens=True)
     words = sorted(set(learner.get_vocab()) - set(known))
+    n_posts, n_sources = config.min_posts, config.min_sources
     for _ in range(2):  # a second look: words that lost their longer rivals are used more
         counts = _usage(_extended(tokenizer, words), len(known), texts, sources)
-        words = [
-            word
-            for word in words
-            if counts[word][0] >= config.min_posts and counts[word][1] >= config.min_sources
-        ]
+        words = [w for w in words if counts[w][0] >= n_posts and counts[w][1] >= n_sources]
     return sorted(words, key=lambda word: (-counts[word][0], word))[: config.max_tokens]
 
 
@@ -128,11 +125,8 @@ def _usage(
             for number in {number for number in encoding.ids if number >= n_known}:
                 posts[number] += 1
                 places[number].add(source)
-    return {
-        word: (posts[number], len(places[number]))
-        for word, number in backend.get_vocab().items()
-        if number >= n_known
-    }
+    words = backend.get_vocab().items()
+    return {word: (posts[i], len(places[i])) for word, i in words if i >= n_known}
 
 
 def _spell(weight: Any, words: Sequence[str], old: Any, seed: int) -> None:

@@ -165,12 +165,9 @@ def find_folder(model: str | os.PathLike[str], *, revision: str | None = None) -
         return Path(name)
     if re.fullmatch(r"[\w.\-]+/[\w.\-]+", name) and not name.startswith("."):
         hub = require("huggingface_hub", extra="train")
+        skipped = ["*.bin", "*.pt", "*.h5", "*.msgpack"]
         try:
-            return Path(
-                hub.snapshot_download(
-                    name, revision=revision, ignore_patterns=["*.bin", "*.pt", "*.h5", "*.msgpack"]
-                )
-            )
+            return Path(hub.snapshot_download(name, revision=revision, ignore_patterns=skipped))
         except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
             raise ModelNotFound(
                 f"no folder {name!r} here, and the hub did not give it: {type(error).__name__}"
@@ -298,11 +295,8 @@ def renormalise(folder: Path) -> None:
         return
     _refuse_code(folder)
     _check_files(folder, manifest)
-    for old in (
-        *folder.glob(calibration_file("*")),
-        *folder.glob(account_file("*")),
-        folder / CARD,
-    ):
+    fitted = (*folder.glob(calibration_file("*")), *folder.glob(account_file("*")))
+    for old in (*fitted, folder / CARD):
         old.unlink(missing_ok=True)
     now = replace(manifest, normalisation=NORMALISATION_VERSION, languages=(), figures={})
     write_manifest(folder, now)

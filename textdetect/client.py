@@ -280,7 +280,6 @@ class Client(_Talk):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close its connections."""
         self.close()
 
     def _run(self, steps: _Steps) -> Any:
@@ -332,18 +331,10 @@ class AsyncClient(_Talk):
     ) -> Verdict: ...
     @overload
     async def predict(
-        self,
-        texts: Iterable[Any],
-        *,
-        max_fpr: float = ...,
-        language: Languages = ...,
+        self, texts: Iterable[Any], *, max_fpr: float = ..., language: Languages = ...
     ) -> Verdicts: ...
     async def predict(
-        self,
-        texts: str | Iterable[Any],
-        *,
-        max_fpr: float = 0.01,
-        language: Languages = None,
+        self, texts: str | Iterable[Any], *, max_fpr: float = 0.01, language: Languages = None
     ) -> Verdict | Verdicts:
         """Judge posts; see `Client.predict`."""
         max_fpr = check_share("max_fpr", max_fpr)
@@ -373,7 +364,6 @@ class AsyncClient(_Talk):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close its connections."""
         await self.aclose()
 
     async def _parts(

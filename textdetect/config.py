@@ -114,16 +114,14 @@ class FinetuneConfig:
         check(self.epochs > 0, "finetune.epochs", "a positive number", self.epochs)
         check(self.batch_size > 0, "finetune.batch_size", "a positive number", self.batch_size)
         check(0 < self.learning_rate < 1, "finetune.learning_rate", "in (0, 1)", self.learning_rate)
-        check(0 <= self.warmup < 1, "finetune.warmup", "in [0, 1)", self.warmup)
         check(0 < self.layer_decay <= 1, "finetune.layer_decay", "in (0, 1]", self.layer_decay)
         check(self.weight_decay >= 0, "finetune.weight_decay", "at least 0", self.weight_decay)
         check(self.save_steps > 0, "finetune.save_steps", "a positive number", self.save_steps)
-        check(0 <= self.averaging < 1, "finetune.averaging", "in [0, 1)", self.averaging)
         check(self.runs > 0, "finetune.runs", "a positive number", self.runs)
-        check(0 <= self.distil < 1, "finetune.distil", "in [0, 1)", self.distil)
         check(self.lora_rank >= 0, "finetune.lora_rank", "at least 0", self.lora_rank)
-        smoothing = self.label_smoothing
-        check(0 <= smoothing < 1, "finetune.label_smoothing", "in [0, 1)", smoothing)
+        for name in ("warmup", "averaging", "distil", "label_smoothing"):
+            value = getattr(self, name)
+            check(0 <= value < 1, f"finetune.{name}", "in [0, 1)", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +179,8 @@ class CalibrationConfig:
         check(good, "calibration.cuts", "groups of numbers above 0", self.cuts)
         check(0 <= self.min_auroc <= 1, "calibration.min_auroc", "in [0, 1]", self.min_auroc)
         for name in ("min_panel", "min_stratum", "min_humans"):
-            check(
-                getattr(self, name) >= 0, f"calibration.{name}", "at least 0", getattr(self, name)
-            )
+            value = getattr(self, name)
+            check(value >= 0, f"calibration.{name}", "at least 0", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,8 +275,7 @@ def build(into: type[T], values: dict[str, Any], *, at: str = "") -> T:
 
 def dump(config: Any) -> str:
     """Render a config dataclass as YAML that `load_config` reads back."""
-    plain = _plain(dataclasses.asdict(config))
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
 
 
 def _plain(value: Any) -> Any:

@@ -216,17 +216,9 @@ class SeenFilter:
         ones.
         """
         step_bytes = _step_bytes(self.exact, self.gaps)
-        header = _HEADER.pack(
-            _MAGIC,
-            FORMAT_VERSION,
-            self.normalisation,
-            self.n_bits,
-            step_bytes,
-            self.n_posts,
-            len(self.exact),
-            len(self.gaps),
-            len(self.sketches),
-        )
+        counts = (self.n_posts, len(self.exact), len(self.gaps), len(self.sketches))
+        versions = (FORMAT_VERSION, self.normalisation)
+        header = _HEADER.pack(_MAGIC, *versions, self.n_bits, step_bytes, *counts)
         steps = [
             _steps(table).astype("<u8").view(np.uint8).reshape(-1, 8)[:, :step_bytes].tobytes()
             for table in (self.exact, self.gaps)

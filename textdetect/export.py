@@ -73,7 +73,14 @@ def export(
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
     require("onnx", extra="train")
     config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
-    _check_shape(config, max_length)
+    labels = [str(label).lower() for _, label in sorted(config.id2label.items())]
+    if labels != ["human", "machine"]:
+        raise InvalidInput(f"id2label: expected human, machine in this order, got {labels}")
+    if max_length > config.max_position_embeddings:
+        raise InvalidInput(
+            f"max_length: expected at most {config.max_position_embeddings}, which is what the "
+            f"model reads, got {max_length}"
+        )
     classifier = transformers.AutoModelForSequenceClassification.from_pretrained(
         source, dtype=torch.float32, attn_implementation="eager", trust_remote_code=False
     ).eval()
@@ -83,8 +90,7 @@ def export(
             tensor.copy_(tensor.half())
     _write_weights(classifier, folder / WEIGHTS)
     _write_graph(classifier, folder)
-    values = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    values["dtype"] = "float32"
+    values = json.loads((source / "config.json").read_bytes()) | {"dtype": "float32"}
     (folder / "config.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     for file in _KEPT:
         if (source / file).is_file():
@@ -118,17 +124,6 @@ def parity(folder: str | Path, texts: Sequence[str]) -> float:
     prepared = [normalise(text) for text in texts]
     graph, model = OnnxRuntime(checkpoint).run(prepared), HfRuntime(checkpoint).run(prepared)
     return float(np.max(np.abs(graph.logits - model.logits)))
-
-
-def _check_shape(config: Any, max_length: int) -> None:
-    labels = [str(label).lower() for _, label in sorted(config.id2label.items())]
-    if labels != ["human", "machine"]:
-        raise InvalidInput(f"id2label: expected human, machine in this order, got {labels}")
-    if max_length > config.max_position_embeddings:
-        raise InvalidInput(
-            f"max_length: expected at most {config.max_position_embeddings}, which is what the "
-            f"model reads, got {max_length}"
-        )
 
 
 def _write_weights(classifier: Any, path: Path) -> None:
@@ -188,11 +183,9 @@ def _share_weights(proto: Any, state: dict[str, Any], places: dict[str, _Place])
         half, full = f"{key}.fp16", f"{key}.fp32"
         if half not in shared:
             shared[half] = _external(onnx, half, places[key])
-            new_nodes.append(
-                onnx.helper.make_node("Cast", [half], [full], to=onnx.TensorProto.FLOAT)
-            )
-        turn = {"perm": [1, 0]} if transposed else {}
-        kind = "Transpose" if transposed else "Identity"
+            cast = onnx.helper.make_node("Cast", [half], [full], to=onnx.TensorProto.FLOAT)
+            new_nodes.append(cast)
+        kind, turn = ("Transpose", {"perm": [1, 0]}) if transposed else ("Identity", {})
         new_nodes.append(onnx.helper.make_node(kind, [full], [tensor.name], **turn))
         proto.graph.initializer.remove(tensor)
     proto.graph.initializer.extend(shared.values())
@@ -209,8 +202,7 @@ def _look_up_before_casting(onnx: Any, graph: Any) -> None:
     """
     source = {node.output[0]: node for node in graph.node if node.op_type in ("Cast", "Identity")}
     readers = Counter(name for node in graph.node for name in node.input)
-    nodes = []
-    gone: set[str] = set()
+    nodes, gone = [], set[str]()
     for node in graph.node:
         nodes.append(node)
         copy = source.get(node.input[0]) if node.op_type == "Gather" else None
@@ -236,8 +228,8 @@ def _external(onnx: Any, name: str, place: _Place) -> Any:
         dims=place.shape,
         data_location=onnx.TensorProto.EXTERNAL,
     )
-    entries = (("location", WEIGHTS), ("offset", place.offset), ("length", place.n_bytes))
-    for key, value in entries:
+    where = {"location": WEIGHTS, "offset": place.offset, "length": place.n_bytes}
+    for key, value in where.items():
         tensor.external_data.add(key=key, value=str(value))
     return tensor
 

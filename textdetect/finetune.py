@@ -6,7 +6,6 @@ It knows nothing of sources, calibration or ONNX.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import multiprocessing
 import os
 import re
@@ -25,8 +24,6 @@ from textdetect.errors import TrainingFailed
 from textdetect.posts.mixture import TrainingList
 from textdetect.runtimes.host import has_bf16
 
-logger = logging.getLogger(__name__)
-
 DONE = "done"
 
 
@@ -44,11 +41,7 @@ def load_tokenizer(folder: str, max_length: int) -> Any:
 def encode(
     tokenizer: Any, texts: Sequence[str], listed: TrainingList, *, max_length: int
 ) -> list[list[int]]:
-    """Tokenise the posts of a training list, each cut to its crop.
-
-    Args:
-        texts: the normalised texts of the list's rows, in its order.
-    """
+    """Tokenise the normalised texts of a training list, in its order, each cut to its crop."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     around = backend.encode("a")
@@ -57,9 +50,8 @@ def encode(
     special = len(prefix) + len(suffix)
     ids: list[list[int]] = []
     for first in range(0, len(texts), 4096):
-        for encoding in backend.encode_batch(
-            list(texts[first : first + 4096]), add_special_tokens=False
-        ):
+        part = list(texts[first : first + 4096])
+        for encoding in backend.encode_batch(part, add_special_tokens=False):
             position = len(ids)
             room = min(int(listed.crops[position]) or max_length, max_length) - special
             skip = int(float(listed.offsets[position]) * max(0, len(encoding.ids) - room))
@@ -94,11 +86,11 @@ def finetune(
     Raises:
         TrainingFailed: the loss is not a number.
     """
-    model_folder = Path(out) / "model"
-    if (model_folder / DONE).is_file():
-        return model_folder
+    out = Path(out)
+    if (out / "model" / DONE).is_file():
+        return out / "model"
     if config.runs == 1:
-        return _finetune(config, texts, labels, listed, Path(out), seed, seed)
+        return _finetune(config, texts, labels, listed, out, seed, seed)
     torch = require("torch", extra="train")
     listed = dataclasses.replace(listed, attacks=())  # the texts hold them; functions don't travel
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -110,13 +102,10 @@ def finetune(
         initargs=(max(1, (n_cores or 1) // workers),),
     ) as pool:
         runs = [
-            pool.submit(
-                _finetune, config, texts, labels, listed, Path(out) / f"run-{i}", seed, seed + i
-            )
+            pool.submit(_finetune, config, texts, labels, listed, out / f"run-{i}", seed, seed + i)
             for i in range(config.runs)
         ]
-        folders = [run.result() for run in runs]
-    return average(folders, model_folder)
+        return average([run.result() for run in runs], out / "model")
 
 
 def average(folders: Sequence[Path], out: Path) -> Path:
@@ -166,7 +155,12 @@ def _finetune(
         dtype=torch.float32,
     )
     if config.lora_rank:
-        model = _with_lora(model, config.lora_rank)
+        # All but the head is frozen, and each linear layer learns a low-rank change: Hu et al.,
+        # "LoRA: low-rank adaptation of large language models", ICLR 2022, section 4.1.
+        peft, rank = require("peft", extra="train"), config.lora_rank
+        kind = {"task_type": peft.TaskType.SEQ_CLS, "target_modules": "all-linear"}
+        model = peft.get_peft_model(model, peft.LoraConfig(r=rank, lora_alpha=2 * rank, **kind))
+    average = _averaging(model, config.averaging) if config.averaging else None
     trainer = resumable_trainer(order, soft=soft)(
         model=model,
         args=arguments(config, out / "steps", order),
@@ -174,11 +168,8 @@ def _finetune(
         processing_class=tokenizer,
         data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
         optimizers=(torch.optim.AdamW(parameter_groups(model, config), fused=True), None),
+        callbacks=[average] if average else None,
     )
-    average = None
-    if config.averaging:
-        average = _averaging(model, config.averaging)
-        trainer.add_callback(average)
     last = transformers.trainer_utils.get_last_checkpoint(str(out / "steps"))
     result = trainer.train(resume_from_checkpoint=last)
     if not np.isfinite(result.training_loss):
@@ -194,18 +185,6 @@ def _finetune(
     (model_folder / DONE).touch()
     shutil.rmtree(out / "steps")
     return model_folder
-
-
-def _with_lora(model: Any, rank: int) -> Any:
-    """Freeze all but the head, and give each linear layer a low-rank change to learn.
-
-    Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022, section 4.1.
-    """
-    peft = require("peft", extra="train")
-    settings = peft.LoraConfig(
-        task_type=peft.TaskType.SEQ_CLS, r=rank, lora_alpha=2 * rank, target_modules="all-linear"
-    )
-    return peft.get_peft_model(model, settings)
 
 
 def parameter_groups(model: Any, config: FinetuneConfig) -> list[dict[str, Any]]:
@@ -246,8 +225,7 @@ def resumable_trainer(seed: int, *, soft: bool = False) -> Any:
 
     class Resumable(transformers.Trainer):  # type: ignore[misc,name-defined]
         def _get_train_sampler(self, *_: Any) -> Any:
-            lengths = self.train_dataset["length"]
-            return ByEpoch(self.args.train_batch_size, lengths=lengths)
+            return ByEpoch(self.args.train_batch_size, lengths=self.train_dataset["length"])
 
     class Soft(Resumable):
         def compute_loss(
@@ -271,24 +249,21 @@ def _averaging(model: Any, decay: float) -> Any:
 
     class Averaging(transformers.TrainerCallback):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
-            rule = swa.get_ema_multi_avg_fn(decay)
-            self.weights = swa.AveragedModel(model, multi_avg_fn=rule)
+            self.weights = swa.AveragedModel(model, multi_avg_fn=swa.get_ema_multi_avg_fn(decay))
 
-        def _file(self, folder: str, step: int) -> Path:
-            return Path(folder) / f"checkpoint-{step}" / "average.safetensors"
+        def _file(self, args: Any, state: Any) -> Path:
+            return Path(args.output_dir) / f"checkpoint-{state.global_step}" / "average.safetensors"
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step:
-                file = self._file(args.output_dir, state.global_step)
-                self.weights.load_state_dict(safetensors.load_file(file))
+                self.weights.load_state_dict(safetensors.load_file(self._file(args, state)))
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step > 0.3 * state.max_steps:
                 self.weights.update_parameters(model)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            file = self._file(args.output_dir, state.global_step)
-            safetensors.save_file(self.weights.state_dict(), file)
+            safetensors.save_file(self.weights.state_dict(), self._file(args, state))
 
     return Averaging()
 

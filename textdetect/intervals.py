@@ -326,9 +326,8 @@ def _bootstrap(
 
 def _strata(labels: NDArray[Any], codes: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], int]:
     """Part clusters by the classes they hold; and count those of the class that fewest hold."""
-    held = np.array(
-        [np.bincount(codes[labels == c], minlength=codes.max() + 1) > 0 for c in (0, 1)]
-    )
+    n = codes.max() + 1
+    held = np.array([np.bincount(codes[labels == c], minlength=n) > 0 for c in (0, 1)])
     fewest = int(min((n for n in held.sum(axis=1) if n), default=0))
     if fewest < _MIN_OF_CLASS:
         raise InvalidInput(f"too few clusters of a class: {fewest}, and {_MIN_OF_CLASS} are needed")

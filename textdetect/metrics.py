@@ -44,8 +44,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
         A number in [0, 1].
 
     Raises:
-        InvalidInput: one class only, other labels, a score that is not finite, or different
-            lengths.
+        InvalidInput: one class only, other labels, a score that is not finite, or unequal lengths.
 
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
@@ -229,17 +228,8 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Average the squared distance of the probabilities from the labels; 0 is best.
 
     The two-class form, in [0, 1]: half of what Brier wrote ("Verification of forecasts expressed
-    in terms of probability", Monthly Weather Review 78, 1950).
-
-    Args:
-        labels: 0 human, 1 machine; shape (n,); one class will do.
-        probabilities: of machine-written; shape (n,); in [0, 1].
-
-    Returns:
-        A number in [0, 1]; NaN where there are no posts.
-
-    Raises:
-        InvalidInput: other labels, a probability outside [0, 1], or different lengths.
+    in terms of probability", Monthly Weather Review 78, 1950). Labels, range and errors as for
+    `accuracy`; probabilities are of machine-written, and those outside [0, 1] are refused too.
 
     >>> brier([0, 1], [0.5, 1.0])
     0.125

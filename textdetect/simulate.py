@@ -237,19 +237,11 @@ class _Maker:
         time_s = np.minimum(day * DAY_S + self.hours(account), self.days * DAY_S)
         kind = rng.choice(5, n, p=[0.45, 0.2, 0.2, 0.1, 0.05])
         pick = self.popular(account, time_s, max(1, n // 6))
-        none = np.int64(-1)
         sources = self.new_words(int(pick.max(initial=0)) + 1)
         words = np.where((kind == 2)[:, None], sources[pick], self.new_words(n))
-        tags = np.where(kind == 4, pick % 97, np.where(rng.random(n) < 0.1, pick % 31, none))
-        return self.rows(
-            account,
-            time_s,
-            words=words,
-            repost=kind == 2,
-            tags=tags,
-            url=np.where(kind == 1, pick, none),
-            reply=np.where(kind == 3, pick, none),
-        )
+        tags = np.where(kind == 4, pick % 97, np.where(rng.random(n) < 0.1, pick % 31, -1))
+        objects = {"url": np.where(kind == 1, pick, -1), "reply": np.where(kind == 3, pick, -1)}
+        return self.rows(account, time_s, words=words, repost=kind == 2, tags=tags, **objects)
 
     def popular(
         self, account: NDArray[Any], time_s: NDArray[Any], n_objects: int
@@ -308,55 +300,37 @@ class _Maker:
         if name == "petition":
             late = np.exp(rng.normal(np.log(5.0), 1.2, len(who))) * _HOUR_S
             words = np.repeat(self.new_words(1), len(who), axis=0)
-            url = np.where(rng.random(len(who)) < 0.5, own, -1)
-            return self.rows(who, self._inside(evening + late), words=words, url=url)
-        if name == "breaking_news":
+            columns = {"words": words, "url": np.where(rng.random(len(who)) < 0.5, own, -1)}
+        elif name == "breaking_news":
             who = np.repeat(who, rng.integers(1, 4, len(who)))
             late = rng.exponential(0.7, len(who)) * _HOUR_S
             url = np.where(rng.random(len(who)) < 0.6, own + rng.integers(0, 5, len(who)), -1)
-            return self.rows(
-                who, self._inside(evening + late), url=url, tags=np.full(len(who), own)
-            )
-        if name == "recall":
+            columns = {"url": url, "tags": np.full(len(who), own)}
+        elif name == "recall":
             who = np.repeat(who, rng.integers(1, 4, len(who)))
             late = rng.exponential(14.0, len(who)) * _HOUR_S
-            return self.rows(
-                who,
-                self._inside(evening + late),
-                reply=own + rng.integers(0, 2, len(who)),
-                tags=np.where(rng.random(len(who)) < 0.5, own, -1),
-            )
-        who = np.repeat(who, rng.integers(3, 11, len(who)))
-        late = rng.random(len(who)) * 2.5 * _HOUR_S
-        moment = np.minimum((late / (0.125 * _HOUR_S)).astype(np.int64), 19)
-        repost = rng.random(len(who)) < 0.4
-        words = np.where(repost[:, None], self.new_words(20)[moment], self.new_words(len(who)))
-        return self.rows(
-            who,
-            self._inside(evening + late),
-            words=words,
-            repost=repost,
-            tags=own + rng.integers(0, 4, len(who)),
-        )
+            reply = own + rng.integers(0, 2, len(who))
+            columns = {"reply": reply, "tags": np.where(rng.random(len(who)) < 0.5, own, -1)}
+        else:
+            who = np.repeat(who, rng.integers(3, 11, len(who)))
+            late = rng.random(len(who)) * 2.5 * _HOUR_S
+            moment = np.minimum((late / (0.125 * _HOUR_S)).astype(np.int64), 19)
+            repost = rng.random(len(who)) < 0.4
+            words = np.where(repost[:, None], self.new_words(20)[moment], self.new_words(len(who)))
+            tags = own + rng.integers(0, 4, len(who))
+            columns = {"words": words, "repost": repost, "tags": tags}
+        return self.rows(who, self._inside(evening + late), **columns)
 
     def _releases(self, fans: NDArray[Any], own: int, n_releases: int) -> _Rows:
         """Let fans share each press release with a chance of 0.6, most within the first hours."""
         rng = self.rng
         out_s = np.floor(rng.random(n_releases) * max(1.0, self.days - 1)) * DAY_S + 10 * _HOUR_S
-        shared = rng.random((len(fans), n_releases)) < 0.6
-        fan, release = np.nonzero(shared)
+        fan, release = np.nonzero(rng.random((len(fans), n_releases)) < 0.6)
         late = np.exp(rng.normal(np.log(0.7), 1.2, len(fan))) * _HOUR_S
-        verbatim = rng.random(len(fan)) < 0.5
-        words = np.where(
-            verbatim[:, None], self.new_words(n_releases)[release], self.new_words(len(fan))
-        )
-        return self.rows(
-            fans[fan],
-            self._inside(out_s[release] + late),
-            words=words,
-            url=own + release,
-            tags=np.full(len(fan), own),
-        )
+        verbatim = rng.random((len(fan), 1)) < 0.5
+        words = np.where(verbatim, self.new_words(n_releases)[release], self.new_words(len(fan)))
+        tags, time_s = np.full(len(fan), own), self._inside(out_s[release] + late)
+        return self.rows(fans[fan], time_s, words=words, url=own + release, tags=tags)
 
     def _inside(self, time_s: NDArray[Any]) -> NDArray[Any]:
         """Keep times inside the world."""

@@ -109,13 +109,13 @@ def peers(
         skipped: takes up why one is not there.
         slow: also those that take minutes to get ready.
     """
-    makers: dict[str, Callable[[], dict[str, Contender]]] = {
+    makers: dict[str, Callable[[], Contender | dict[str, Contender]]] = {
         "pipeline": lambda: _pipelines(checkpoint),
-        "torch, sorted batches": lambda: _torch(checkpoint),
+        "torch, sorted batches": lambda: _alone(HfRuntime(checkpoint), "fp32"),
         "torch.compile, bf16": lambda: _compiled(checkpoint),
         "onnxruntime, as they come": lambda: _onnxruntime(checkpoint, tokenizer),
         "bag of words": _bag_of_words,
-        "tokenizer alone": lambda: {"tokenizer alone": Contender(tokenizer.encode_batch_fast)},
+        "tokenizer alone": lambda: Contender(tokenizer.encode_batch_fast),
     }
     found: dict[str, Contender] = {}
     for name, make in makers.items():
@@ -123,7 +123,8 @@ def peers(
             skipped[name] = "takes minutes to compile: ask for it with --full"
             continue
         try:
-            found |= make()
+            made = make()
+            found |= made if isinstance(made, dict) else {name: made}
         except (TextdetectError, RuntimeError) as error:  # compilers and engines fail with these
             skipped[name] = (str(error).splitlines() or [type(error).__name__])[0]
     return found
@@ -148,8 +149,7 @@ def all_cores() -> Iterator[None]:
 def _pipelines(checkpoint: Checkpoint) -> dict[str, Contender]:
     """Give a transformers text-classification pipeline in fp32, at each batch size."""
     torch, transformers = require("torch", extra="train"), require("transformers", extra="train")
-    length = max_length(checkpoint)
-    name = str(checkpoint.folder)
+    name, length = str(checkpoint.folder), max_length(checkpoint)
     pipeline = transformers.pipeline(
         "text-classification",
         model=transformers.AutoModelForSequenceClassification.from_pretrained(
@@ -168,32 +168,27 @@ def _pipelines(checkpoint: Checkpoint) -> dict[str, Contender]:
     }
 
 
-def _torch(checkpoint: Checkpoint) -> dict[str, Contender]:
-    """Give torch in fp32 with our batches, and nothing around it."""
-    return {"torch, sorted batches": Contender(_logits(HfRuntime(checkpoint)), number_type="fp32")}
-
-
 class _Compiled(HfRuntime):
-    """The same in bf16, compiled."""
+    """Torch in bf16, compiled."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
         self._model = self._torch.compile(self._model.bfloat16(), dynamic=True)
 
 
-def _compiled(checkpoint: Checkpoint) -> dict[str, Contender]:
+def _compiled(checkpoint: Checkpoint) -> Contender:
     runtime = _Compiled(checkpoint)
     for kind in ("short", "long"):  # compiles, or says why it can't
         runtime.run([normalise(post) for post in made_posts(kind, 16)])
-    return {"torch.compile, bf16": Contender(_logits(runtime), number_type="bf16")}
+    return _alone(runtime, "bf16")
 
 
-def _logits(runtime: Runtime) -> _Run:
-    """Give a runtime by itself, without normalisation, languages or verdicts."""
-    return lambda texts: runtime.run(texts).logits
+def _alone(runtime: Runtime, number_type: str) -> Contender:
+    """Give a runtime with our batches, without normalisation, languages or verdicts."""
+    return Contender(lambda texts: runtime.run(texts).logits, number_type=number_type)
 
 
-def _onnxruntime(checkpoint: Checkpoint, tokenizer: Any) -> dict[str, Contender]:
+def _onnxruntime(checkpoint: Checkpoint, tokenizer: Any) -> Contender:
     """Give onnxruntime as one would write it: 32 posts as they come, padded to their longest."""
     import onnxruntime
 
@@ -211,17 +206,16 @@ def _onnxruntime(checkpoint: Checkpoint, tokenizer: Any) -> dict[str, Contender]
             rows = np.arange(first, min(first + _ARRIVAL_BATCH, len(ids)))
             width = max(len(ids[row]) for row in rows)
             input_ids, mask = pad(ids, rows, width, pad_id=pad_id)
-            feed = {"input_ids": input_ids, "attention_mask": mask}
-            out = session.run(["logits"], feed)[0]
+            out = session.run(["logits"], {"input_ids": input_ids, "attention_mask": mask})[0]
             logits[rows] = out[:, 1] - out[:, 0]
         return logits
 
-    return {"onnxruntime, as they come": Contender(run)}
+    return Contender(run)
 
 
-def _bag_of_words() -> dict[str, Contender]:
+def _bag_of_words() -> Contender:
     """Give n-grams and a logistic regression, fitted on made posts: it learns nothing of use."""
     from textdetect.evaluation.baselines import BagOfWords
 
     texts = [normalise(post) for post in made_posts("short", 200, seed=1)]
-    return {"bag of words": Contender(BagOfWords().fit(texts, [0, 1] * 100).score)}
+    return Contender(BagOfWords().fit(texts, [0, 1] * 100).score)

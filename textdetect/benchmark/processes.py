@@ -8,11 +8,11 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
 import sys
 import time
 from itertools import cycle, islice
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any, Final
 
 import numpy as np
@@ -52,8 +52,7 @@ def cold_start(
     """Time fresh processes, one after the other: to a first verdict, and one post at a time.
 
     Args:
-        model: embedded name, folder or hub id.
-        max_fpr: share of human posts that may be flagged, in (0, 1).
+        model, max_fpr: as `Detector.from_pretrained` and `Detector.predict` take them.
         room_s: seconds that each process may judge single posts for.
 
     Raises:
@@ -63,8 +62,7 @@ def cold_start(
     post = made_posts("short", 1)[0]
     times, found = [], []
     for _ in range(n_runs):
-        arguments = (os.fspath(model), post, str(max_fpr), str(room_s))
-        first_s, said = _run(_FIRST_VERDICT, *arguments)
+        first_s, said = _run(_FIRST_VERDICT, os.fspath(model), post, str(max_fpr), str(room_s))
         times.append(first_s)
         found.append(said)
         bar.update()
@@ -121,9 +119,7 @@ def _run(code: str, *arguments: str) -> tuple[float, dict[str, Any]]:
     """Run code in a fresh process: seconds to its first line, and the JSON of its last."""
     command = [sys.executable, "-P", "-c", code, *arguments]
     start_s = time.perf_counter()
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with Popen(command, stdout=PIPE, stderr=PIPE, text=True) as process:
         if process.stdout:
             process.stdout.readline()
         first_s = time.perf_counter() - start_s
@@ -131,8 +127,7 @@ def _run(code: str, *arguments: str) -> tuple[float, dict[str, Any]]:
     if process.returncode or not rest.strip():
         why = (complaint.splitlines() or ["no reason"])[-1]
         raise TextdetectError(f"a fresh process did not get through: {why}")
-    said: dict[str, Any] = json.loads(rest)
-    return first_s, said
+    return first_s, json.loads(rest)
 
 
 def _one_at_a_time(

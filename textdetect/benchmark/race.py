@@ -22,7 +22,6 @@ from textdetect.text import normalise
 
 _LEAST_POSTS: Final = 8
 _MOST_POSTS: Final = 2_048
-_Numbers = Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +99,10 @@ def race(
                 rates[name].append(n_posts / _timed(each, texts[:n_posts]))
         bar.update()
     tokens = course.padded(prepared[:n_posts])
-    shape = course.shape
-    billions = sum(map(shape.flops, tokens)) / n_posts / 1e9 if shape else None
+    billions = sum(map(course.shape.flops, tokens)) / n_posts / 1e9 if course.shape else None
     pipelines = [rates[name] for name in rates if name.startswith(PIPELINE)]
     base, best = rates.get(f"{PIPELINE}1"), np.max(pipelines, axis=0) if pipelines else None
+    of = {name: peaks.get(contenders[name].number_type or "") for name in rates}
     speeds = [
         Speed(
             posts=kind,
@@ -114,16 +113,14 @@ def race(
             posts_per_s=Spread.of(each),
             ratio=_ratio(each, base),
             ratio_best=_ratio(each, best),
-            share_of_peak=_ratio(
-                each, peaks.get(contenders[name].number_type or ""), times=billions
-            ),
+            share_of_peak=_ratio(each, of[name], times=billions),
         )
         for name, each in rates.items()
     ]
     return speeds, peaks
 
 
-def _ratio(each: _Numbers, others: Any, *, times: float | None = 1.0) -> Spread | None:
+def _ratio(each: Sequence[float], others: Any, *, times: float | None = 1.0) -> Spread | None:
     """Divide round by round; None where there is nothing to divide by, or no cost is known."""
     if others is None or times is None:
         return None

@@ -57,13 +57,10 @@ class Shape:
     def flops(self, tokens: int) -> int:
         """Count the operations of one post's matrix products: 2 for each multiply-add.
 
-        With T padded tokens, H hidden and I intermediate: each layer has four products
-        (T × H)(H × H) for queries, keys, values and output, two (T × T × H) for attention, and two
-        (T × H × I) for the feed-forward: 8TH² + 4T²H + 4THI. The pooler and the classifier add
-        2H² + 2H·labels. Embeddings, norms, softmax and activations are left out.
-
-        Args:
-            tokens: of the post, special ones and padding included.
+        With T tokens (special ones and padding included), H hidden and I intermediate: each layer
+        has four products (T × H)(H × H) for queries, keys, values and output, two (T × T × H) for
+        attention, and two (T × H × I) for the feed-forward: 8TH² + 4T²H + 4THI. The pooler and the
+        classifier add 2H² + 2H·labels. Embeddings, norms, softmax and activations are left out.
         """
         t, h, i = tokens, self.hidden, self.intermediate
         layer = 8 * t * h * h + 4 * t * t * h + 4 * t * h * i
@@ -131,9 +128,8 @@ def _onnxruntime(shape: Shape, name: str) -> Callable[[int], object]:
         [value("out", gives, ["tokens", shape.intermediate])],
         [onnx.numpy_helper.from_array(weights, "right")],
     )
-    model = onnx.helper.make_model(
-        graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)]
-    )
+    opsets = [onnx.helper.make_opsetid("", 13)]
+    model = onnx.helper.make_model(graph, ir_version=8, opset_imports=opsets)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = available_cores()
     session = onnxruntime.InferenceSession(

@@ -52,9 +52,7 @@ def rows(measured: Benchmark) -> list[dict[str, str]]:
 
 
 def _spread(of: Spread | None, form: str) -> str:
-    if of is None:
-        return ""
-    return f"{of.median:{form}} ({of.low:{form}}–{of.high:{form}})"
+    return "" if of is None else f"{of.median:{form}} ({of.low:{form}}–{of.high:{form}})"
 
 
 def _one(value: float | None) -> str:

@@ -161,8 +161,7 @@ def _is_output(path: str, but: str, home: str | None) -> bool:
 def read_inputs(inputs: Sequence[Input], options: Options, *, skip: int) -> Iterator[Rows | End]:
     """Read the inputs that are not done with: the rows of each for Parquet, then its end.
 
-    Args:
-        skip: rows of the first of them that came out in an earlier run.
+    The first `skip` rows of the first of them came out in an earlier run.
     """
     for place, source in enumerate(inputs):
         if source.n_rows is not None:

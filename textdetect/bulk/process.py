@@ -45,11 +45,7 @@ class Posts(NamedTuple):
 
 
 def packed(detector: Detector | Client) -> bytes:
-    """Pickle a detector, to be sent to processes.
-
-    Raises:
-        InvalidInput: it can't be.
-    """
+    """Pickle a detector, to be sent to processes; raises InvalidInput where it can't be."""
     try:
         return bytes(ForkingPickler.dumps(detector))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -69,10 +65,6 @@ class DetectorProcess:
     Args:
         payload: see `packed`.
         threads: cores that it may use.
-
-    Attributes:
-        connection: two ways, to the process.
-        process: the process.
     """
 
     def __init__(self, payload: bytes, threads: int) -> None:
@@ -104,10 +96,7 @@ def predict(detector: Detector | Client, posts: Posts) -> Verdicts:
 
 
 def _work(connection: Connection, threads: int) -> None:
-    """Take the detector, then judge what comes until nothing does, as when the parent is gone.
-
-    An answer of None says that the detector is loaded, a str what went wrong.
-    """
+    """Take the detector, then judge what comes until nothing does, as when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     share_cores(threads)
     tqdm.set_lock(threading.RLock())  # its own is one of the system's, which a kill would leave

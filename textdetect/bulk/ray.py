@@ -55,7 +55,6 @@ class RayWorkers(Pool):
         self._actor: Any = None
 
     def __enter__(self) -> RayWorkers:
-        """Join a cluster, or start one."""
         if not self._ray.is_initialized():
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             self._ray.init(log_to_driver=False, logging_level=logging.ERROR)
@@ -66,9 +65,7 @@ class RayWorkers(Pool):
 
     def __exit__(self, *_: object) -> None:
         """End the workers, and leave the cluster if it was joined here."""
-        for worker, _job in self._running.values():
-            self._ray.kill(worker)
-        for worker in self._idle:
+        for worker in [*(worker for worker, _ in self._running.values()), *self._idle]:
             self._ray.kill(worker)
         self._running, self._idle, self._actor = {}, [], None
         if self._joined:
@@ -95,19 +92,14 @@ class RayWorkers(Pool):
         done, _ = self._ray.wait(list(self._running), timeout=_PATIENCE_S if block else 0)
         if block and not done:
             free = self._ray.available_resources().get("CPU", 0)
-            logger.warning(
-                "no answer for %d s from %d workers; the cluster has %g cores free",
-                _PATIENCE_S,
-                len(self._running),
-                free,
-            )
+            said = "no answer for %d s from %d workers; the cluster has %g cores free"
+            logger.warning(said, _PATIENCE_S, len(self._running), free)
         for answered in done:
             worker, job = self._running.pop(answered)
             try:
                 answer = self._ray.get(answered)
             except self._ray.exceptions.RayError as error:
-                cause = type(error).__name__
-                self._mourn(job, ready=job is not None, cause=cause)
+                self._mourn(job, ready=job is not None, cause=type(error).__name__)
                 self._start()
                 continue
             if isinstance(answer, str):

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
@@ -35,7 +35,6 @@ from textdetect.posts.files import (
     open_output,
     open_posts,
 )
-from textdetect.posts.rows import Reader
 from textdetect.posts.writers import Writer, annotate
 from textdetect.progress import bar
 from textdetect.runtimes.host import available_cores
@@ -70,9 +69,8 @@ def score_files(
     The output has every row of the input once, in order, with all its columns and with `td_label`,
     `td_probability`, `td_logit`, `td_p_value`, `td_flagged`, `td_language`, `td_reason`,
     `td_n_tokens`, `td_truncated` and `td_notes`, names joined by a blank (columns of these names
-    are replaced). A row that can't be
-    parsed has its raw line as its text and the reason "unreadable"; so does one whose text is no
-    string, with its columns kept.
+    are replaced). A row that can't be parsed has its raw line as its text and the reason
+    "unreadable"; so does one whose text is no string, with its columns kept.
 
     Many files become Parquet shards in a folder, in the order of the files; `td_source` and
     `td_row` (1-based) say where a row came from. A file that can't be read is listed, and the
@@ -170,7 +168,6 @@ def _judge_by(
 
         if not isinstance(detector, Detector):
             raise InvalidInput("engine: a server has workers of its own; ask it with 'local'")
-
         return RayWorkers(detector, max_fpr, n)
     n = n or default
     return Judge(detector, max_fpr) if n == 1 else Workers(detector, max_fpr, n)
@@ -191,25 +188,19 @@ def _into_file(
     with ExitStack() as stack:
         names = {"text_column": options.text_column, "language_column": options.language_column}
         reader = stack.enter_context(open_posts(source, format=read_as, into=write_as, **names))
-        writer = stack.enter_context(_open_writer(out, reader, write_as, source))
+        if isinstance(out, (str, os.PathLike)):
+            opened = open_output(out, reader, format=write_as or "csv", source=source)
+            out = stack.enter_context(opened)
         stack.enter_context(judge)
         shown = stack.enter_context(bar(reader.total, progress, unit=reader.unit))
         start_s = time.perf_counter()
         for rows, verdicts in judge.judge(read_rows(reader, options.chunk_rows)):
-            writer.write(rows.chunk, annotate(rows.chunk.rows, verdicts))
+            out.write(rows.chunk, annotate(rows.chunk.rows, verdicts))
             tally.add(rows.chunk, verdicts)
             shown.set_postfix(posts=tally.n_rows, refresh=False)
             shown.update(rows.position - shown.n)
     elapsed_s = time.perf_counter() - start_s
     return tally.summary(elapsed_s, path, n_worker_deaths=judge.n_deaths)
-
-
-def _open_writer(
-    out: PathOrDash | Writer, reader: Reader, write_as: str | None, source: PathOrDash
-) -> AbstractContextManager[Writer]:
-    if isinstance(out, (str, os.PathLike)):
-        return open_output(out, reader, format=write_as or "csv", source=source)
-    return nullcontext(out)
 
 
 def _into_shards(
@@ -254,11 +245,7 @@ def _write_shard(
     n_rows: int,
     show: Callable[[Rows], None],
 ) -> End | None:
-    """Write a shard of one input: these rows, and those that follow, as many as it takes.
-
-    Returns:
-        The input's end, where the shard reached it.
-    """
+    """Write a shard of one input, from these rows on; returns the input's end if it was reached."""
     source, tally = run.inputs[rows.place].path, Tally()
     piece: Rows | End = rows
     with open_output(run.next_shard, rows.reader, format="parquet", origin=source) as writer:

@@ -143,10 +143,7 @@ def open_run(
 ) -> Iterator[Run]:
     """Begin a run in a folder, or go on with the one that is there; nobody else may meanwhile.
 
-    Args:
-        folder: made where there is none.
-        facts, inputs: what the run is asked for.
-        resume: go on with what is there, if anything.
+    The folder is made where there is none; `resume` goes on with what is there, if anything.
 
     Raises:
         RunLocked: another run is writing to the folder.

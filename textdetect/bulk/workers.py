@@ -29,17 +29,10 @@ Piece = TypeVar("Piece", bound=Rows | End)
 
 
 class Judge:
-    """Rows → verdicts, in this process.
-
-    Args:
-        detector: what judges.
-        max_fpr: see `Detector.predict`.
+    """Rows → verdicts, in this process; its rate, and what that raises, as `Detector.predict`.
 
     Attributes:
         n_deaths: worker processes that died.
-
-    Raises:
-        InvalidInput, NotCalibrated, TooFewCalibration: a rate that can't be.
     """
 
     def __init__(self, detector: Detector | Client, max_fpr: float) -> None:
@@ -90,7 +83,6 @@ class Pool(Judge):
         self._payload = packed(detector)
 
     def judge(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Verdicts]]:
-        """Yield each piece, in order, with the verdicts on its readable rows."""
         coming: Iterator[Piece] | None = iter(pieces)
         held: deque[tuple[Piece, Job]] = deque()
         while coming is not None or held:
@@ -148,11 +140,7 @@ class _Worker(DetectorProcess):
 
 
 class Workers(Pool):
-    """Processes of their own ("spawn"), with a share of the cores each; see `Pool`.
-
-    Args:
-        n: processes, at least 1.
-    """
+    """`n` processes of their own ("spawn"), with a share of the cores each; see `Pool`."""
 
     def __init__(self, detector: Detector | Client, max_fpr: float, n: int) -> None:
         super().__init__(detector, max_fpr)
@@ -160,7 +148,6 @@ class Workers(Pool):
         self._workers: list[_Worker] = []
 
     def __exit__(self, *_: object) -> None:
-        """End the workers."""
         for worker in self._workers:
             worker.stop()
         self._workers = []
@@ -175,7 +162,6 @@ class Workers(Pool):
         return _Worker(self._payload, self._threads)
 
     def _exchange(self, *, block: bool) -> None:
-        """Give chunks to idle workers and take what is answered; `block`: wait for an answer."""
         self._give()
         busy: dict[Any, _Worker] = {
             w.connection: w for w in self._workers if w.job is not None or not w.ready

@@ -6,36 +6,38 @@ import logging
 import os
 import sys
 import warnings
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, ParamSpec
 
 import typer
+from typer import Argument, Option
 
 from textdetect._version import __version__
+from textdetect.exits import guard
 
-Model = Annotated[str, typer.Option("--model", metavar="M", help="Name, folder or hub id.")]
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or hub id.")]
+Model = Annotated[str, Option("--model", metavar="M", help="Name, folder or hub id.")]
+ModelArgument = Annotated[str, Argument(metavar="MODEL", help="Name, folder or hub id.")]
 Runtime = Annotated[
     Literal["auto", "onnx", "openvino", "hf"],
-    typer.Option("--runtime", help="Engine that runs the model."),
+    Option("--runtime", help="Engine that runs the model."),
 ]
 TextColumn = Annotated[
     str | None,
-    typer.Option("--text-column", metavar="C", help="Column of the posts, if not a usual name."),
+    Option("--text-column", metavar="C", help="Column of the posts, if not a usual name."),
 ]
 InputFormat = Annotated[
-    str | None, typer.Option("--format", metavar="F", help="Input format, if no suffix tells.")
+    str | None, Option("--format", metavar="F", help="Input format, if no suffix tells.")
 ]
-OutputFormat = Annotated[
-    str | None, typer.Option(metavar="F", help="Output format, if no suffix tells.")
-]
+OutputFormat = Annotated[str | None, Option(metavar="F", help="Output format, if no suffix tells.")]
 DataFolder = Annotated[
-    str | None,
-    typer.Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA."),
+    str | None, Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA.")
 ]
 OutFolder = Annotated[
-    str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the new checkpoint.")
+    str, Option("--out", "-o", metavar="FOLDER", help="Folder of the new checkpoint.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+AsJson = Annotated[bool, Option("--json", help="Print JSON instead of tables.")]
+
+P = ParamSpec("P")
 
 app = typer.Typer(
     name="textdetect",
@@ -43,6 +45,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+
+
+def command(function: Callable[P, int]) -> Callable[P, None]:
+    """Add a command to the app; what it returns or raises becomes the exit code."""
+    return app.command()(guard(function))
 
 
 def main() -> None:
@@ -65,7 +72,7 @@ def _print_version(wanted: bool) -> None:
 def _commands(
     version: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
         ),
     ] = False,

@@ -6,55 +6,50 @@ import os
 import sys
 from typing import Annotated, Any, Literal
 
-import typer
+from typer import Argument, Option
 
-from textdetect.cli.app import InputFormat, Model, OutputFormat, Runtime, TextColumn, app
-from textdetect.exits import FAILED, UNREADABLE, guard, say
+from textdetect.cli.app import InputFormat, Model, OutputFormat, Runtime, TextColumn, command
+from textdetect.exits import FAILED, UNREADABLE, say
 
 OutFile = Annotated[
-    str | None, typer.Option("--out", "-o", metavar="OUT", help="Output file; - for stdout.")
+    str | None, Option("--out", "-o", metavar="OUT", help="Output file; - for stdout.")
 ]
 
 
-@app.command()
-@guard
+@command
 def score(
     source: Annotated[
         list[str],
-        typer.Argument(metavar="IN...", help="csv, tsv, jsonl, parquet, txt; folders; - is stdin."),
+        Argument(metavar="IN...", help="csv, tsv, jsonl, parquet, txt; folders; - is stdin."),
     ],
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", metavar="OUT", help="File; FOLDER/ for many; - for stdout."),
+        Option("--out", "-o", metavar="OUT", help="File; FOLDER/ for many; - for stdout."),
     ] = None,
     input_format: InputFormat = None,
     output_format: OutputFormat = None,
     text_column: TextColumn = None,
     language_column: Annotated[
-        str | None, typer.Option(metavar="C", help="Column of language codes (BCP-47).")
+        str | None, Option(metavar="C", help="Column of language codes (BCP-47).")
     ] = None,
     max_fpr: Annotated[
-        float, typer.Option(metavar="A", help="Share of human posts that may be flagged.")
+        float, Option(metavar="A", help="Share of human posts that may be flagged.")
     ] = 0.01,
     model: Model = "default",
     runtime: Runtime = "auto",
     workers: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, help="Workers; by default 1, for many files and Ray all cores."
-        ),
+        Option(metavar="N", min=1, help="Workers; by default 1, for many files and Ray all cores."),
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Whose workers: this machine's, or Ray's.")
+        Literal["local", "ray"], Option(help="Whose workers: this machine's, or Ray's.")
     ] = "local",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in FOLDER, if there is one.")
+        bool, Option("--resume", help="Go on with the run in FOLDER, if there is one.")
     ] = False,
     url: Annotated[
         str | None,
-        typer.Option(
-            metavar="U", help="Ask a server (textdetect serve); its key: TEXTDETECT_API_KEY."
-        ),
+        Option(metavar="U", help="Ask a server (textdetect serve); its key: TEXTDETECT_API_KEY."),
     ] = None,
 ) -> int:
     """Score posts: every row with its verdict, to a file, to stdout or as a table.
@@ -99,19 +94,16 @@ def score(
 
 
 AccountColumn = Annotated[
-    str | None, typer.Option(metavar="C", help="Column of the accounts, if not a usual name.")
+    str | None, Option(metavar="C", help="Column of the accounts, if not a usual name.")
 ]
 TimeColumn = Annotated[
-    str | None, typer.Option(metavar="C", help="Column of the times, if not a usual name.")
+    str | None, Option(metavar="C", help="Column of the times, if not a usual name.")
 ]
 
 
-@app.command()
-@guard
+@command
 def accounts(
-    source: Annotated[
-        str, typer.Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")
-    ],
+    source: Annotated[str, Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")],
     out: OutFile = None,
     input_format: InputFormat = None,
     output_format: OutputFormat = None,
@@ -119,8 +111,7 @@ def accounts(
     text_column: TextColumn = None,
     time_column: TimeColumn = None,
     fdr: Annotated[
-        float,
-        typer.Option(metavar="A", help="Share of the flagged accounts that may be people's."),
+        float, Option(metavar="A", help="Share of the flagged accounts that may be people's.")
     ] = 0.05,
     model: Model = "default",
     runtime: Runtime = "auto",
@@ -153,20 +144,15 @@ def accounts(
     return UNREADABLE if found.n_unreadable else 0
 
 
-Bundle = Annotated[str, typer.Argument(metavar="FOLDER", help="A bundle of evidence.")]
-KeyFile = Annotated[
-    str | None, typer.Option("--key", metavar="FILE", help="Key of the pseudonyms.")
-]
+Bundle = Annotated[str, Argument(metavar="FOLDER", help="A bundle of evidence.")]
+KeyFile = Annotated[str | None, Option("--key", metavar="FILE", help="Key of the pseudonyms.")]
 
 
-@app.command()
-@guard
+@command
 def campaigns(
-    source: Annotated[
-        str, typer.Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")
-    ],
+    source: Annotated[str, Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")],
     out: Annotated[
-        str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the evidence; new.")
+        str, Option("--out", "-o", metavar="FOLDER", help="Folder of the evidence; new.")
     ],
     input_format: InputFormat = None,
     account_column: AccountColumn = None,
@@ -174,32 +160,30 @@ def campaigns(
     text_column: TextColumn = None,
     object_column: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="C", help="Shared objects; repeatable.", show_default="url hashtags reply_to"
         ),
     ] = None,
     time_zone: Annotated[
-        str | None, typer.Option(metavar="Z", help="Of times without one: UTC, +08:00 ...")
+        str | None, Option(metavar="Z", help="Of times without one: UTC, +08:00 ...")
     ] = None,
-    window: Annotated[str, typer.Option(metavar="T", help="So close is together.")] = "5min",
+    window: Annotated[str, Option(metavar="T", help="So close is together.")] = "5min",
     fdr: Annotated[
-        float, typer.Option(metavar="A", help="Share of what is listed that may be chance.")
+        float, Option(metavar="A", help="Share of what is listed that may be chance.")
     ] = 0.05,
-    worlds: Annotated[int, typer.Option(metavar="N", help="Permuted worlds.")] = 19,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the worlds.")] = 0,
+    worlds: Annotated[int, Option(metavar="N", help="Permuted worlds.")] = 19,
+    seed: Annotated[int, Option(metavar="N", help="Of the worlds.")] = 0,
     codebook: Annotated[
-        str | None, typer.Option(metavar="FILE", help="YAML file of cues that suggest tactics.")
+        str | None, Option(metavar="FILE", help="YAML file of cues that suggest tactics.")
     ] = None,
     score_texts: Annotated[
-        bool,
-        typer.Option("--score-texts", help="Also judge who writes: it takes longer."),
+        bool, Option("--score-texts", help="Also judge who writes: it takes longer.")
     ] = False,
     model: Model = "default",
     runtime: Runtime = "auto",
     key: KeyFile = None,
     keep_names: Annotated[
-        bool,
-        typer.Option("--keep-names", help="No pseudonyms: for those who may see the names."),
+        bool, Option("--keep-names", help="No pseudonyms: for those who may see the names.")
     ] = False,
 ) -> int:
     """Find accounts that move together, and write the evidence.
@@ -252,16 +236,15 @@ def campaigns(
     return UNREADABLE if n_bad else 0
 
 
-@app.command()
-@guard
+@command
 def verify(
     bundle: Bundle,
     dump: Annotated[
-        str | None, typer.Option("--input", metavar="FILE", help="The dump: search it again.")
+        str | None, Option("--input", metavar="FILE", help="The dump: search it again.")
     ] = None,
     key: KeyFile = None,
     digest: Annotated[
-        str | None, typer.Option(metavar="D", help="What was printed when it was made.")
+        str | None, Option(metavar="D", help="What was printed when it was made.")
     ] = None,
 ) -> int:
     """Check a bundle of evidence: every hash, and every statistic, computed again.
@@ -278,14 +261,13 @@ def verify(
     return FAILED if wrong else 0
 
 
-@app.command()
-@guard
+@command
 def names(
     bundle: Bundle,
-    key: Annotated[str, typer.Option("--key", metavar="FILE", help="Key of the pseudonyms.")],
+    key: Annotated[str, Option("--key", metavar="FILE", help="Key of the pseudonyms.")],
     dump: Annotated[
         str | None,
-        typer.Option("--input", metavar="FILE", help="The dump, if it is neither here nor beside."),
+        Option("--input", metavar="FILE", help="The dump, if it is neither here nor beside."),
     ] = None,
     out: OutFile = None,
     output_format: OutputFormat = None,
@@ -306,12 +288,11 @@ def names(
     return UNREADABLE if missing else 0
 
 
-@app.command()
-@guard
+@command
 def forget(
     bundle: Bundle,
     key_only: Annotated[
-        bool, typer.Option("--key-only", help="Delete the key alone: its pseudonyms become final.")
+        bool, Option("--key-only", help="Delete the key alone: its pseudonyms become final.")
     ] = False,
 ) -> int:
     """Delete a bundle of evidence and the key beside it; nothing else is touched."""

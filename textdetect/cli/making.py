@@ -6,6 +6,7 @@ import logging
 from typing import Annotated, Final
 
 import typer
+from typer import Argument, Option
 
 from textdetect.cli.app import (
     DataFolder,
@@ -14,25 +15,22 @@ from textdetect.cli.app import (
     OutFolder,
     Runtime,
     TextColumn,
-    app,
+    command,
 )
 from textdetect.errors import NotCalibrated
-from textdetect.exits import TOO_FEW, guard, say
+from textdetect.exits import TOO_FEW, say
 
 ASKED: Final = 0.01
 """The rate that the commands take where none is said."""
 
 
-@app.command()
-@guard
+@command
 def train(
-    config: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="YAML file, as configs/default.yaml.")
-    ],
+    config: Annotated[str, Argument(metavar="CONFIG", help="YAML file, as configs/default.yaml.")],
     data: DataFolder = None,
     out: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--out",
             "-o",
             metavar="FOLDER",
@@ -61,20 +59,16 @@ def train(
     return 0
 
 
-@app.command()
-@guard
+@command
 def calibrate(
     model: ModelArgument,
     human: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="Posts that people wrote: csv, tsv, jsonl, parquet, txt."
-        ),
+        str, Option(metavar="FILE", help="Posts that people wrote: csv, tsv, jsonl, parquet, txt.")
     ],
     out: OutFolder,
     labelled: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="FILE",
             help="Posts with text and label (0 human, 1 machine): for probabilities.",
         ),
@@ -120,17 +114,15 @@ def calibrate(
     return TOO_FEW
 
 
-@app.command()
-@guard
+@command
 def export(
     model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="transformers folder, or hub id, of a classifier."),
+        str, Argument(metavar="MODEL", help="transformers folder, or hub id, of a classifier.")
     ],
     out: OutFolder,
-    name: Annotated[str, typer.Option(metavar="NAME", help="The model's name.")],
+    name: Annotated[str, Option(metavar="NAME", help="The model's name.")],
     max_length: Annotated[
-        int, typer.Option(metavar="N", help="Tokens that the model reads.", min=3)
+        int, Option(metavar="N", help="Tokens that the model reads.", min=3)
     ] = 256,
 ) -> int:
     """Write a classifier (0 human, 1 machine) as a checkpoint that runs without torch.

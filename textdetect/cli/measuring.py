@@ -7,13 +7,13 @@ import sys
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
-from textdetect.cli.app import AsJson, DataFolder, Model, app, print_json
-from textdetect.exits import FAILED, failed, guard, say
+from textdetect.cli.app import AsJson, DataFolder, Model, command, print_json
+from textdetect.exits import FAILED, failed, say
 
 
-@app.command()
-@guard
+@command
 def info(model: Model = "default", as_json: AsJson = False) -> int:
     """Print what a bug report needs: versions, machine, and the model with its checksums."""
     from textdetect.about import about
@@ -36,50 +36,44 @@ def info(model: Model = "default", as_json: AsJson = False) -> int:
     return failed(FAILED, error) if error else 0
 
 
-@app.command()
-@guard
+@command
 def evaluate(
     model: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="MODEL",
             help="Name, folder or hub id; a baseline; module:function; a scoring URL; METRIC:LM.",
         ),
     ],
     suite: Annotated[
-        str, typer.Argument(metavar="SUITE", help="Name of a suite, YAML file, or folder of posts.")
+        str, Argument(metavar="SUITE", help="Name of a suite, YAML file, or folder of posts.")
     ],
-    out: Annotated[
-        str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the results.")
-    ],
+    out: Annotated[str, Option("--out", "-o", metavar="FOLDER", help="Folder of the results.")],
     compare: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL", help="Another detector on the same posts; may be repeated."),
+        Option(metavar="MODEL", help="Another detector on the same posts; may be repeated."),
     ] = None,
     data: DataFolder = None,
     part: Annotated[
         Literal["report", "select"],
-        typer.Option(help="Posts to measure: select to choose by, report to state (it is logged)."),
+        Option(help="Posts to measure: select to choose by, report to state (it is logged)."),
     ] = "report",
     max_fpr: Annotated[
-        float, typer.Option(metavar="A", help="False-positive rate of the frozen thresholds.")
+        float, Option(metavar="A", help="False-positive rate of the frozen thresholds.")
     ] = 0.01,
     most: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", help="At most N posts of each class, source and language.", min=1
-        ),
+        Option(metavar="N", help="At most N posts of each class, source and language.", min=1),
     ] = None,
     gate: Annotated[
-        str | None, typer.Option(metavar="FILE", help="YAML file of bars; exit code 1 below one.")
+        str | None, Option(metavar="FILE", help="YAML file of bars; exit code 1 below one.")
     ] = None,
     machine_label: Annotated[
-        str | None,
-        typer.Option(metavar="L", help="Class of a foreign classifier: machine-written."),
+        str | None, Option(metavar="L", help="Class of a foreign classifier: machine-written.")
     ] = None,
-    device: Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda ...")] = None,
+    device: Annotated[str | None, Option(metavar="D", help="cpu, cuda ...")] = None,
     show_texts: Annotated[
-        bool, typer.Option(help="Show the texts of the worst errors in the report.")
+        bool, Option(help="Show the texts of the worst errors in the report.")
     ] = False,
 ) -> int:
     """Measure a detector on a suite, beside its rivals: a table, and a report that opens offline.
@@ -117,23 +111,22 @@ def evaluate(
     return FAILED if below else 0
 
 
-@app.command()
-@guard
+@command
 def bench(
     model: Model = "default",
     seconds: Annotated[
         float | None,
-        typer.Option(
+        Option(
             metavar="N",
             help="About how long it may take, in all.",
             show_default="90, or 900 with --full",
         ),
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Also what takes minutes: 1M rows, torch.compile.")
+        bool, Option("--full", help="Also what takes minutes: 1M rows, torch.compile.")
     ] = False,
     out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="FILE", help="JSON file of the figures.")
+        str | None, Option("--out", "-o", metavar="FILE", help="JSON file of the figures.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:

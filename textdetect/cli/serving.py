@@ -5,33 +5,30 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from textdetect.cli.app import Model, Runtime, app
-from textdetect.exits import guard, say
+from textdetect.cli.app import Model, Runtime, command
+from textdetect.exits import say
 
 
-@app.command()
-@guard
+@command
 def serve(
-    host: Annotated[str, typer.Option(metavar="H", help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="P", min=1, max=65_535)] = 8000,
+    host: Annotated[str, Option(metavar="H", help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, Option(metavar="P", min=1, max=65_535)] = 8000,
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Processes that judge.", show_default="a core each"),
+        Option(metavar="N", min=1, help="Processes that judge.", show_default="a core each"),
     ] = None,
-    max_fpr: Annotated[float, typer.Option(metavar="A", help="Where a request names none.")] = 0.01,
+    max_fpr: Annotated[float, Option(metavar="A", help="Where a request names none.")] = 0.01,
     keys: Annotated[
-        str | None, typer.Option(metavar="FILE", help="API keys; see: textdetect key.")
+        str | None, Option(metavar="FILE", help="API keys; see: textdetect key.")
     ] = None,
     allow_anonymous: Annotated[
-        bool,
-        typer.Option("--allow-anonymous", help="Let other machines ask without a key."),
+        bool, Option("--allow-anonymous", help="Let other machines ask without a key.")
     ] = False,
-    max_posts: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Posts in one request.")
-    ] = 1_000,
+    max_posts: Annotated[int, Option(metavar="N", min=1, help="Posts in one request.")] = 1_000,
     max_wait: Annotated[
-        float, typer.Option(metavar="S", help="Seconds of queue at which requests are refused.")
+        float, Option(metavar="S", help="Seconds of queue at which requests are refused.")
     ] = 2.0,
     model: Model = "default",
     runtime: Runtime = "auto",
@@ -62,12 +59,11 @@ def serve(
     return 0
 
 
-@app.command()
-@guard
+@command
 def key(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is; stands in the log.")],
+    name: Annotated[str, Argument(metavar="NAME", help="Whose it is; stands in the log.")],
     rate: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Posts a minute.", show_default="any")
+        int | None, Option(metavar="N", min=1, help="Posts a minute.", show_default="any")
     ] = None,
 ) -> int:
     """Make an API key: the key on stderr, once; its line for the server's file on stdout.

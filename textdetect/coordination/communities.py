@@ -14,13 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect._optional import require
-from textdetect.coordination.projection import (
-    MIN_MEETINGS,
-    Edges,
-    Meetings,
-    distinct,
-    surprise_of,
-)
+from textdetect.coordination.projection import MIN_MEETINGS, Edges, Meetings, distinct, surprise_of
 from textdetect.coordination.traces import Traces
 
 _STEP: Final = 1.05  # scores are exact to 5%
@@ -136,8 +130,7 @@ def cells(edges: Edges, members: NDArray[np.int64], seed: int) -> tuple[NDArray[
         MissingDependency: networkx is not installed.
     """
     networkx = require("networkx", extra="campaigns")
-    strongest = np.lexsort((edges.b, edges.a, -edges.surprise))[:_LOUVAIN_EDGES]
-    strongest = np.sort(strongest)
+    strongest = np.sort(np.lexsort((edges.b, edges.a, -edges.surprise))[:_LOUVAIN_EDGES])
     place = {int(account): i for i, account in enumerate(members)}
     graph = networkx.Graph()
     graph.add_nodes_from(range(len(members)))

@@ -52,16 +52,12 @@ def attached(
     account, stratum = traces.account[others], traces.stratum[others]
     rate = np.bincount(stratum, near[others]) / np.maximum(1, np.bincount(stratum))
     expected = np.bincount(account, rate[stratum], minlength=len(core)).astype(np.float64)
-    hour = (traces.time_s[others] // 3600).astype(np.int64)
     touched = near[others]
+    objects = traces.object[others[touched]]
+    hours = (traces.time_s[others[touched]] // 3600).astype(np.int64)
 
     def scores(account: NDArray[np.int32]) -> NDArray[np.float64]:
-        times = distinct(
-            account[touched].astype(np.int64),
-            traces.object[others][touched],
-            hour[touched],
-            len(core),
-        )
+        times = distinct(account[touched].astype(np.int64), objects, hours, len(core))
         return np.where(times >= MIN_TIMES, surprise_of(times, expected), 0.0)
 
     if not touched.any():

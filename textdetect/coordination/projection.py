@@ -11,7 +11,7 @@ networks", New Journal of Physics 19, 2017). It does not know of common interest
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -77,15 +77,9 @@ class Edges:
         """Keep the edges where `kept`, shape (n,), and the meetings behind them."""
         number = np.cumsum(kept) - 1
         of_kept = kept[self.meeting_edge]
-        return Edges(
-            self.a[kept],
-            self.b[kept],
-            self.count[kept],
-            self.expected[kept],
-            self.surprise[kept],
-            number[self.meeting_edge[of_kept]],
-            self.meeting[of_kept],
-        )
+        columns = (self.a, self.b, self.count, self.expected, self.surprise)
+        behind = number[self.meeting_edge[of_kept]], self.meeting[of_kept]
+        return Edges(*(column[kept] for column in columns), *behind)
 
 
 def find_meetings(
@@ -159,9 +153,7 @@ def find_edges(
     edges = edges.take(count >= MIN_MEETINGS)
     expected = _expected(traces, meetings, account, edges, n_accounts)
     surprise = surprise_of(edges.count, expected)
-    edges = Edges(
-        edges.a, edges.b, edges.count, expected, surprise, edges.meeting_edge, edges.meeting
-    )
+    edges = replace(edges, expected=expected, surprise=surprise)
     return edges.take(surprise >= min_surprise)
 
 

@@ -125,14 +125,8 @@ class _Search:
         return find_edges(self.traces, self.meetings, account, min_surprise=self.min_surprise)
 
     def spare(self, edges: Edges, group: NDArray[np.int64]) -> Edges:
-        return spare(
-            edges,
-            group,
-            self.traces,
-            self.meetings,
-            n_spared=self.settings.n_spared,
-            min_surprise=self.min_surprise,
-        )
+        n, least = self.settings.n_spared, self.min_surprise
+        return spare(edges, group, self.traces, self.meetings, n_spared=n, min_surprise=least)
 
     def scores(self, edges: Edges) -> NDArray[np.float64]:
         """Give every account's score in one world."""
@@ -168,14 +162,8 @@ class _Search:
         core[members] = True
         own = np.zeros(len(self.traces.kinds), dtype=bool)
         own[self.traces.object[self.meetings.first[edges.meeting]]] = True
-        q_values = attached(
-            self.traces,
-            self.meetings,
-            core,
-            own,
-            n_worlds=self.settings.n_worlds,
-            seed=self.settings.seed,
-        )
+        n, seed = self.settings.n_worlds, self.settings.seed
+        q_values = attached(self.traces, self.meetings, core, own, n_worlds=n, seed=seed)
         return np.where(taken, 1.0, q_values)
 
     def _groups(
@@ -196,9 +184,7 @@ class _Search:
         return sorted(found, key=lambda one: (-one[1], int(one[0][0])))
 
     def _listed(
-        self,
-        found: list[tuple[NDArray[np.int64], float]],
-        maxima: NDArray[np.float64],
+        self, found: list[tuple[NDArray[np.int64], float]], maxima: NDArray[np.float64]
     ) -> list[tuple[NDArray[np.int64], float, float, float]]:
         """Keep the groups whose p-value, from the maxima, and whose q-value are ≤ fdr.
 
@@ -289,10 +275,7 @@ class _Search:
             self.dump.row[self.traces.post[self.meetings.second[edges.meeting]]],
         )
         narratives = find_narratives(
-            self.dump,
-            number,
-            near_duplicate=self.settings.near_duplicate,
-            codebook=self.codebook,
+            self.dump, number, near_duplicate=self.settings.near_duplicate, codebook=self.codebook
         )
         return Campaigns(
             campaigns=tuple(campaigns),

@@ -89,7 +89,8 @@ def _shingles(unique: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]
 def _clusters(
     hashes: NDArray[np.uint64], bounds: NDArray[np.int64], rows: NDArray[np.int64], threshold: float
 ) -> NDArray[np.int64]:
-    csgraph, sparse = require("scipy.sparse.csgraph", extra="campaigns"), _sparse()
+    csgraph = require("scipy.sparse.csgraph", extra="campaigns")
+    sparse = require("scipy.sparse", extra="campaigns")
     sketch = _sketch(hashes, bounds[rows])
     ones = np.ones(len(hashes), dtype=np.int32)
     _, vocabulary = np.unique(hashes, return_inverse=True)
@@ -110,10 +111,6 @@ def _clusters(
     graph = sparse.coo_matrix((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), (n, n))
     labels = csgraph.connected_components(graph, directed=False)[1]
     return np.asarray(labels, dtype=np.int64)
-
-
-def _sparse() -> Any:
-    return require("scipy.sparse", extra="campaigns")
 
 
 def _jaccard(shingles: Any, pairs: NDArray[np.int64]) -> NDArray[np.float64]:

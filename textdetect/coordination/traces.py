@@ -16,14 +16,7 @@ from numpy.typing import NDArray
 
 from textdetect.coordination.texts import MIN_WORDS, codes, near_identical
 from textdetect.errors import InvalidInput
-from textdetect.posts.columns import (
-    account_names,
-    open_table,
-    place_of,
-    reposts,
-    seconds,
-    strings,
-)
+from textdetect.posts.columns import account_names, open_table, place_of, reposts, seconds, strings
 from textdetect.posts.rows import TEXT_COLUMNS, find_column, usual_place
 from textdetect.text import has_words, normalise, others_words
 
@@ -191,23 +184,19 @@ def find_traces(dump: Dump, *, near_duplicate: float = 0.6) -> Traces:
     """
     if not 0 < near_duplicate <= 1:
         raise InvalidInput(f"near_duplicate in (0, 1] expected, got {near_duplicate}")
-    post, kind, value = [], [], []
+    parts = []
     for name, column in dump.columns.items():
         if name == "text":
             said, reposted = objects_of(column, dump.marked)
             clusters = near_identical(said, threshold=near_duplicate)
             for is_repost, label in ((False, "text"), (True, "repost")):
                 rows = np.flatnonzero((clusters >= 0) & (reposted == is_repost))
-                post.append(rows)
-                kind.append(np.full(len(rows), label, dtype=object))
-                value.append(clusters[rows])
+                parts.append((rows, np.full(len(rows), label, dtype=object), clusters[rows]))
             continue
         values = _values(name, column)
         rows = np.flatnonzero(values != "")
-        post.append(rows)
-        kind.append(np.full(len(rows), name, dtype=object))
-        value.append(codes(values[rows])[1])
-    return _in_order(dump, *(np.concatenate(parts) for parts in (post, kind, value)))
+        parts.append((rows, np.full(len(rows), name, dtype=object), codes(values[rows])[1]))
+    return _in_order(dump, *map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _in_order(

@@ -6,7 +6,7 @@ Each is fitted on labelled texts and gives logits. It knows nothing of how the t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar, Final, Self
 
@@ -68,7 +68,7 @@ class Fitted:
         return np.asarray(self._model.decision_function(self._inputs(texts)), dtype=np.float64)
 
     def _inputs(self, texts: Sequence[str]) -> Any:
-        raise NotImplementedError
+        return [text[:_MAX_CHARS] for text in texts]
 
 
 class BagOfWords(Fitted):
@@ -92,9 +92,7 @@ class BagOfWords(Fitted):
     def __init__(
         self, *, seed: int = 0, n_features: int = 2**19, grams: RememberedGrams | None = None
     ) -> None:
-        pipeline = require("sklearn.pipeline", extra="train")
-        text = require("sklearn.feature_extraction.text", extra="train")
-        linear = require("sklearn.linear_model", extra="train")
+        pipeline, text, linear = _sklearn("pipeline", "feature_extraction.text", "linear_model")
         tf_idf = text.TfidfTransformer(sublinear_tf=True)
         classifier = linear.SGDClassifier(
             loss="log_loss",
@@ -104,13 +102,9 @@ class BagOfWords(Fitted):
             average=True,
             random_state=seed,
         )
-        counts = _grams(n_features)
-        super().__init__(pipeline.make_pipeline(counts, tf_idf, classifier))
+        super().__init__(pipeline.make_pipeline(_grams(n_features), tf_idf, classifier))
         if grams is not None:
             self._model.steps[0] = ("remembered", grams)
-
-    def _inputs(self, texts: Sequence[str]) -> list[str]:
-        return [text[:_MAX_CHARS] for text in texts]
 
 
 def out_of_fold(
@@ -208,10 +202,13 @@ class RememberedGrams:
         return self.transform(texts)
 
 
+def _sklearn(*modules: str) -> Iterator[Any]:
+    return (require(f"sklearn.{name}", extra="train") for name in modules)
+
+
 def _grams(n_features: int) -> Any:
     """Make the union of the two kinds of n-grams."""
-    pipeline = require("sklearn.pipeline", extra="train")
-    text = require("sklearn.feature_extraction.text", extra="train")
+    pipeline, text = _sklearn("pipeline", "feature_extraction.text")
     hashed = {"n_features": n_features, "alternate_sign": False, "norm": None, "dtype": np.float32}
     return pipeline.make_union(
         text.HashingVectorizer(analyzer="char", ngram_range=(2, 4), **hashed),
@@ -234,15 +231,9 @@ class BagOfWordsSvc(Fitted):
     decision: ClassVar[float] = 0.0
 
     def __init__(self, *, seed: int = 0) -> None:
-        pipeline = require("sklearn.pipeline", extra="train")
-        text = require("sklearn.feature_extraction.text", extra="train")
-        svm = require("sklearn.svm", extra="train")
-        super().__init__(
-            pipeline.make_pipeline(text.TfidfVectorizer(), svm.LinearSVC(random_state=seed))
-        )
-
-    def _inputs(self, texts: Sequence[str]) -> list[str]:
-        return [text[:_MAX_CHARS] for text in texts]
+        pipeline, text, svm = _sklearn("pipeline", "feature_extraction.text", "svm")
+        machine = svm.LinearSVC(random_state=seed)
+        super().__init__(pipeline.make_pipeline(text.TfidfVectorizer(), machine))
 
 
 class _Linear(Fitted):
@@ -251,9 +242,7 @@ class _Linear(Fitted):
     degree: ClassVar[int] = 1
 
     def __init__(self) -> None:
-        pipeline = require("sklearn.pipeline", extra="train")
-        scale = require("sklearn.preprocessing", extra="train")
-        linear = require("sklearn.linear_model", extra="train")
+        pipeline, scale, linear = _sklearn("pipeline", "preprocessing", "linear_model")
         powers = scale.PolynomialFeatures(self.degree, include_bias=False)
         classifier = linear.LogisticRegression(class_weight="balanced", max_iter=1_000)
         super().__init__(pipeline.make_pipeline(scale.StandardScaler(), powers, classifier))
@@ -304,9 +293,6 @@ class Constant(Fitted):
 
     def __init__(self) -> None:
         super().__init__(_LogOdds())
-
-    def _inputs(self, texts: Sequence[str]) -> Sequence[str]:
-        return texts
 
 
 class _LogOdds:

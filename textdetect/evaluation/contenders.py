@@ -158,12 +158,11 @@ class Frozen:
         """Answer with the frozen thresholds; a NaN score is no answer."""
         scores = self._scores(texts)
         known = np.isfinite(scores)
-        logits = self._scorer.logits
         return Answers(
             scores,
             known & (scores >= self.threshold),
             known,
-            1 / (1 + np.exp(-np.clip(scores, -700, 700))) if logits else None,
+            1 / (1 + np.exp(-np.clip(scores, -700, 700))) if self._scorer.logits else None,
             self.decision,
             self.threshold,
         )

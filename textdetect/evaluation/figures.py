@@ -52,9 +52,7 @@ def figures(
     """
     classed = report.take(report.classed)
     logits, verdicts = _score(detector, classed)
-    rival = (
-        None if baseline is None else baseline.score([normalise(t or "") for t in classed.texts])
-    )
+    rival = baseline.score([normalise(t or "") for t in classed.texts]) if baseline else None
     tables = {
         "sources": _by_source(classed, logits, rival),
         "machines_only": _machines_only(classed, logits, rival),
@@ -151,9 +149,8 @@ def _by_source(
         for code in ["", *sorted(set(language[source == name]))]:
             rows = (source == name) & np.isfinite(logits)
             rows &= (language == code) if code else True
-            table.append(
-                {"source": name, "language": code or "all"} | _pair(posts, logits, rival, rows)
-            )
+            found = _pair(posts, logits, rival, rows)
+            table.append({"source": name, "language": code or "all"} | found)
     several = Counter(row["source"] for row in table)  # a line for all of it is one of them
     return [row for row in table if row["language"] == "all" or several[row["source"]] > 2]
 
@@ -167,10 +164,8 @@ def _pair(
 ) -> dict[str, Any]:
     """Count both classes and rank them, within each genre where these are given."""
     labels = posts.labels[rows]
-    row: dict[str, Any] = {
-        "n_human": int(np.sum(labels == 0)),
-        "n_machine": int(np.sum(labels == 1)),
-    }
+    n_human, n_machine = (int(np.sum(labels == label)) for label in (0, 1))
+    row: dict[str, Any] = {"n_human": n_human, "n_machine": n_machine}
     for name, scores in (("auroc", logits), ("auroc_bag_of_words", rival)):
         of = () if genre is None else (genre[rows],)
         metric = auroc if genre is None else auroc_within
@@ -271,8 +266,6 @@ def markdown(table: Table) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return "yes" if value else ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -111,11 +111,9 @@ def evaluate(
     material = gather(suite, data, part=part, cache=folder / CACHE, progress=True)
     contenders = [_freeze(s, material, suite, max_fpr, folder) for s in scorers]
     run = _Run(suite, material, scorers, contenders)
-    table, points = run.table(), run.curves()
-    errors = run.errors(show_texts=show_texts)
+    found = Evaluation(run.table(), run.curves(), run.errors(show_texts=show_texts))
     looks = run.log(folder / LEDGER, max_fpr) if part == "report" else 0
-    facts = run.facts() | {"max_fpr": max_fpr, "looks": looks}
-    found = Evaluation(table, points, errors, facts)
+    found.facts.update(run.facts(), max_fpr=max_fpr, looks=looks)
     write(found, folder)
     return found
 
@@ -129,7 +127,8 @@ class _Run:
         self.suite, self.scorers, self.contenders = suite, scorers, contenders
         self.part, self.posts = material.part, material.measured
         self.texts = [text or "" for text in self.posts.texts]
-        self.clusters = clusters(self.posts)
+        self.clusters = np.array(clusters(self.posts), dtype=object)
+        self.settings: dict[str, Any] = {"seed": suite.seed, "min_slice": suite.min_slice}
         self.answers = [contender.answer(self.texts) for contender in contenders]
         self.slices = [*slices(self.posts, suite)]
         self.classed = self.slices[0][1]
@@ -139,23 +138,17 @@ class _Run:
 
     def table(self) -> list[Row]:
         """Measure each detector on each slice, compare, and attack."""
-        rows: list[Row] = []
+        suite, rows = self.suite, list[Row]()
         for contender, answers in zip(self.contenders, self.answers, strict=True):
             for name, mask in self.slices:
                 rows += self._slice(replace(self._place(contender), slice=name), answers, mask)
         rows += self._comparisons()
-        if self.suite.attacks:
-            posts = sample(self.posts, self.suite.n_attacked, seed=self.suite.seed)
+        if suite.attacks:
+            posts = sample(self.posts, suite.n_attacked, seed=suite.seed)
             for contender, scorer in zip(self.contenders, self.scorers, strict=True):
-                rows += measure_attacks(
-                    replace(self._place(contender), slice="attacked"),
-                    posts,
-                    contender,
-                    self.suite.attack_names,
-                    seen=tuple(_trained_with(scorer).get("data", {}).get("augment", {})),
-                    seed=self.suite.seed,
-                    min_slice=self.suite.min_slice,
-                )
+                at, names = replace(self._place(contender), slice="attacked"), suite.attack_names
+                seen = tuple(_trained_with(scorer).get("data", {}).get("augment", {}))
+                rows += measure_attacks(at, posts, contender, names, seen=seen, **self.settings)
         return rows
 
     def curves(self) -> list[Row]:
@@ -176,13 +169,11 @@ class _Run:
             of = np.flatnonzero(self.classed & (self.posts.labels == label) & np.isfinite(scores))
             order = np.argsort(scores[of] * (1 if label else -1), kind="stable")
             for i in of[order[:_N_ERRORS]]:
-                about = {name: str(values[i]) for name, values in columns.items()}
-                rows.append(
-                    {"detector": self.contenders[0].name, "label": label, "score": float(scores[i])}
-                    | about
-                    | {"key": digest(self.texts[i]).hex()[:12]}
-                    | {"text": self.texts[i] if show_texts else None}
-                )
+                row = {"detector": self.contenders[0].name, "label": label}
+                row |= {"score": float(scores[i])}
+                row |= {name: str(values[i]) for name, values in columns.items()}
+                shown = self.texts[i] if show_texts else None
+                rows.append(row | {"key": digest(self.texts[i]).hex()[:12], "text": shown})
         return rows
 
     def facts(self) -> dict[str, Any]:
@@ -220,27 +211,20 @@ class _Run:
         return sum(json.loads(line)["suite"] == self.suite.name for line in lines)
 
     def _place(self, contender: Contender) -> Place:
-        return Place(
-            suite=self.suite.name,
-            part=self.part,
-            detector=contender.name,
-            fingerprint=contender.fingerprint,
-        )
+        who = {"detector": contender.name, "fingerprint": contender.fingerprint}
+        return Place(suite=self.suite.name, part=self.part, **who)
 
     def _slice(self, place: Place, answers: Answers, rows: NDArray[np.bool_]) -> list[Row]:
         """Measure a slice; of texts that are neither class, only the share that is flagged."""
         if not rows.any():
             return [place.row("auroc", None, note="no posts")]
-        of = [self.clusters[row] for row in np.flatnonzero(rows)]
-        settings: dict[str, Any] = {"seed": self.suite.seed, "min_slice": self.suite.min_slice}
+        answers, of = answers.take(rows), self.clusters[rows].tolist()
         if place.slice == "kind=assisted":
             ones = np.ones(len(of), dtype=np.int64)
-            found = measure(place, ones, answers.take(rows), of, shown=("tpr",), **settings)
+            found = measure(place, ones, answers, of, shown=("tpr",), **self.settings)
             return [row | {"metric": "flagged"} for row in found]
-        full = place.slice == "all"
-        return measure(
-            place, self.posts.labels[rows], answers.take(rows), of, full=full, **settings
-        )
+        labels, full = self.posts.labels[rows], place.slice == "all"
+        return measure(place, labels, answers, of, full=full, **self.settings)
 
     def _comparisons(self) -> list[Row]:
         """Compare the first detector with each other, slice by slice; Holm over all of them."""
@@ -255,8 +239,7 @@ class _Run:
                 labels = self.posts.labels[mask]
                 if len(set(labels)) == 2:
                     pair = self.answers[0].take(mask), theirs.take(mask)
-                    of = [self.clusters[row] for row in np.flatnonzero(mask)]
-                    place = replace(both, slice=name)
+                    place, of = replace(both, slice=name), self.clusters[mask].tolist()
                     rows.append(compare(place, labels, *pair, of, seed=self.suite.seed))
         return with_holm(rows)
 

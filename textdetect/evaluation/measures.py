@@ -27,6 +27,7 @@ from textdetect.intervals import (
 )
 from textdetect.metrics import (
     BASE_RATES,
+    auroc,
     brier,
     ece,
     macro_f1,
@@ -82,24 +83,17 @@ class Place:
         """Make a row of the table; what is NaN becomes null, and a note must say why."""
         found = Interval(np.nan, np.nan, np.nan, n, n) if found is None else found
         unsure = found.value == found.value and found.low != found.low
-        notes = [
-            note,
-            self.note,
-            "no interval: every resample agrees" if unsure and not note else "",
-        ]
+        why = "no interval: every resample agrees" if unsure and not note else ""
+        where = ("suite", "part", "slice", "attack", "detector")
         return {
-            "suite": self.suite,
-            "part": self.part,
-            "slice": self.slice,
-            "attack": self.attack,
-            "detector": self.detector,
+            **{name: getattr(self, name) for name in where},
             "metric": metric,
             **{name: _null(getattr(found, name)) for name in ("value", "low", "high")},
             "n": found.n,
             "n_clusters": found.n_clusters,
             "threshold": None if threshold is None else _null(threshold),
             "fingerprint": self.fingerprint,
-            "note": "; ".join(dict.fromkeys(text for text in notes if text)),
+            "note": "; ".join(dict.fromkeys(t for t in (note, self.note, why) if t)),
             "p_value": p_value,
             "p_holm": None,
         }
@@ -173,9 +167,7 @@ def compare(
     try:
         found = paired_bootstrap(weighted_auroc, labels[both], *scores, clusters=names, seed=seed)
     except InvalidInput:
-        value = float(
-            np.diff([weighted_auroc(labels[both], s, np.ones(len(s)))[0] for s in scores])[0]
-        )
+        value = auroc(labels[both], scores[1]) - auroc(labels[both], scores[0])
         n, n_clusters = int(both.sum()), len(set(names))
         few = Interval(-value, np.nan, np.nan, n, n_clusters)
         return place.row(metric, few, note="no interval: too few clusters of a class")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,13 +186,16 @@ def resolve(
         return Checked(UrlScorer(spec))
     metric, _, models = spec.partition(":")
     if metric in METRICS and models:
-        return Checked(_zero_shot(metric, models, device, {} if loaded is None else loaded))
+        loaded = {} if loaded is None else loaded
+        if models not in loaded:
+            scoring, _, reference = models.partition(",")
+            loaded[models] = LanguageModel(scoring, reference=reference or None, device=device)
+        return Checked(ZeroShot(loaded[models], metric))
     function = _FUNCTION.fullmatch(spec)
     if function and not Path(spec).is_dir():
         return Checked(_Function(spec, _import(spec, function[1], function[2])))
-    return Checked(
-        Classifier(spec, Detector.from_pretrained(spec, device=device, machine_label=machine_label))
-    )
+    detector = Detector.from_pretrained(spec, device=device, machine_label=machine_label)
+    return Checked(Classifier(spec, detector))
 
 
 @dataclass(frozen=True)
@@ -223,15 +227,6 @@ class _Function:
         return self.function(list(texts))
 
 
-def _zero_shot(
-    metric: str, models: str, device: str | None, loaded: dict[str, LanguageModel]
-) -> ZeroShot:
-    if models not in loaded:
-        scoring, _, reference = models.partition(",")
-        loaded[models] = LanguageModel(scoring, reference=reference or None, device=device)
-    return ZeroShot(loaded[models], metric)
-
-
 def _import(spec: str, module: str, name: str) -> Callable[[list[str]], Any]:
     """Import a function; the working directory is looked at first, and only for this import."""
     here = str(Path.cwd())
@@ -256,10 +251,6 @@ def _import(spec: str, module: str, name: str) -> Callable[[list[str]], Any]:
 
 def _where(error: Exception) -> str:
     """Name an error's type and the line that raised it, without its message."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return type(error).__name__
-    file = Path(trace.tb_frame.f_code.co_filename).name
-    return f"{type(error).__name__} at {file}:{trace.tb_lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + at

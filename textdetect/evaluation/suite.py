@@ -168,11 +168,8 @@ def find_suite(name: str | os.PathLike[str]) -> Suite:
     if posts_of(path):
         sources = sorted(f.stem for f in path.glob("*.parquet")) if path.is_dir() else [path.stem]
         plain = re.sub(r"[^\w-]", "_", path.resolve().stem)
-        return Suite(
-            name=plain,
-            title=f"Posts of {path.name}",
-            data=DataConfig(evaluation_only=tuple(sources)),
-        )
+        data = DataConfig(evaluation_only=tuple(sources))
+        return Suite(name=plain, title=f"Posts of {path.name}", data=data)
     if (FOLDER / f"{path}.yaml").is_file():
         return load_config(FOLDER / f"{path}.yaml", Suite)[0]
     raise ConfigError(
@@ -316,11 +313,8 @@ def _parts(posts: Posts, suite: Suite, data: Path, cache: Path | None, progress:
     key = json.dumps([NORMALISATION_VERSION, suite.seed, stats, [settings[k] for k in of_parts]])
     file = cache / f"parts-{blake2b(key.encode(), digest_size=8).hexdigest()}.parquet"
     if file.is_file():
-        known = pa.parquet.read_table(file)
-        return Split(
-            np.array(known["part"].to_pylist(), dtype=object),
-            [normalise(text or "") for text in posts.texts],
-        )
+        part = np.array(pa.parquet.read_table(file)["part"].to_pylist(), dtype=object)
+        return Split(part, [normalise(text or "") for text in posts.texts])
     parts = split(posts, suite.data, seed=suite.seed, progress=progress)
     cache.mkdir(parents=True, exist_ok=True)
     sink = pa.BufferOutputStream()

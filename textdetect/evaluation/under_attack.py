@@ -89,8 +89,7 @@ def measure_attacks(
     human, machine = labels == 0, labels == 1
     clean = contender.answer([text or "" for text in posts.texts])
     rows = measure(place, labels, clean, of.tolist(), seed=seed, min_slice=min_slice)
-    worst = clean.scores.copy()
-    flags = clean.flagged.copy()
+    worst, flags = clean.scores, clean.flagged
     for each in attacked(posts, names, seed=seed):
         answers = contender.answer(each.texts)
         family = ATTACKS[each.name].family if each.name in ATTACKS else MIXED
@@ -102,9 +101,8 @@ def measure_attacks(
             if (mixed := human & each.changed).any():
                 rows.append(at.row("flagged_mixed", share(answers.flagged[mixed], of[mixed])))
         else:
-            worst = np.where(
-                machine, np.fmin(worst, answers.scores), np.fmax(worst, answers.scores)
-            )
+            scores = answers.scores
+            worst = np.where(machine, np.fmin(worst, scores), np.fmax(worst, scores))
             flags = np.where(machine, flags & answers.flagged, flags | answers.flagged)
             rows += _people(at, human, clean, answers.flagged, of)
         rows += _machines(at, labels, clean, answers, of, seed=seed)

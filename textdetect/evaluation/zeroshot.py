@@ -145,13 +145,8 @@ def binoculars(tokens: TokenStatistics) -> float:
 
 
 METRICS: Final[dict[str, Callable[[TokenStatistics], float]]] = {
-    "log-likelihood": log_likelihood,
-    "rank": rank,
-    "log-rank": log_rank,
-    "entropy": entropy,
-    "lrr": lrr,
-    "fast-detectgpt": fast_detectgpt,
-    "binoculars": binoculars,
+    metric.__name__.replace("_", "-"): metric
+    for metric in (log_likelihood, rank, log_rank, entropy, lrr, fast_detectgpt, binoculars)
 }
 """Metric by name. "binoculars" needs a reference model; "fast-detectgpt" may have one."""
 
@@ -217,8 +212,8 @@ class LanguageModel:
             raise InvalidInput(f"max_length: expected at least 2 tokens, got {max_length}")
         self._batch_tokens = batch_tokens
         self._memory = Memory(len(self.names))
-        names = self.name.split(",")
-        origins = [_origin(name, m) for name, m in zip(names, self._models, strict=True)]
+        named = zip(self.name.split(","), self._models, strict=True)
+        origins = [_origin(name, loaded) for name, loaded in named]
         self.fingerprint = f"{' '.join(origins)} {dtype} {self.max_length} {self._bos}"
 
     @property
@@ -251,10 +246,9 @@ class LanguageModel:
         found: list[TokenStatistics] = [TokenStatistics(*np.empty((5, 0)))] * len(ids)
         long = [place for place, row in enumerate(ids) if len(row) > 1]
         lengths = [len(ids[place]) for place in long]
+        plan = batches(lengths, max_length=self.max_length, max_tokens=self._batch_tokens)
         with self._torch.inference_mode():
-            for rows, width in batches(
-                lengths, max_length=self.max_length, max_tokens=self._batch_tokens
-            ):
+            for rows, width in plan:
                 places = np.array(long, dtype=np.int64)[rows]
                 logits = self._forward(ids, places, width)
                 for line, place in enumerate(places):
@@ -265,9 +259,7 @@ class LanguageModel:
         """Tokens of each text as its tokenizer gives them, cut to the model's length."""
         if not texts:
             return []
-        clean = [
-            text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts
-        ]
+        clean = [t.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for t in texts]
         ids = self._tokenizer(clean, return_attention_mask=False, verbose=False)["input_ids"]
         if self._bos is not None:
             ids = [row if row[:1] == [self._bos] else [self._bos, *row] for row in ids]
@@ -283,8 +275,7 @@ class LanguageModel:
         logits = []
         for model in self._models:
             input_ids, mask = (self._torch.from_numpy(a).to(model.device) for a in arrays)
-            out = model(input_ids=input_ids, attention_mask=mask, use_cache=False)
-            logits.append(out.logits)
+            logits.append(model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits)
         shared = min(each.shape[-1] for each in logits)
         return [each[..., :shared] for each in logits]
 

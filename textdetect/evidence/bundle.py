@@ -37,6 +37,7 @@ _CSV: Final = ("accounts", "campaigns")
 _SAYING: Final = ("example", "key_terms", "targets")
 """Columns of the narratives that hold what was said, and to whom: kept where names are."""
 _LIBRARIES: Final = ("numpy", "scipy", "networkx", "pyarrow")
+_MODEL: Final = ("model", "version", "fingerprint", "numerics", "fdr", "fewest")
 KEY_BYTES: Final = 32
 
 VERDICTS: Final = ("coordinated", "automated", "coordinated and likely automated")
@@ -110,7 +111,7 @@ def write_bundle(
         "settings": asdict(found.settings),
         "dump": asdict(dump) if dump else None,
         "pseudonyms": None if key is None else key_id(key),
-        "model": _model(automation),
+        "model": None if automation is None else {n: getattr(automation, n) for n in _MODEL},
         "notes": list(found.notes),
     }
     write_atomically(folder / PAGE, render(tables, facts).encode())
@@ -123,13 +124,7 @@ def write_bundle(
 
 
 def check_ready(out: str | os.PathLike[str]) -> None:
-    """Raise what `write_bundle` would raise, before a long search.
-
-    Raises:
-        InvalidInput: a folder that holds something.
-        NotADirectoryError: a file of that name.
-        MissingDependency: without the extra `campaigns`.
-    """
+    """Raise what `write_bundle` would, before a long search; NotADirectoryError for a file."""
     folder = Path(out)
     if folder.exists() and any(folder.iterdir()):
         raise InvalidInput(f"{folder} is not empty; name a new folder for the bundle")
@@ -138,11 +133,7 @@ def check_ready(out: str | os.PathLike[str]) -> None:
 
 
 def read_facts(bundle: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the manifest of a bundle, as it stands.
-
-    Raises:
-        DataError: no bundle there.
-    """
+    """Read the manifest of a bundle, as it stands; raises DataError where there is none."""
     try:
         facts: dict[str, Any] = json.loads((Path(bundle) / MANIFEST).read_text(encoding="utf-8"))
         if isinstance(facts["files"], dict) and "pseudonyms" in facts:
@@ -311,10 +302,3 @@ def _verdicts(table: pa.Table, verdicts: AccountVerdicts | None) -> pa.Array:
         ],
         pa.string(),
     )
-
-
-def _model(verdicts: AccountVerdicts | None) -> dict[str, Any] | None:
-    if verdicts is None:
-        return None
-    names = ("model", "version", "fingerprint", "numerics", "fdr", "fewest")
-    return {name: getattr(verdicts, name) for name in names}

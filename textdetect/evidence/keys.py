@@ -17,12 +17,7 @@ from textdetect.evidence.bundle import KEY_BYTES, alias_by, key_id, read_facts
 
 
 def read_key(file: str | os.PathLike[str]) -> bytes:
-    """Read a key: hexadecimal digits, of 32 bytes or more.
-
-    Raises:
-        InvalidInput: something else.
-        OSError: a file that can't be read.
-    """
+    """Read a key: hexadecimal digits, of 32 bytes or more; raises InvalidInput or OSError."""
     try:
         key = bytes.fromhex(Path(file).read_text(encoding="ascii").strip())
     except ValueError:

@@ -26,12 +26,8 @@ _MINUTE: Final = 60_000_000
 def render(tables: dict[str, pa.Table], facts: dict[str, Any]) -> str:
     """Render the page: HTML with its styles and pictures inside, without scripts.
 
-    Args:
-        tables: as `bundle.make_tables` gives them.
-        facts: as they stand in the manifest, without the files.
-
-    Raises:
-        MissingDependency: jinja2 or networkx is not installed.
+    The tables are those of `bundle.make_tables`, the facts the manifest's, without the files.
+    Raises MissingDependency where jinja2 or networkx is not installed.
     """
     jinja2 = require("jinja2", extra="campaigns")
     environment = jinja2.Environment(

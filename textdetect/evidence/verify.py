@@ -133,8 +133,7 @@ def _statistics(
         if ends != of_edge.tolist():
             yield f"edges.{end}: an account that is not of the edge's campaign"
     if model is not None:
-        p = accounts["automation_p"].to_numpy()
-        again = benjamini_hochberg(p)
+        again = benjamini_hochberg(accounts["automation_p"].to_numpy())
         yield from _unlike("accounts.automation_q", accounts["automation_q"].to_numpy(), again)
 
 

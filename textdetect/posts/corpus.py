@@ -19,19 +19,11 @@ from numpy.typing import NDArray
 
 from textdetect.errors import DataError
 
-COLUMNS: Final[dict[str, pa.DataType]] = {
-    "text": pa.string(),
-    "label": pa.int8(),
-    "language": pa.string(),
-    "domain": pa.string(),
-    "generator": pa.string(),
-    "source": pa.string(),
-    "split": pa.string(),
-    "account": pa.string(),
-    "timestamp": pa.string(),
-    "group": pa.string(),
-    "kind": pa.string(),
-}
+_NAMES: Final = (
+    *("text", "label", "language", "domain", "generator", "source", "split", "account"),
+    *("timestamp", "group", "kind"),
+)
+COLUMNS: Final[dict[str, pa.DataType]] = dict.fromkeys(_NAMES, pa.string()) | {"label": pa.int8()}
 """The columns of labelled posts: label 0 human, 1 machine; kind human, machine, assisted ...;
 timestamp ISO 8601."""
 

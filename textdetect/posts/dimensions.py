@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,14 +14,7 @@ from textdetect.posts.corpus import Posts
 from textdetect.text import MENTION, URL, n_words, normalise
 
 DIMENSIONS: Final = (
-    "source",
-    "language",
-    "domain",
-    "generator",
-    "length",
-    "account",
-    "year",
-    "characters",
+    *("source", "language", "domain", "generator", "length", "account", "year", "characters"),
 )
 LENGTHS: Final = (8, 16, 32, 64, 128)
 """Upper ends of the length bins, in words (a Chinese character counts as one)."""
@@ -37,11 +31,8 @@ def dimension(posts: Posts, name: str) -> NDArray[np.object_]:
         return np.array([characters(normalise(text or "")) for text in posts.texts], dtype=object)
     if name != "length":
         return posts.column(name)
-    ends = [*LENGTHS, None]
-    bins = [
-        f"{low + 1}-{high} words" if high else f"over {low} words"
-        for low, high in zip((0, *LENGTHS), ends, strict=True)
-    ]
+    bins = [f"{low + 1}-{high} words" for low, high in pairwise((0, *LENGTHS))]
+    bins.append(f"over {LENGTHS[-1]} words")
     counts = [max(1, n_words(normalise(text or ""))) for text in posts.texts]
     return np.array([bins[int(np.searchsorted(LENGTHS, n))] for n in counts], dtype=object)
 
@@ -57,10 +48,8 @@ def characters(normalised: str) -> str:
     """
     if not _HAN.search(normalised) or _KANA.search(normalised):
         return ""
-    traditional, simplified = _national()
-    if sum(map(traditional.__contains__, normalised)) > sum(
-        map(simplified.__contains__, normalised)
-    ):
+    big5, gb = (sum(map(known.__contains__, normalised)) for known in _national())
+    if big5 > gb:
         return "traditional"
     bare = normalised.replace(URL, " ").replace(MENTION, " ")
     return "with Latin words" if len(_LATIN.findall(bare)) >= 2 else "simplified"

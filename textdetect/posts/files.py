@@ -22,13 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from textdetect.errors import DataError, InvalidInput
-from textdetect.posts.rows import (
-    DelimitedReader,
-    JsonlReader,
-    LinesReader,
-    Reader,
-    scan_keys,
-)
+from textdetect.posts.rows import DelimitedReader, JsonlReader, LinesReader, Reader, scan_keys
 from textdetect.posts.writers import DelimitedWriter, JsonlWriter, Writer
 
 SUFFIXES: Final = {
@@ -58,12 +52,10 @@ def format_of_input(source: PathOrDash, given: str | None = None) -> str:
     >>> format_of_input("posts.CSV.gz"), format_of_input("-", "jsonl")
     ('csv', 'jsonl')
     """
-    name = "ndjson" if given == "ndjson" else given or _suffix(source)
-    name = SUFFIXES.get(f".{name.lower()}", "") if given else SUFFIXES.get(name, "")
+    name = SUFFIXES.get(f".{given.lower()}" if given else _suffix(source), "")
     if not name:
-        what = (
-            f"format {given!r}" if given else "stdin" if _is_dash(source) else "the file's suffix"
-        )
+        told_by = "stdin" if _is_dash(source) else "the file's suffix"
+        what = f"format {given!r}" if given else told_by
         raise InvalidInput(
             f"{what} tells no format: expected one of {', '.join(FORMATS)}; say it with --format"
         )
@@ -140,7 +132,10 @@ def open_posts(
             from textdetect.posts.parquet import ParquetReader
 
             if _is_dash(source) or not file.seekable():  # the footer comes last: have it all
-                file = stack.enter_context(_spooled(file))
+                copy = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(file, copy)
+                copy.seek(0)
+                file = cast(BinaryIO, copy)
             yield ParquetReader(file, typed=into == "parquet", **names)
             return
         total, position = _progress(source, file)
@@ -252,9 +247,8 @@ def _suffix(path: PathOrDash) -> str:
 
 
 def _is_same(source: PathOrDash, out: PathOrDash) -> bool:
-    if _is_dash(source) or _is_dash(out) or not Path(out).is_file():
-        return False
-    return os.path.samefile(source, out)
+    files = not _is_dash(source) and not _is_dash(out) and Path(out).is_file()
+    return files and os.path.samefile(source, out)
 
 
 @contextmanager
@@ -264,11 +258,7 @@ def _open_source(source: PathOrDash) -> Iterator[BinaryIO]:
             yield file
         return
     stream: Any = sys.stdin.buffer
-    yield stream if hasattr(stream, "peek") else _in_memory(stream)
-
-
-def _in_memory(stream: BinaryIO) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(io.BytesIO(stream.read())))
+    yield stream if hasattr(stream, "peek") else io.BufferedReader(io.BytesIO(stream.read()))
 
 
 @contextmanager
@@ -312,14 +302,6 @@ def _progress(source: PathOrDash, file: BinaryIO) -> tuple[int | None, Any]:
     if _is_dash(source) or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return None, lambda: 0
     return os.fstat(file.fileno()).st_size, file.tell
-
-
-@contextmanager
-def _spooled(file: BinaryIO) -> Iterator[BinaryIO]:
-    with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(file, copy)
-        copy.seek(0)
-        yield cast(BinaryIO, copy)
 
 
 @contextmanager

@@ -82,9 +82,8 @@ class ParquetReader(Reader):
     def _batch_rows(self, batch: Any) -> list[Row]:
         first = self._n_read + 1
         texts = batch.column(self.text_at).to_pylist()
-        spoken: list[Any] = [None] * len(texts)
-        if self.language_at is not None:
-            spoken = batch.column(self.language_at).to_pylist()
+        at = self.language_at
+        spoken = [None] * len(texts) if at is None else batch.column(at).to_pylist()
         rows = [
             Row(number, None, text, code, problem=problem)
             for number, (text, (code, problem)) in enumerate(

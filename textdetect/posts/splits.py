@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -149,19 +149,16 @@ def _places(posts: Posts, rows: NDArray[np.int64], by: str, seed: int) -> dict[i
 def _units(posts: Posts, normalised: list[str], stands: NDArray[np.bool_]) -> list[str]:
     """Name, for each post, the unit that must not be torn: its account, group or text."""
     source, account, group = (posts.column(name) for name in ("source", "account", "group"))
-    sizes: dict[tuple[str, str], int] = defaultdict(int)
-    for pair in zip(source, group, strict=True):
-        sizes[pair] += 1
+    sizes = Counter(zip(source, group, strict=True))
     paired: dict[str, str] = {}
     for s, a, g in zip(source, account, group, strict=True):
         if g and a and sizes[s, g] <= COARSE_GROUP:
             paired.setdefault(g, f"account:{s}:{a}")
     units = []
     for row, (s, a, g) in enumerate(zip(source, account, group, strict=True)):
-        fine = g and sizes[s, g] <= COARSE_GROUP
         if a and not stands[row]:
             units.append(f"account:{s}:{a}")
-        elif fine:
+        elif g and sizes[s, g] <= COARSE_GROUP:
             units.append(paired.get(g, f"group:{g}"))
         else:
             units.append(f"text:{normalised[row]}")
@@ -170,10 +167,9 @@ def _units(posts: Posts, normalised: list[str], stands: NDArray[np.bool_]) -> li
 
 def _reserved_accounts(posts: Posts, usable: NDArray[np.bool_], seed: int) -> dict[str, str]:
     """Put half of the human accounts with ≥ 3 posts into calibration, the others elsewhere."""
-    counts: dict[str, int] = defaultdict(int)
     source, account = posts.column("source"), posts.column("account")
-    for row in np.flatnonzero(usable & (account != "") & (posts.labels == 0)):
-        counts[f"account:{source[row]}:{account[row]}"] += 1
+    rows = np.flatnonzero(usable & (account != "") & (posts.labels == 0))
+    counts = Counter(f"account:{source[row]}:{account[row]}" for row in rows)
     rest = ("train", "train", "select", "report")
     return {
         unit: "calibration"

@@ -51,20 +51,15 @@ def finish(folder: Path, tables: dict[str, Any], *, runtime: RuntimeName = "auto
 def card(manifest: Manifest, detector: Detector) -> str:
     """Render the model card from the manifest and the calibration."""
     calibration = detector.calibration
-    lines = [
+    blocks = [
         f"# {manifest.name} {manifest.version}",
-        "",
         f"Languages: {', '.join(manifest.languages) or 'none supported'}. Reads "
         f"{manifest.max_length} tokens. Trained from {manifest.training.get('encoder', '?')} on "
         f"{manifest.training.get('n_posts', 0):,} posts.",
-        "",
         CAUTION,
-        "",
         "## Calibration",
-        "",
         "Human posts that no training saw. `smallest_p_value` is the smallest `max_fpr` that the "
         "stratum can support.",
-        "",
         markdown(calibration.describe()) if calibration and calibration.strata else "none",
     ]
     titles = {
@@ -75,8 +70,8 @@ def card(manifest: Manifest, detector: Detector) -> str:
     }
     for name, table in manifest.figures.items():
         if table:
-            lines += ["", f"## {titles.get(name, name)}", "", markdown(table)]
-    return "\n".join(lines) + "\n"
+            blocks += [f"## {titles.get(name, name)}", markdown(table)]
+    return "\n\n".join(blocks) + "\n"
 
 
 def own_manifest(folder: Path) -> Manifest:

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from textdetect._version import __version__
-from textdetect.accounts import AccountVerdicts, score_accounts
+from textdetect.accounts import score_accounts
 from textdetect.errors import InvalidInput, TextdetectError
 from textdetect.serving import schemas
 from textdetect.serving.bodies import NDJSON, media_type
@@ -45,15 +45,9 @@ _PAGE_POLICY: Final = (
 def create_app(
     engine: Engine, *, limits: Limits | None = None, keys: Keys | None = None
 ) -> FastAPI:
-    """Make the app; its lifespan starts and stops the engine.
+    """Make the app; its lifespan starts and stops the engine; without keys, anyone may ask.
 
-    Args:
-        engine: what judges.
-        limits: bounds of each request.
-        keys: who may ask; None: anyone.
-
-    Returns:
-        The app; `app.state.desk` is what its endpoints share, `app.state.guard` stands before them.
+    `app.state.desk` is what its endpoints share, `app.state.guard` stands before them.
     """
     desk = Desk(engine, limits or Limits(), keys, Metrics(engine))
 
@@ -119,8 +113,9 @@ def _scoring(desk: Desk) -> APIRouter:
             asked, key = await desk.read(request, desk.requests.accounts)
             texts = [post.text for post in asked.posts]
             verdicts = await desk.judge(request, key, texts)
-            owners = [post.account for post in asked.posts]
-            found = await asyncio.to_thread(_accounts, desk, owners, texts, verdicts, asked.fdr)
+            posts = {"account": [post.account for post in asked.posts], "text": texts}
+            known: Any = {"detector": _Judged(desk, verdicts), "null": desk.engine.model.null}
+            found = await asyncio.to_thread(score_accounts, posts, fdr=asked.fdr, **known)
             rows = found.to_table().to_pylist()
             answer = {"model": model, "fdr": found.fdr, "fewest": found.fewest, "accounts": rows}
             return json_answer(answer)
@@ -213,10 +208,10 @@ def _answer_errors(app: FastAPI) -> None:
         return error_answer(error)
 
     async def http(request: Request, error: Any) -> Response:
-        kind = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")
-        message = {404: "there is no such path", 405: "this path takes another method"}.get(
-            error.status_code, "the request can't be read"
-        )
+        kind, message = {
+            404: ("not_found", "there is no such path"),
+            405: ("method_not_allowed", "this path takes another method"),
+        }.get(error.status_code, ("http", "the request can't be read"))
         headers = dict(error.headers or {})
         if error.status_code == 405:  # Starlette names the methods of one route alone
             methods = app.openapi()["paths"].get(request.url.path, {})
@@ -244,15 +239,13 @@ def _answer_errors(app: FastAPI) -> None:
 
 
 def _rate(request: Request, desk: Desk) -> float:
-    given = request.query_params.get("max_fpr")
+    given, smallest = request.query_params.get("max_fpr"), desk.engine.model.smallest
     try:
         rate = desk.engine.max_fpr if given is None else float(given)
     except ValueError:
         rate = 0.0
-    if not desk.engine.model.smallest <= rate < 1 or not rate > 0:
-        raise InvalidInput(
-            f"max_fpr: expected a share from {desk.engine.model.smallest:.2g} to below 1"
-        )
+    if not smallest <= rate < 1 or not rate > 0:
+        raise InvalidInput(f"max_fpr: expected a share from {smallest:.2g} to below 1")
     return rate
 
 
@@ -269,11 +262,3 @@ class _Judged:
         """Give what is known of the texts."""
         known = self._verdicts
         return Scores(known.logit, known.n_tokens, known.truncated), known.language.tolist()
-
-
-def _accounts(
-    desk: Desk, owners: list[str | None], texts: list[str | None], verdicts: Verdicts, fdr: float
-) -> AccountVerdicts:
-    judged: Any = _Judged(desk, verdicts)
-    posts = {"account": owners, "text": texts}
-    return score_accounts(posts, detector=judged, null=desk.engine.model.null, fdr=fdr)

@@ -53,9 +53,8 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     packing = request.headers.get("content-encoding", "identity").strip().lower()
     if packing not in (*_PACKED, "identity"):
         raise UnsupportedMedia("content-encoding: expected gzip, deflate or none")
-    announced = (
-        int(length) if (length := request.headers.get("content-length", "")).isdigit() else 0
-    )
+    length = request.headers.get("content-length", "")
+    announced = int(length) if length.isdigit() else 0
     if announced > _DRAINED * limits.body_bytes:
         raise _too_large(limits)
     read = None if packing == "identity" else zlib.decompressobj(_PACKED[packing])

@@ -95,14 +95,12 @@ class Desk:
         max_fpr: float | None = None,
         watched: bool = True,
     ) -> Verdicts:
-        """Judge posts for a client, as long as it is there; see `Engine.judge`.
+        """Judge posts for a client; see `Engine.judge`.
 
-        Args:
-            watched: whether to give up when the client leaves; its body must have been read.
+        `watched`: give up when the client leaves; its body must have been read.
         """
-        request.scope["textdetect.n_posts"] = request.scope.get("textdetect.n_posts", 0) + len(
-            texts
-        )
+        before = request.scope.get("textdetect.n_posts", 0)
+        request.scope["textdetect.n_posts"] = before + len(texts)
         client = key.name if key else request.client.host if request.client else ""
         if self.keys is not None and key is not None:
             self.engine.admit(len(texts), client)  # what the queue refuses is not charged

@@ -68,12 +68,8 @@ class Model:
     @property
     def origin(self) -> dict[str, str]:
         """See `Verdicts.origin`; the name is `model` there."""
-        return {
-            "model": self.name,
-            "version": self.version,
-            "fingerprint": self.fingerprint,
-            "numerics": self.numerics,
-        }
+        rest = ("version", "fingerprint", "numerics")
+        return {"model": self.name, **{name: getattr(self, name) for name in rest}}
 
 
 @dataclass(slots=True, eq=False)
@@ -178,8 +174,7 @@ class Engine:
     def expected_wait_s(self, client: str | None = None) -> float:
         """Seconds until what waits now is judged; 0 before the first batch.
 
-        Args:
-            client: until its turn would come after all that it has waiting; None: all of it.
+        For a client: until its turn would come after all that it has waiting.
         """
         if not self._tokens_per_s:
             return 0.0
@@ -221,11 +216,7 @@ class Engine:
     ) -> Verdicts:
         """Judge posts as `Detector.predict` does; what is cancelled leaves the queue.
 
-        Args:
-            texts: str, or None for an empty post.
-            languages: see `Detector.predict`.
-            client: whose turn it takes.
-            timeout_s: seconds after which it is given up.
+        It takes the turn of `client`, and is given up after `timeout_s`.
 
         Raises:
             ServerBusy: too much waits, or it took too long.

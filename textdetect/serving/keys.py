@@ -43,9 +43,6 @@ class Key:
 class Keys:
     """The keys of a file: a line a key, `NAME SHA256 [POSTS_PER_MINUTE]`; # begins a comment.
 
-    Args:
-        path: of the file.
-
     Raises:
         InvalidInput: a line that is none, a name twice, no key at all.
         OSError: a file that can't be read.
@@ -72,8 +69,7 @@ class Keys:
     def who(self, secret: str | None) -> Key:
         """Tell whose a key is, in a time that does not depend on which key, or whether any, it is.
 
-        Raises:
-            NotAllowed: nobody's.
+        Raises NotAllowed where it is nobody's.
         """
         given = hashlib.sha256((secret or "").encode("utf-8", "replace")).hexdigest()
         found = Key("", _NOBODY)
@@ -85,18 +81,13 @@ class Keys:
         return found
 
     def charge(self, key: Key, n_posts: int) -> None:
-        """Count posts against a key's rate.
-
-        Raises:
-            ServerBusy: that is more than it may send in a minute.
-        """
+        """Count posts against a key's rate; raises ServerBusy where it is more than that."""
         if key.posts_per_minute is None or not n_posts:
             return
         item = self._item(key.posts_per_minute)
         if not self._limiter.hit(item, key.name, cost=n_posts):
             raise ServerBusy(
-                f"more than the {key.posts_per_minute} posts a minute of this key",
-                retry_after_s=10,
+                f"more than the {key.posts_per_minute} posts a minute of this key", retry_after_s=10
             )
 
 

@@ -18,11 +18,7 @@ _POSTS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
-    """Counters of one server, in a registry of their own.
-
-    Args:
-        engine: whose queue and workers are watched.
-    """
+    """Counters of one server, whose engine is watched, in a registry of their own."""
 
     def __init__(self, engine: Engine) -> None:
         self._registry = CollectorRegistry()

@@ -95,7 +95,8 @@ async def _serve(engine: Engine, host: str, port: int, limits: Limits, keys: Key
         loop.add_signal_handler(signal.SIGHUP, keys.reload)
     serving = asyncio.create_task(server.serve())
     stop = asyncio.create_task(told.wait())
-    await _until_ready(engine, serving, stop)
+    while not (engine.n_ready or serving.done() or stop.done()):
+        await asyncio.sleep(_STEP_S)
     if engine.n_ready and not serving.done():
         logger.info("ready", extra={"address": f"http://{host}:{port}", "model": engine.model.name})
     await asyncio.wait((serving, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -106,11 +107,6 @@ async def _serve(engine: Engine, host: str, port: int, limits: Limits, keys: Key
         await serving
     except Exception as error:
         raise TextdetectError(f"the HTTP server ended: {type(error).__name__}") from error
-
-
-async def _until_ready(engine: Any, *ends: asyncio.Task[Any]) -> None:
-    while not engine.n_ready and not any(end.done() for end in ends):
-        await asyncio.sleep(_STEP_S)
 
 
 async def _drain(app: Any, most_s: float) -> None:

@@ -158,12 +158,7 @@ class Requests:
 
     @classmethod
     def within(cls, limits: Limits, *, smallest: float, max_fpr: float) -> Requests:
-        """Make them.
-
-        Args:
-            smallest: rate that the model's calibration supports.
-            max_fpr: where a request names none.
-        """
+        """Make them; `max_fpr` is the rate where a request names none, `smallest` the least."""
         text: Any = Annotated[str, Field(max_length=limits.characters, examples=[_EXAMPLE])]
         name: Any = Annotated[str, Field(max_length=256)]
         language: Any = Annotated[
@@ -174,8 +169,7 @@ class Requests:
             ),
         ]
         rate: Any = Annotated[
-            float,
-            Field(ge=smallest, lt=1, description="Share of human posts that may be flagged."),
+            float, Field(ge=smallest, lt=1, description="Share of human posts that may be flagged.")
         ]
         share: Any = Annotated[float, Field(gt=0, lt=1)]
         top_k: Any = Annotated[int, Field(ge=1)] | None

@@ -30,10 +30,7 @@ class Lines(Response):
     """An answer that is made while the request is still read.
 
     Starlette's `StreamingResponse` watches for the client's leaving by taking what comes in, which
-    here are the posts.
-
-    Args:
-        patience_s: seconds that a client may take to read a part of the answer.
+    here are the posts. A client may take `patience_s` seconds to read a part of the answer.
     """
 
     media_type = NDJSON
@@ -44,9 +41,7 @@ class Lines(Response):
         self._lines, self._patience_s = lines, patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the lines."""
-        headers = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(headers)
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async for part in self._lines:
             async with asyncio.timeout(self._patience_s):  # a client that does not read
                 await send({"type": "http.response.body", "body": part, "more_body": True})
