@@ -11,7 +11,7 @@ networks", New Journal of Physics 19, 2017). It does not know of common interest
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -77,9 +77,15 @@ class Edges:
         """Keep the edges where `kept`, shape (n,), and the meetings behind them."""
         number = np.cumsum(kept) - 1
         of_kept = kept[self.meeting_edge]
-        columns = (self.a, self.b, self.count, self.expected, self.surprise)
-        behind = number[self.meeting_edge[of_kept]], self.meeting[of_kept]
-        return Edges(*(column[kept] for column in columns), *behind)
+        return Edges(
+            self.a[kept],
+            self.b[kept],
+            self.count[kept],
+            self.expected[kept],
+            self.surprise[kept],
+            number[self.meeting_edge[of_kept]],
+            self.meeting[of_kept],
+        )
 
 
 def find_meetings(
@@ -153,7 +159,9 @@ def find_edges(
     edges = edges.take(count >= MIN_MEETINGS)
     expected = _expected(traces, meetings, account, edges, n_accounts)
     surprise = surprise_of(edges.count, expected)
-    edges = replace(edges, expected=expected, surprise=surprise)
+    edges = Edges(
+        edges.a, edges.b, edges.count, expected, surprise, edges.meeting_edge, edges.meeting
+    )
     return edges.take(surprise >= min_surprise)
 
 

@@ -169,7 +169,7 @@ class _Run:
             of = np.flatnonzero(self.classed & (self.posts.labels == label) & np.isfinite(scores))
             order = np.argsort(scores[of] * (1 if label else -1), kind="stable")
             for i in of[order[:_N_ERRORS]]:
-                row = {"detector": self.contenders[0].name, "label": label}
+                row: dict[str, Any] = {"detector": self.contenders[0].name, "label": label}
                 row |= {"score": float(scores[i])}
                 row |= {name: str(values[i]) for name, values in columns.items()}
                 shown = self.texts[i] if show_texts else None

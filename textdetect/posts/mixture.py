@@ -39,9 +39,14 @@ class TrainingList:
 
     def take(self, places: NDArray[np.int64]) -> TrainingList:
         """Return the list of some of its posts, by their places in it."""
-        columns = (self.rows, self.crops, self.offsets, self.no_links, self.no_names)
-        attacks = tuple(self.attacks[place] for place in places)
-        return TrainingList(*(column[places] for column in columns), attacks)
+        return TrainingList(
+            self.rows[places],
+            self.crops[places],
+            self.offsets[places],
+            self.no_links[places],
+            self.no_names[places],
+            tuple(self.attacks[place] for place in places),
+        )
 
     def texts(self, normalised: Sequence[str]) -> list[str]:
         """Return the texts of the list; `normalised` are those of all posts, in their order."""
@@ -56,7 +61,12 @@ class TrainingList:
 
 
 def training_list(
-    posts: Posts, part: NDArray[np.object_], config: DataConfig, *, seed: int, first_copy: int = 0
+    posts: Posts,
+    part: NDArray[np.object_],
+    config: DataConfig,
+    *,
+    seed: int,
+    first_copy: int = 0,
 ) -> TrainingList:
     """Choose the training posts: human and machine ones of the train part, capped alike.
 
@@ -96,10 +106,9 @@ def training_list(
     if len({int(labels[row]) for row in rows}) < 2:
         raise DataError("training needs posts of both classes; check the sources and parts")
     chosen = np.array(rows, dtype=np.int64)
-    copies, seen = [], Counter[int]()
-    for row in rows:
-        copies.append((texts[row], str(first_copy + seen[row])))
-        seen[row] += 1
+    copies = [
+        (texts[row], str(first_copy + n)) for row, n in zip(rows, _copy_numbers(rows), strict=True)
+    ]
     pick = [int(len(config.crops) * draw(seed, "crop", *copy)) for copy in copies]
     crops = np.array([config.crops[i] if config.crops else 0 for i in pick], dtype=np.int64)
     offsets = np.array([draw(seed, "offset", *copy) for copy in copies])
@@ -147,3 +156,12 @@ def _usable(posts: Posts, part: NDArray[np.object_], config: DataConfig) -> NDAr
         check(name in DIMENSIONS, "data.leave_out", f"some of {', '.join(DIMENSIONS)}", name)
         usable[usable] = ~np.isin(dimension(posts.take(usable), name), list(values))
     return usable
+
+
+def _copy_numbers(rows: list[int]) -> list[int]:
+    seen: Counter[int] = Counter()
+    numbers = []
+    for row in rows:
+        numbers.append(seen[row])
+        seen[row] += 1
+    return numbers
