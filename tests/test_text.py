@@ -755,7 +755,7 @@ def without_shortcuts(text: str) -> str:
     shorter = ""
     while shorter != text:
         shorter, text = text, home._RUN.sub(home._once, text)
-    text = home._without_runs(text, again=any(a == b for a, b in pairwise(words)))
+    text = home._without_runs(text, again=any(a.lower() == b.lower() for a, b in pairwise(words)))
     return text.lstrip(home._EDGES)[:MAX_CHARS].rstrip(home._EDGES)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import signal
 import sys
 import threading
@@ -42,7 +43,7 @@ def guard(command: Callable[P, int]) -> Callable[P, None]:
         except BrokenPipeError:  # whoever read our output has had enough
             code = failed(FAILED)
         except InvalidInput as error:
-            code = failed(USAGE, str(error))
+            code = failed(USAGE, _as_options(str(error)))
         except OSError as error:
             what = error.strerror or str(error)
             code = failed(FAILED, f"{error.filename}: {what}" if error.filename else what)
@@ -51,6 +52,14 @@ def guard(command: Callable[P, int]) -> Callable[P, None]:
         raise typer.Exit(code)
 
     return guarded
+
+
+def _as_options(message: str) -> str:
+    """Name options as a shell takes them, where a message names arguments of a function."""
+    message = re.sub(r"\b\w+= \((--[\w-]+)\)", r"\1", message)
+    return re.sub(
+        r"\b[a-z]+(?:_[a-z]+)+=(?= )", lambda m: f"--{m[0][:-1]}".replace("_", "-"), message
+    )
 
 
 def failed(code: int, message: str = "") -> int:

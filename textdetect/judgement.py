@@ -16,7 +16,7 @@ from textdetect.types import Scores, objects
 
 MIN_WORDS: Final = 4
 """Fewer different words than this (a Chinese character counts as one) can't carry a verdict."""
-_TAG = re.compile("<[^<>]*>")
+_TAG: Final = re.compile(r"</?[a-z][^<>\s]*(?:\s[^<>]*=[^<>]*)?/?>", re.IGNORECASE)
 
 
 def judge(

@@ -64,7 +64,7 @@ _INLINE: Final = (
 _HIDDEN: Final = {"head", "script", "style", "svg", "template", "title"}
 _VOID: Final = {"br", "hr", "img", "input", "link", "meta", "source", "wbr"}
 _TAG = re.compile(
-    r"<!--.*?(?:-->|\Z)|<!doctype[^<>]{0,200}>"
+    r"<!--(?:.*?)-->|<!doctype[^<>]{0,200}>"
     rf"|<(/?)({_BLOCKS}|{_INLINE})((?:\s++[\w:.@-]++(?:\s*+=\s*+(?:\"[^\"]{{0,2000}}+\""
     r"|'[^']{0,2000}+'|[^\s\"'<>]++))?+)*+)\s*+/?>",
     re.IGNORECASE | re.DOTALL,
@@ -82,27 +82,42 @@ _QUOTED_LINES = re.compile(
     r"(?:^(?:On [^\n]{10,200}\n)?[^\n]{0,200}(?:wrote|writes|schrieb"
     r"|a écrit|escribió|escreveu|ha scritto|schreef|пишет"
     r"|написал|写道|寫道)[^\n]{0,40}:[ \t]*\n[ \t\n]*)?"
-    r"(?:^[ \t]*>(?![:;=][-'^o]?[()\[\]DPpOoSs03/\\|<>]|[._oO0uTvw-]{1,3}[<>]|[=-]"
-    r"|\s?\d+\s?%)[^\n]*(?:\n|\Z)[ \t\n]*)+",
+    r"(?:^[ \t]*>(?![:;=][-'^o]?[()\[\]DPpOoSs03/\\|<>]|[._oO0uTvw-]{1,3}[<>]|=|-[<>]"
+    r"|\d+\s?%)[^\n]*(?:\n|\Z)[ \t\n]*)+",
     re.MULTILINE,
 )
 _QUOTED_POST = re.compile(r"\"@\w{1,30}\s?:\s[^\"\n]{1,500}\"")
 _NAME: Final = r"@\s?[\w\-·.]{1,50}"
 _TAIL = re.compile(
-    rf"(?<![a-zA-Z0-9])(?:RT|MT|QT)[\s:]*\"?{_NAME}|(?<![a-zA-Z0-9])rt\s?{_NAME}\s?:"
-    rf"|(?<!:)//\s?{_NAME}|\|\|\s?{_NAME}\s?:|转发了\s?@?[^\s:]{{1,40}}\s?的微博\s?:"
+    rf"(?<![a-zA-Z0-9])(?:R[Tt]|MT|QT)[\s:]*\"?{_NAME}|(?<![a-zA-Z0-9])rt\s?{_NAME}\s?:"
+    rf"|(?<!http:)(?<!https:)(?<!ftp:)//\s?{_NAME}|\|\|\s?{_NAME}\s?:|转发了\s?@?[^\s:]{{1,40}}\s?的微博\s?:"
     rf"|原始用户\s?:|转发内容\s?:|[转轉](?:[发發載载]?自)\s?{_NAME}"
-    r"|\b(?:[Rr]epost(?:ed|ing)?|[Rr]egram(?:med)?|[Rr]eblogged)(?: (?:from|by|via|of))? ?@\w"
+    r"|(?:^|(?<=[\n#]))(?:[Rr]epost(?:ed|ing)?|[Rr]egram(?:med)?|[Rr]eblogged)"
+    r"(?: (?:from|by|via|of))? ?@\w|\b[Rr]eposted from @\w"
     r"|(?<!-)-{3,20}\s?(?:Original Message|Forwarded [Mm]essage)|Begin forwarded message:"
 )
 _TAIL_SIGNS: Final = (
-    *("RT", "MT", "QT", "rt@", "rt @", "//@", "// @", "||", "epost", "egram", "eblogged", "自"),
+    *(
+        "RT",
+        "Rt",
+        "MT",
+        "QT",
+        "rt@",
+        "rt @",
+        "//@",
+        "// @",
+        "||",
+        "epost",
+        "egram",
+        "eblogged",
+        "自",
+    ),
 )
 _LONG_SIGNS: Final = ("elet", "emov", "vailab", "uspend", "ithheld", "抱歉")
 _REASON = re.compile(r"(?:转发理由\s*:\s*)+")
 _REPLY = re.compile(r"回[复覆]\s?(@[\w\-·.]{1,50})\s?:")
 _HEADS = re.compile(
-    rf"(?:RT|MT|QT|rt)[\s:]*\"?{_NAME}\s?:?|(?://|\|\|)\s?{_NAME}\s?:?|[\"]{_NAME}\s?:"
+    rf"(?:[Rr][Tt]|MT|QT)[\s:]*\"?{_NAME}\s?:?|(?://|\|\|)\s?{_NAME}\s?:?|[\"]{_NAME}\s?:"
     r"|原始用户\s?:\s?\S+|转发内容\s?:|转发了\s?@?[^\s:]{1,40}\s?的微博\s?:"
 )
 
@@ -142,7 +157,7 @@ def own_words(text: str) -> str:
     >>> own_words("<p>no way &lt;3</p>"), own_words("> so\n\nnot so"), own_words("why?//@a:so")
     ('no way <3', 'not so', 'why?')
     """
-    return _split(text)[0]
+    return _split(text[:MAX_RAW_CHARS])[0]
 
 
 def others_words(text: str) -> str:
@@ -153,7 +168,7 @@ def others_words(text: str) -> str:
     >>> others_words("look RT @ann: so good"), others_words("so good")
     ('so good', '')
     """
-    return _split(text)[1]
+    return _split(text[:MAX_RAW_CHARS])[1]
 
 
 def notes(text: str) -> tuple[str, ...]:
@@ -167,7 +182,7 @@ def notes(text: str) -> tuple[str, ...]:
     >>> notes("<p>As an AI language model, I have no car.</p>"), notes("I have no car.")
     (('html', 'model_leftovers'), ())
     """
-    own, others, tagged = _split(text)
+    own, others, tagged = _split(text[:MAX_RAW_CHARS])
     found = []
     if tagged:
         found.append("html")
@@ -189,7 +204,7 @@ def is_settled(text: str) -> bool:
 @lru_cache(maxsize=256)  # normalising a post and asking for its notes reads it once
 def _split(text: str) -> tuple[str, str, bool]:
     """Return a post's own words, others' words, and whether it held tags."""
-    own, tagged = _shown(text[:MAX_RAW_CHARS])
+    own, tagged = _shown(text)
     others: list[str] = []
     for _ in range(_LAYERS):  # what was cut may have hidden another sign
         before = own.strip()
@@ -266,11 +281,11 @@ def _is_placeholder(own: str) -> bool:
 def _shown(text: str) -> tuple[str, bool]:
     """Return what a page shows of a text: no tags, entities, escapes or hidden characters."""
     tagged = False
-    for _ in range(_LAYERS):
+    for layer in range(_LAYERS):
         text = _characters(text)
         before = text
         if "<" in text and _TAG.search(text):
-            text, tagged = _rendered(text), True
+            text, tagged = _rendered(text, typed=layer > 0), True
         if "&" in text and _ENTITY.search(text):
             text = html.unescape(_AMPERSANDS.sub("&", text))
         if "\\" in text:
@@ -304,39 +319,42 @@ def _ascii(mark: re.Match[str]) -> str:
     return _PUNCTUATION[mark[0]]
 
 
-def _rendered(text: str) -> str:
-    """Return a text without its tags, others' words between `_OPEN` and `_CLOSE`."""
+def _rendered(text: str, *, typed: bool) -> str:
+    """Return a text without its tags; what it quotes stands between `_OPEN` and `_CLOSE`.
+
+    Args:
+        typed: the tags came out of entities, so that readers see what they seem to hide.
+    """
     shown: list[str] = []
     stack: list[tuple[str, str, int]] = []  # of open elements: name, what it does, where it began
     open_names: Counter[str] = Counter()
-    hidden, end = 0, 0
+    end = 0
     for tag in _TAG.finditer(text):
-        if not hidden:
-            shown.append(text[end : tag.start()])
+        shown.append(text[end : tag.start()])
         end = tag.end()
         name = (tag[2] or "").lower()
         if not name:  # a comment
+            shown += [tag[0][4:-3]] if typed and tag[0].startswith("<!--") else []
             continue
-        if not hidden and _IS_BLOCK.fullmatch(name):
+        if _IS_BLOCK.fullmatch(name):
             shown.append("\n")
         if not tag[1] and name not in _VOID:
             does = _effect(name, tag[3], any_link=open_names["a"] > 0)
-            hidden += does == "hide"
-            if does == "quote" and not hidden:
-                shown.append(_OPEN)
             stack.append((name, does, len(shown)))
             open_names[name] += 1
+            shown += [_OPEN] if does == "quote" else []
         while tag[1] and open_names[name]:
             inner, does, start = stack.pop()
             open_names[inner] -= 1
-            hidden -= does == "hide"
-            if does == "quote" and not hidden:
+            if does == "quote":
                 shown.append(_CLOSE)
-            if inner == "a" and not hidden:
+            elif does == "hide" and not typed and inner == name:
+                del shown[start:]
+            elif inner == "a":
                 shown[start:] = [_link("".join(shown[start:]))]
             if inner == name:
                 break
-    return "".join(shown) + ("" if hidden else text[end:])
+    return "".join(shown) + text[end:]
 
 
 def _effect(name: str, attributes: str, *, any_link: bool) -> str:

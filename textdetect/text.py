@@ -56,7 +56,7 @@ _SINGLES = re.compile(r"''+")
 _CLITIC = re.compile(r"(?<=[a-zA-Z]) (?=(?:n't|'(?:s|re|ve|ll|d|m))\b)", re.IGNORECASE)
 _SPACED: Final = {f" {mark}": mark for mark in ".,!?;:)]}%"} | {f"{mark} ": mark for mark in "([{"}
 _RUN = re.compile(
-    rf"([{_CJK}\uac00-\ud7a3]{{1,4}}?)\1{{2,}}|([^\W\d_])\2{{3,}}|([^\W\d_]{{2}})\3{{2,}}"
+    rf"([{_CJK}\uac00-\ud7a3]{{1,4}}?)(?:[^\w@#]{{0,3}}\1){{2,}}|([^\W\d_])\2{{3,}}|([^\W\d_]{{2}})\3{{2,}}"
     r"|([^\w\s])\4{3,}"
 )
 # What `_RUN` and `_WORDS_AGAIN` can't match without, each found in a fraction of their time.
@@ -64,7 +64,7 @@ _RUN_OF_1 = re.compile(r"([^.!\d])\1\1").search
 _RUN_OF_2 = re.compile(r"(..)\1\1").search
 _RUN_OF_3 = re.compile(rf"([{_CJK}\uac00-\ud7a3]..)\1\1").search
 _RUN_OF_4 = re.compile(rf"([{_CJK}\uac00-\ud7a3]...)\1\1").search
-_SAME_AGAIN = re.compile(rf"([{_CJK}\uac00-\ud7a3])\W+\1\W").search
+_SAME_AGAIN = re.compile(rf"([{_CJK}\uac00-\ud7a3])([{_CJK}]?)[^\w@#]{{1,3}}\1\2").search
 _WORDS_AGAIN = re.compile(r"(?<!\w)(\w+)(?:\W+\1){2,}(?!\w)", re.IGNORECASE)
 _CJK_SPACE = re.compile(f" (?:(?<=[{_CJK},.!?;:] )(?=[{_CJK}])|(?<=[{_CJK}] )(?=[{_CJK},.!?;:]))")
 _PASSES: Final = 8
@@ -161,7 +161,8 @@ def _tidied(text: str) -> str:
         text = _REPEATED.sub(r"\1", text)
     if words:
         words[0], words[-1] = words[0].lstrip(_EDGES), words[-1].rstrip(_EDGES)
-    text = _without_runs(text.strip(_EDGES), again=any(map(eq, words[1:], words)))
+    low = " ".join(words).lower().split()
+    text = _without_runs(text.strip(_EDGES), again=any(map(eq, low[1:], low)))
     return text.lstrip(_EDGES)[:MAX_CHARS].rstrip(_EDGES)
 
 
@@ -176,13 +177,13 @@ def _without_runs(text: str, *, again: bool) -> str:
         _RUN_OF_1(text)
         or _RUN_OF_2(text)
         or "!!!!" in text
-        or (foreign and (_RUN_OF_3(text) or _RUN_OF_4(text)))
+        or (foreign and (_RUN_OF_3(text) or _RUN_OF_4(text) or _SAME_AGAIN(text)))
     ):
         shorter = _RUN.sub(_once, text)
         if shorter == text:
             break
         text = shorter
-    if again or (foreign and _SAME_AGAIN(text)):
+    if again:
         text = _WORDS_AGAIN.sub(r"\1", text)
     return text
 
