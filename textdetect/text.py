@@ -68,6 +68,8 @@ _SAME_AGAIN = re.compile(rf"([{_CJK}\uac00-\ud7a3])([{_CJK}]?)[^\w@#]{{1,3}}\1\2
 _WORDS_AGAIN = re.compile(r"(?<!\w)(\w+)(?:\W+\1){2,}(?!\w)", re.IGNORECASE)
 _CJK_SPACE = re.compile(f" (?:(?<=[{_CJK},.!?;:] )(?=[{_CJK}])|(?<=[{_CJK}] )(?=[{_CJK},.!?;:]))")
 _PASSES: Final = 8
+# Letters and marks that hold no link, name, tag, entity or quotation; the length is that read.
+_PLAIN = re.compile(rf"[a-zA-Z0-9 ,.!?'\"():;%$-]{{0,{MAX_RAW_CHARS}}}").fullmatch
 _ODD: Final = ("co/", "be/", "ly/", "om/", "ww.", "://", "#", "??", "url_", "--", "''", ". .", " '")
 _ODD_NAME = re.compile(r"@(?!user(?:[ .,!?:;)\"]|$))")
 _EDGES: Final = " \"'.,!?;:-|>~*"
@@ -107,6 +109,12 @@ def normalise(text: str) -> str:
     >>> normalise('@ann  “so good” &amp; cheap … https://t.co/x #win hahahaha')
     '@user "so good" & cheap... http win haha'
     """
+    if _PLAIN(text) and "ww." not in text.lower() and is_settled(text):  # as most posts are
+        for _ in range(_PASSES):
+            before, text = text, _spaced(text)
+            if text == before or not any(map(text.__contains__, _ODD)):
+                break
+        return text
     for _ in range(_PASSES):
         before, text = text, _tidied(own_words(text))
         if text == before or _is_settled(text):
@@ -140,10 +148,15 @@ def _tidied(text: str) -> str:
         text = _HASH.sub(" ", text)
     if "@" in text:
         text = _MENTION.sub(f" {MENTION} ", text)
+    return _spaced(text)
+
+
+def _spaced(text: str) -> str:
+    """Return text whose links, names and hashtags are words on one line, in the one form."""
+    ascii_only = text.isascii()
     if "??" in text:
         text = _LOST_EMOJI.sub(" ", text)
-    words = text.split()
-    text = " ".join(words)
+    text = " ".join(text.split())
     if ".." in text or ". ." in text:
         text = _DOTS.sub("...", text)
     if "--" in text:
@@ -159,10 +172,9 @@ def _tidied(text: str) -> str:
         text = _CJK_SPACE.sub("", text)
     if "http http" in text or "@user @user" in text:
         text = _REPEATED.sub(r"\1", text)
-    if words:
-        words[0], words[-1] = words[0].lstrip(_EDGES), words[-1].rstrip(_EDGES)
-    low = " ".join(words).lower().split()
-    text = _without_runs(text.strip(_EDGES), again=any(map(eq, low[1:], low)))
+    text = text.strip(_EDGES)
+    words = text.lower().split()
+    text = _without_runs(text, again=any(map(eq, words[1:], words)))
     return text.lstrip(_EDGES)[:MAX_CHARS].rstrip(_EDGES)
 
 
