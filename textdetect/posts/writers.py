@@ -179,9 +179,8 @@ class TerminalWriter:
             )
             post = _inert(row.text if row.text is not None else row.raw)
             figures = ("" if v is None else f"{v:.3g}" for v in (probability, p_value))
-            self._rows.append(
-                (str(row.number), post, label, *figures, WHY.get(reason, ""), notes or "")
-            )
+            why = ", ".join(filter(None, (WHY.get(reason), notes)))
+            self._rows.append((str(row.number), post, label.replace("_", " "), *figures, why))
 
     def close(self) -> None:
         """Do nothing: `show` is called after the summary is known."""
@@ -196,8 +195,8 @@ class TerminalWriter:
 
         table = Table("row", expand=True)
         table.add_column("post", no_wrap=True, overflow="ellipsis", ratio=1, min_width=24)
-        for name in ("verdict", "probability", "p-value", "why", "notes"):
-            table.add_column(name, no_wrap=name not in ("why", "notes"))
+        for name in ("verdict", "probability", "p-value", "why"):
+            table.add_column(name, no_wrap=name not in ("verdict", "why"))
         for cells in self._rows:
             table.add_row(*map(Text, cells))  # Text, so that no markup in a post is obeyed
         console = Console()
