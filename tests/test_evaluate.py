@@ -372,7 +372,8 @@ def test_a_loaded_detector_will_do(tiny: Path, data: Path, tmp_path: Path) -> No
 
 
 def test_a_panel_may_ask_for_a_length(tmp_path: Path) -> None:
-    texts = ["so good", " ".join(["word"] * 20), " ".join(["word"] * 40), " ".join(["word"] * 70)]
+    words = [a + b for a in "bdfgklmnpr" for b in ("ade", "emo", "iro", "ota", "uli", "ay", "ow")]
+    texts = [" ".join(words[:n]) for n in (2, 20, 40, 70)]
     rows = [json.dumps({"text": text, "label": 0}) for text in texts]
     (tmp_path / "posts.jsonl").write_text("\n".join(rows))
     panel = Panel(where={"length": ("17-32 words", "33-64 words")})

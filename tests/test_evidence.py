@@ -282,7 +282,7 @@ def test_a_second_wave_twelve_days_later_is_seen() -> None:
     start, rng = datetime(2024, 12, 5, 9, tzinfo=UTC), np.random.default_rng(0)
     waves = [
         {"account": f"bot{bot}", "time": start + timedelta(days=day, hours=hour, seconds=4 * i),
-         "text": f"day{day} hour{hour} " + " ".join(f"word{day + hour * n}x" for n in range(12))}
+         "text": f"day{day} hour{hour} " + " ".join(f"word{day}h{hour}n{n}x" for n in range(12))}
         for day in (0, 12) for hour in range(10)
         for i, bot in enumerate(rng.permutation(20)[:12])
     ]  # fmt: skip

@@ -137,7 +137,8 @@ def test_predict_gives_what_the_table_says(embedded: Detector, name: str) -> Non
     assert len(verdicts) == 3
     assert verdicts[0] == verdicts[2]
     verdict = verdicts[1]
-    assert math.isnan(verdict.probability) == math.isnan(verdict.logit) == (expected == "empty")
+    assert math.isnan(verdict.logit) == (expected == "empty")
+    assert math.isnan(verdict.probability) == math.isnan(verdict.p_value)
     if expected == "answered":
         assert verdict.reason in (None, "inconclusive")
         assert 0 < verdict.p_value <= 1
@@ -157,7 +158,7 @@ def test_calling_gives_the_same(embedded: Detector, name: str) -> None:
     answer = embedded([NORMAL, value])[1]
     verdict = embedded.predict([NORMAL, value])[1]
     assert answer["label"] == verdict.label
-    assert math.isnan(answer["score"]) == (expected == "empty")
+    assert math.isnan(answer["score"]) == math.isnan(verdict.p_value)
 
 
 def test_the_shell_gives_the_same(embedded: Detector, tmp_path: Path) -> None:
@@ -179,7 +180,8 @@ def test_the_shell_gives_the_same(embedded: Detector, tmp_path: Path) -> None:
         else:
             verdict = embedded.predict([value])[0]
             assert (row["td_label"], row["td_reason"]) == (verdict.label, verdict.reason), name
-            assert (row["td_probability"] is None) == (expected == "empty"), name
+            assert (row["td_logit"] is None) == (expected == "empty"), name
+            assert (row["td_probability"] is None) == (row["td_p_value"] is None), name
 
 
 @pytest.mark.parametrize("name", CONTAINERS)

@@ -179,8 +179,9 @@ class TerminalWriter:
             )
             post = _inert(row.text if row.text is not None else row.raw)
             figures = ("" if v is None else f"{v:.3g}" for v in (probability, p_value))
-            why = ", ".join(filter(None, (WHY.get(reason), notes)))
-            self._rows.append((str(row.number), post, label.replace("_", " "), *figures, why))
+            told = ", ".join(filter(None, (WHY.get(reason), *(notes or "").split())))
+            words = (text.replace("_", " ") for text in (label, told))  # that a cell can wrap
+            self._rows.append((str(row.number), post, next(words), *figures, next(words)))
 
     def close(self) -> None:
         """Do nothing: `show` is called after the summary is known."""
@@ -193,10 +194,10 @@ class TerminalWriter:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("row", expand=True)
+        table = Table("row", expand=True, pad_edge=False)
         table.add_column("post", no_wrap=True, overflow="ellipsis", ratio=1, min_width=24)
-        for name in ("verdict", "probability", "p-value", "why"):
-            table.add_column(name, no_wrap=name not in ("verdict", "why"))
+        for name, width in (("verdict", 9), ("probability", None), ("p-value", None), ("why", 16)):
+            table.add_column(name, no_wrap=width is None, max_width=width)
         for cells in self._rows:
             table.add_row(*map(Text, cells))  # Text, so that no markup in a post is obeyed
         console = Console()
