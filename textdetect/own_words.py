@@ -64,7 +64,7 @@ _INLINE: Final = (
 _HIDDEN: Final = {"head", "script", "style", "svg", "template", "title"}
 _VOID: Final = {"br", "hr", "img", "input", "link", "meta", "source", "wbr"}
 _TAG = re.compile(
-    r"<!--(?:.*?)-->|<!doctype[^<>]{0,200}>"
+    r"<!--.*?-->|<!doctype[^<>]{0,200}>"
     rf"|<(/?)({_BLOCKS}|{_INLINE})((?:\s++[\w:.@-]++(?:\s*+=\s*+(?:\"[^\"]{{0,2000}}+\""
     r"|'[^']{0,2000}+'|[^\s\"'<>]++))?+)*+)\s*+/?>",
     re.IGNORECASE | re.DOTALL,
@@ -77,7 +77,7 @@ _OPEN, _CLOSE = "[quote]", "[/quote]"  # what `<blockquote>` becomes, as forums 
 _BBCODE = re.compile(r"\[(/?)quote(?:[\s=:][^\]\n]{0,200})?\]", re.IGNORECASE)
 
 _POST_NUMBER = re.compile(r">>\d{1,12}\b")  # an image board's mention
-# A face, an arrow and a comparison are no quotation: ">:(", ">_<", ">->", "> 90%".
+# A face, an arrow and a comparison are no quotation: ">:(", ">_<", ">->", ">= 5", ">90%".
 _QUOTED_LINES = re.compile(
     r"(?:^(?:On [^\n]{10,200}\n)?[^\n]{0,200}(?:wrote|writes|schrieb"
     r"|a écrit|escribió|escreveu|ha scritto|schreef|пишет"
@@ -86,6 +86,7 @@ _QUOTED_LINES = re.compile(
     r"|\d+\s?%)[^\n]*(?:\n|\Z)[ \t\n]*)+",
     re.MULTILINE,
 )
+_QUOTE_MARKS = re.compile(r"^[ \t>]+", re.MULTILINE)
 _QUOTED_POST = re.compile(r"\"@\w{1,30}\s?:\s[^\"\n]{1,500}\"")
 _NAME: Final = r"@\s?[\w\-·.]{1,50}"
 _TAIL = re.compile(
@@ -97,21 +98,8 @@ _TAIL = re.compile(
     r"|(?<!-)-{3,20}\s?(?:Original Message|Forwarded [Mm]essage)|Begin forwarded message:"
 )
 _TAIL_SIGNS: Final = (
-    *(
-        "RT",
-        "Rt",
-        "MT",
-        "QT",
-        "rt@",
-        "rt @",
-        "//@",
-        "// @",
-        "||",
-        "epost",
-        "egram",
-        "eblogged",
-        "自",
-    ),
+    *("RT", "Rt", "MT", "QT", "rt@", "rt @", "//@", "// @", "||", "自"),
+    *("epost", "egram", "eblogged"),
 )
 _LONG_SIGNS: Final = ("elet", "emov", "vailab", "uspend", "ithheld", "抱歉")
 _REASON = re.compile(r"(?:转发理由\s*:\s*)+")
@@ -137,8 +125,6 @@ _HIDDEN_CHARACTERS = re.compile(
     "|(?<=[a-zA-Z])[\u200c\u200d\u200e\u200f]+(?=[a-zA-Z])"
     "|[\u202d\u202e]|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0020-\U000e007f]"
 )
-
-
 _SIGNS: Final = ("<", "&", "\\", "[", ">>", '"@', "回", "转")
 
 
@@ -244,11 +230,12 @@ def _may_have_tail(own: str) -> bool:
 
 def _cut(pattern: re.Pattern[str], text: str, taken: list[str]) -> str:
     """Take the matches of a pattern out of a text, and add them to those taken."""
-    found = pattern.findall(text) if pattern.search(text) else ()
-    if not found:
-        return text
-    taken += [re.sub(r"(?m)^[ \t>]+", "", part) for part in found]
-    return pattern.sub("\n", text)
+
+    def take(part: re.Match[str]) -> str:
+        taken.append(_QUOTE_MARKS.sub("", part[0]))
+        return "\n"
+
+    return pattern.sub(take, text)
 
 
 def _outside_blocks(text: str, taken: list[str]) -> str:
