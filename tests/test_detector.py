@@ -238,15 +238,17 @@ def test_a_post_of_others_words_alone_has_no_own_words(
     assert verdicts.notes.tolist() == [("html",), (), (), ()]
 
 
-def tokens(text: str) -> int:
-    """Tell how many tokens the stub sees: what a row must keep."""
-    return len(text.split())
+@pytest.fixture(scope="module")
+def numbered() -> Detector:
+    """Give a detector whose logit is the number at a post's end: its row."""
+    runtime = StubRuntime(lambda text: float(text.split()[-1]))
+    return Detector(runtime, languages=["en"]).calibrate(HUMANS, languages=["en"] * len(HUMANS))
 
 
 @settings(max_examples=20)
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_filtered_shuffled_and_grouped_rows_get_their_own_verdicts(
-    stub: Detector, draw: random.Random, repeated: bool
+    numbered: Detector, draw: random.Random, repeated: bool
 ) -> None:
     import pandas as pd
     import polars as pl
@@ -254,38 +256,39 @@ def test_filtered_shuffled_and_grouped_rows_get_their_own_verdicts(
     n = 500  # of 20 examples: 10,000 rows
     labels = draw.choices(range(50), k=n) if repeated else draw.sample(range(10 * n), n)
     table = {
-        "text": [f"post {'word or ' * draw.randrange(2, 20)}{i}" for i in range(n)],
+        "text": [f"so good to see you all, for the time of number {i}" for i in range(n)],
         "group": draw.choices("abc", k=n),
         "i": list(range(n)),
     }
     frame = pd.DataFrame(table, index=labels)
     frame = frame[frame["i"] % 7 != 0].sample(frac=1, random_state=draw.randrange(1_000))
-    verdicts = stub.predict(frame["text"], language="en")
+    verdicts = numbered.predict(frame["text"], language="en")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that labels repeat
         shown = verdicts.to_pandas()
-    assigned = frame.assign(n_tokens=shown["n_tokens"], p=verdicts["p_value"])
+    assigned = frame.assign(logit=shown["logit"], p=verdicts["p_value"])
     for joined in (pd.concat([frame, shown], axis=1), assigned):
         assert joined["i"].tolist() == frame["i"].tolist()
-        assert joined["n_tokens"].tolist() == [tokens(text) for text in joined["text"]]
+        assert joined["logit"].tolist() == joined["i"].tolist()
     if not repeated:
         groups = [group["text"] for _, group in frame.groupby("group")]
-        grouped = Verdicts.joined([stub.predict(texts, language="en") for texts in groups])
-        for some in (verdicts, verdicts[::-1], verdicts[verdicts.n_tokens > 9], grouped):
+        grouped = Verdicts.joined([numbered.predict(texts, language="en") for texts in groups])
+        for some in (verdicts, verdicts[::-1], verdicts[verdicts.logit > 99], grouped):
             joined = frame.join(some.to_pandas(), how="inner")
             assert len(joined) == len(some)
-            assert joined["n_tokens"].tolist() == [tokens(text) for text in joined["text"]]
+            assert joined["logit"].tolist() == joined["i"].tolist()
 
-    posts = pl.DataFrame(table).filter(pl.col("i") % 7 != 0).sample(fraction=1.0, shuffle=True)
-    verdicts = stub.predict(posts["text"], language="en")
+    posts = pl.DataFrame(table).filter(pl.col("i") % 7 != 0)
+    posts = posts.sample(fraction=1.0, shuffle=True, seed=draw.randrange(1_000))
+    verdicts = numbered.predict(posts["text"], language="en")
     for joined in (
         pl.concat([posts, verdicts.to_polars()], how="horizontal"),
-        posts.with_columns(n_tokens=verdicts["n_tokens"]),
+        posts.with_columns(logit=verdicts["logit"]),
         posts.filter(pl.col("group") == "a").with_columns(
-            n_tokens=verdicts[posts["group"] == "a"]["n_tokens"]
+            logit=verdicts[posts["group"] == "a"]["logit"]
         ),
     ):
-        assert joined["n_tokens"].to_list() == [tokens(text) for text in joined["text"]]
+        assert joined["logit"].to_list() == joined["i"].to_list()
 
 
 def test_a_stream_without_end_is_judged_in_flat_memory(stub: Detector) -> None:
