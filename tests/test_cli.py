@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from tiny import MAX_LENGTH, human_posts, machine_posts
 from typer.testing import CliRunner, Result
 
@@ -16,6 +18,7 @@ import textdetect
 from textdetect import Detector
 from textdetect.cli import app
 from textdetect.errors import ParityError
+from textdetect.exits import guard
 
 COMMANDS = ("score", "accounts", "train", "calibrate", "export", "info", "bench")
 
@@ -55,6 +58,31 @@ def test_python_m_textdetect_is_the_command() -> None:
     said = subprocess.run([*command, "--help"], capture_output=True, check=True, text=True).stdout
     assert "Usage: textdetect " in said
     assert subprocess.run([*command, "nothing"], capture_output=True).returncode == 2
+
+
+def test_a_command_shows_warnings_once_whatever_ran_before_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    package = logging.getLogger("textdetect")
+    before = (package.handlers[:], package.level)
+
+    @guard
+    def warns() -> int:
+        package.setLevel(logging.INFO)
+        package.getChild("detector").warning("%d of %d posts left out", 900, 1_200)
+        package.info("going on")
+        return 3
+
+    for _ in range(2):
+        with pytest.raises(typer.Exit) as ended:
+            warns()
+        assert ended.value.exit_code == 3
+        said = capsys.readouterr()
+        assert said.err == "textdetect: 900 of 1200 posts left out\ntextdetect: going on\n"
+        assert said.out == ""
+        assert (package.handlers, package.level) == before
+    package.warning("to nobody's terminal")
+    assert capsys.readouterr().err == ""
 
 
 def test_the_help_lists_every_command_and_says_what_a_flag_is_not() -> None:

@@ -1,4 +1,4 @@
-"""What a command returns or raises → an exit code, and at most one line on stderr.
+"""What a command returns or raises → an exit code, and at most one line on stderr beside its log.
 
 0 done, 1 failed, 2 usage, 3 done with rows or files that could not be read, or with a calibration
 of too few posts for the usual rate, 130 interrupted. It knows no command.
@@ -7,6 +7,7 @@ of too few posts for the usual rate, 130 interrupted. It knows no command.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import re
 import signal
@@ -35,7 +36,7 @@ def guard(command: Callable[P, int]) -> Callable[P, None]:
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            with _sigterm_as_interrupt():
+            with _sigterm_as_interrupt(), _log_on_stderr():
                 code = command(*args, **kwargs)
                 sys.stdout.flush()
         except KeyboardInterrupt:
@@ -76,6 +77,25 @@ def failed(code: int, message: str = "") -> int:
 def say(line: str) -> None:
     """Print a line on stderr."""
     typer.echo(line, err=True)
+
+
+class _Says(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if logging.getLogger("textdetect").propagate:  # else the server writes the log, as JSON
+            say(f"textdetect: {self.format(record)}")
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Show this package's warnings, which no handler shows outside a program of one's own."""
+    package, handler = logging.getLogger("textdetect"), _Says()
+    level = package.level
+    package.addHandler(handler)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
 
 
 @contextmanager

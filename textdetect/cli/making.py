@@ -50,8 +50,7 @@ def train(
     from textdetect.recipe import corpus_folder
     from textdetect.recipe import train as train_on
 
-    logging.basicConfig(format="textdetect: %(message)s")
-    logging.getLogger("textdetect").setLevel(logging.INFO)
+    logging.getLogger("textdetect").setLevel(logging.INFO)  # until it ends
     settings, origin = configs.load_config(config, configs.TrainConfig)
     for key, file in origin.items():
         typer.echo(f"{key}: from {file}")
