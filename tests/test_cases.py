@@ -862,9 +862,7 @@ def test_a_row_that_agrees_in_account_time_text_and_id_is_a_repetition() -> None
 def id_worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the planted campaign of 42 accounts with good ids and with four kinds of bad ones."""
     folder = tmp_path_factory.mktemp("worlds")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        runpy.run_path(str(CASES / "make_id_worlds.py"))
+    runpy.run_path(str(CASES / "make_id_worlds.py"))["write_worlds"](folder)
     return folder
 
 
