@@ -1608,10 +1608,12 @@ def test_machines_are_found_as_often_in_html_as_in_plain_text(
     code: str, corpus: Path, embedded: Detector
 ) -> None:
     made = unseen(corpus, MAKERS[code], code, "machine", 400, embedded)
-    plain = embedded.predict(made, max_fpr=0.01)
-    found = embedded.predict([mastodon(text) for text in made], max_fpr=0.01)
-    assert plain.flagged.sum() >= 40
-    assert found.flagged.tolist() == plain.flagged.tolist()
+    plain = embedded.predict(made, max_fpr=0.05)
+    found = embedded.predict([mastodon(text) for text in made], max_fpr=0.05)
+    assert plain.flagged.sum() >= 40  # enough of both to compare, however good the model is
+    assert (~plain.flagged).sum() >= 40
+    assert found.label.tolist() == plain.label.tolist()
+    assert np.array_equal(found.logit, plain.logit, equal_nan=True)
     assert np.array_equal(found.p_value, plain.p_value, equal_nan=True)
 
 
