@@ -1793,6 +1793,20 @@ BITS = [
         "\\u4e00",
         "%20",
     ),
+    *(
+        "RT ",
+        "-",
+        ": //",
+        "http",
+        "@user",
+        "[user]",
+        "@-",
+        "url_1",
+        "deleted ",
+        "خ",
+        "x.org",
+        ":",
+    ),
 ]
 
 
@@ -1803,6 +1817,10 @@ def fuzzed(n: int, seed: int) -> Iterator[str]:
             yield "".join(
                 chr(int(draw.triangular(0, 0x110000, 0x20))) for _ in range(draw.randrange(30))
             )
+        elif i % 3 == 0:  # a few bits again and again: what one step brings out the next one sees
+            few = draw.choices(BITS, k=draw.choice((2, 3, 5)))
+            bits = draw.choices(few, k=draw.randrange(1, 11))
+            yield "".join(bit * draw.choice((1, 1, 1, 2, 3, 9)) for bit in bits)
         else:
             bits = draw.choices(BITS, k=draw.randrange(1, 14))
             yield "".join(bit * draw.choice((1, 1, 1, 1, 2, 5)) for bit in bits)

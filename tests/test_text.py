@@ -440,10 +440,28 @@ def test_quotes_and_punctuation_that_frame_a_post_are_dropped(text: str, expecte
         ("http httpd http http-2", "http httpd http http-2"),
         ("@ann", "@user"),
         ("https://t.co/x", "http"),
+        ("@ann" * 20 + " so good", "@user so good"),
+        ("-http https://t.co/x", "http"),
+        ("www.a@ : //(b c", "http c"),
     ],
 )
 def test_links_and_names_stay_and_a_run_of_them_is_one(text: str, expected: str) -> None:
     assert normalise(text) == expected
+
+
+@Cases(
+    ("text", "expected"),
+    [
+        ("RT RT RT ", ""),
+        ("deleted  by the author", ""),
+        ("soooo\tsooooo  soooooo good", "sooo good"),
+        ("خخخخ خخخخخ خخخخخخ", "خخخ"),
+        ("@ann::: @ann:::::: @ann", "@user"),
+        ("so good Begin  forwarded  message: not so", "so good"),
+    ],
+)
+def test_what_one_step_brings_out_the_next_one_sees(text: str, expected: str) -> None:
+    assert normalise(text) == normalise(expected) == expected
 
 
 @Cases(
@@ -749,12 +767,12 @@ def without_shortcuts(text: str) -> str:
         text = text.replace(spaced, mark)
     if not ascii_only:
         text = home._CJK_SPACE.sub("", text)
-    text = home._REPEATED.sub(r"\1", text).strip(home._EDGES)
-    again = any(a == b for a, b in pairwise(text.lower().split()))
+    text = home._REPEATED.sub(r"\1", text.strip(home._EDGES))
     shorter = ""
     while shorter != text:
         shorter, text = text, home._RUN.sub(home._once, text)
-    text = home._without_runs(text, again=again)
+    if any(a == b for a, b in pairwise(text.lower().split())):
+        text = home._WORDS_AGAIN.sub(r"\1", text)
     return text.lstrip(home._EDGES)[:MAX_CHARS].rstrip(home._EDGES)
 
 

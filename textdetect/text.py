@@ -46,7 +46,10 @@ _SHORT_URL = re.compile(
     re.IGNORECASE,
 )
 _URL_PLACEHOLDER = re.compile(r"\burl_\d+\b|\[(?:url|link)\]|<url>", re.IGNORECASE)
-_MENTION = re.compile(rf"@(?:(?:(?<![\w@/]@)|(?<=[{_CJK}]@))\s?|(?=[{_CJK}]))[\w\-]{{1,50}}")
+# A name right behind a mention is one too: the blanks around `MENTION` would make it one later.
+_MENTION = re.compile(
+    rf"@(?:(?:(?<![\w@/]@)|(?<=[{_CJK}]@))\s?|(?=[{_CJK}]))[\w\-]{{1,50}}(?:@\s?[\w\-]{{1,50}})*+"
+)
 _MENTION_PLACEHOLDER = re.compile(r"\[(?:user|mention)\]|<user>", re.IGNORECASE)
 _HASH = re.compile(r"#(?<!##)#*+(?:(?=[\w\[\"])|(?<=[\w\]\"!?.]#)|(?<=[\w\]\"!?.]##))")
 _LOST_EMOJI = re.compile(r"\?{2,}")
@@ -70,7 +73,7 @@ _CJK_SPACE = re.compile(f" (?:(?<=[{_CJK},.!?;:] )(?=[{_CJK}])|(?<=[{_CJK}] )(?=
 _PASSES: Final = 8
 # Letters and marks that hold no link, name, tag, entity or quotation; the length is that read.
 _PLAIN = re.compile(rf"[a-zA-Z0-9 ,.!?'\"():;%$-]{{0,{MAX_RAW_CHARS}}}").fullmatch
-_ODD: Final = ("co/", "be/", "ly/", "om/", "ww.", "://", "#", "??", "url_", "--", "''", ". .", " '")
+_ODD: Final = ("co/", "be/", "ly/", "om/", "ww.", "//", "#", "??", "url_", "--", "''", ". .", " '")
 _ODD_NAME = re.compile(r"@(?!user(?:[ .,!?:;)\"]|$))")
 _EDGES: Final = " \"'.,!?;:-|>~*"
 _LINK = re.compile(rf"(?<![\w-]){URL}(?![\w-])")
@@ -110,11 +113,9 @@ def normalise(text: str) -> str:
     '@user "so good" & cheap... http win haha'
     """
     if _PLAIN(text) and "ww." not in text.lower() and is_settled(text):  # as most posts are
-        for _ in range(_PASSES):
-            before, text = text, _spaced(text)
-            if text == before or not any(map(text.__contains__, _ODD)):
-                break
-        return text
+        before, text = text, _spaced(text)
+        if text == before or _is_settled(text):
+            return text
     for _ in range(_PASSES):
         before, text = text, _tidied(own_words(text))
         if text == before or _is_settled(text):
@@ -170,20 +171,15 @@ def _spaced(text: str) -> str:
             text = text.replace(spaced, mark)
     if not ascii_only and " " in text:
         text = _CJK_SPACE.sub("", text)
+    text = text.strip(_EDGES)
     if "http http" in text or "@user @user" in text:
         text = _REPEATED.sub(r"\1", text)
-    text = text.strip(_EDGES)
-    words = text.lower().split()
-    text = _without_runs(text, again=any(map(eq, words[1:], words)))
+    text = _without_runs(text)
     return text.lstrip(_EDGES)[:MAX_CHARS].rstrip(_EDGES)
 
 
-def _without_runs(text: str, *, again: bool) -> str:
-    """Shorten what comes again and again in a row: laughter and shouting are nobody's style.
-
-    Args:
-        again: whether two words in a row were the same.
-    """
+def _without_runs(text: str) -> str:
+    """Shorten what comes again and again in a row: laughter and shouting are nobody's style."""
     foreign = not text.isascii()
     while (
         _RUN_OF_1(text)
@@ -195,7 +191,8 @@ def _without_runs(text: str, *, again: bool) -> str:
         if shorter == text:
             break
         text = shorter
-    if again:
+    words = text.lower().split()
+    if any(map(eq, words[1:], words)):
         text = _WORDS_AGAIN.sub(r"\1", text)
     return text
 
