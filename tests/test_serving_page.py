@@ -294,7 +294,7 @@ def test_it_speaks_chinese(chromium: Any, server: Standin) -> None:
     with page(chromium, server, locale="zh-CN") as tab:
         assert tab.get_attribute("html", "lang") == "zh-Hans"
         judge(tab, "\n".join(POSTS), says="完成。")
-        assert column(tab, "label")[:3] == ["▲ 机器", "○ 人", "? 不确定"]
+        assert column(tab, "label")[:3] == ["▲ 机器", "○ 未标记", "? 不确定"]
         chinese = tab.locator("[data-t], dt, dd, [role=status]").all_text_contents()
         tab.click("text=English")
         assert (tab.get_attribute("html", "lang"), column(tab, "label")[0]) == ("en", "▲ machine")
