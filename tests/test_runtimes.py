@@ -152,12 +152,18 @@ def test_in_bf16_a_logit_does_not_depend_on_neighbours(in_bf16: Detector) -> Non
 def test_in_bf16_verdicts_are_those_of_fp32_but_for_a_hairs_breadth(
     in_bf16: Detector, embedded: Detector
 ) -> None:
-    posts = mixed_posts(2_000)
+    """Each post once, as equal ones flip together.
+
+    A probability of 0.5 lies at another logit in each language and length (2.06 for short English
+    posts of model 2.4.0), so how far a flip is from it is told by the odds, not by the logit.
+    """
+    posts = list(dict.fromkeys(mixed_posts(2_000)))
     ours, theirs = in_bf16.predict(posts), embedded.predict(posts)
     assert np.nanmax(np.abs(ours.logit - theirs.logit)) < 0.1
     flips = (ours.probability > 0.5) != (theirs.probability > 0.5)
     assert flips.sum() <= 2
-    assert np.all(np.abs(theirs.logit[flips]) < 0.1)
+    for p in (ours.probability[flips], theirs.probability[flips]):
+        assert np.all(np.abs(np.log(p / (1 - p))) < 0.1)
     assert list(ours.n_tokens) == list(theirs.n_tokens)
 
 
@@ -194,8 +200,24 @@ def test_torch_in_bf16_is_a_class_of_its_own_near_fp32() -> None:
     ours = half.logits(posts)
     theirs = Detector.from_pretrained(runtime="hf").logits(posts)
     assert 0 < np.nanmax(np.abs(ours - theirs)) < 0.15
-    assert np.nanmax(np.abs(half.logits(posts[::-1])[::-1] - ours)) < 1e-5
     assert len(set(np.round(ours, 4))) > 150  # the last layer is not rounded to three digits
+
+
+@pytest.mark.slow
+def test_torch_in_bf16_depends_on_how_many_neighbours_not_on_which() -> None:
+    """The size of a batch chooses the kernel, and with it the order in which products add up.
+
+    A post alone differs from one in a batch by about as much as bf16 itself rounds: 0.011 at the
+    most over 1,200 posts. That other neighbours change nothing holds to the last bit.
+    """
+    half = Detector.from_pretrained(runtime="hf", dtype="bf16")
+    posts = [f"so good to see {word} again" for word in ("you", "her", "him", "them", "us", "Ann")]
+    ours = half.logits(posts)
+    assert half.logits(posts[::-1])[::-1].tolist() == ours.tolist()
+    others = [*posts[:1], *(post.replace("good", "bad") for post in posts[1:])]
+    assert half.logits(others)[0] == ours[0]
+    alone = np.array([half.logits([post])[0] for post in posts])
+    assert np.abs(alone - ours).max() < 0.03
 
 
 def test_a_gpu_that_is_not_there_is_an_error_with_advice(tiny: Path) -> None:
