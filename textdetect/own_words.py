@@ -63,11 +63,12 @@ _INLINE: Final = (
 )
 _HIDDEN: Final = {"head", "script", "style", "svg", "template", "title"}
 _VOID: Final = {"br", "hr", "img", "input", "link", "meta", "source", "wbr"}
+# A comment ends before another begins: or each of many that never end is read to the post's end.
 _TAG = re.compile(
-    r"<!--.*?-->|<!doctype[^<>]{0,200}>"
+    r"<!--[^<-]*+(?:(?!-->|<!--)[<-][^<-]*+)*+-->|<!doctype[^<>]{0,200}>"
     rf"|<(/?)({_BLOCKS}|{_INLINE})((?:\s++[\w:.@-]++(?:\s*+=\s*+(?:\"[^\"]{{0,2000}}+\""
     r"|'[^']{0,2000}+'|[^\s\"'<>]++))?+)*+)\s*+/?>",
-    re.IGNORECASE | re.DOTALL,
+    re.IGNORECASE,
 )
 _IS_BLOCK = re.compile(_BLOCKS)
 _CLASSES = re.compile(r"\bclass\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+)", re.IGNORECASE)
