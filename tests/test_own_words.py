@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
+from textdetect import own_words as home
 from textdetect.text import has_words, normalise, notes, others_words, own_words
 
 Cases = pytest.mark.parametrize
@@ -158,3 +161,19 @@ def test_words_are_different_words_in_any_case_of_letters() -> None:
 )
 def test_notes_name_what_else_a_post_shows(post: str, expected: tuple[str, ...]) -> None:
     assert notes(post) == expected
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.filter_too_much])
+@given(st.from_regex(home._PLACEHOLDER, fullmatch=True))
+def test_no_phrase_of_a_platform_begins_as_none_is_said_to(phrase: str) -> None:
+    assume(len(phrase) <= 40 and phrase == home._NO_WORD.sub(" ", phrase.casefold()).strip())
+    assume(phrase == home._CHINESE_GAP.sub("", phrase))
+    assert own_words(phrase) == ""
+    assert len(phrase) > 30 or own_words(f"- @ann: {phrase}!") == ""
+
+
+@settings(max_examples=400)
+@given(st.from_regex(home._LEFTOVERS))
+def test_no_leftover_of_a_model_is_without_its_sign(text: str) -> None:
+    assume(text == text.casefold() and "ı" not in text)
+    assert any(sign in text for sign in home._PHRASES["signs"])

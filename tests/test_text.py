@@ -458,6 +458,10 @@ def test_links_and_names_stay_and_a_run_of_them_is_one(text: str, expected: str)
         ("خخخخ خخخخخ خخخخخخ", "خخخ"),
         ("@ann::: @ann:::::: @ann", "@user"),
         ("so good Begin  forwarded  message: not so", "so good"),
+        ("click [ link ] or [ user ] now", "click http or @user now"),
+        ("Original Message", "Original Message"),
+        ("好不好,好不好,好不好", "好不好"),
+        ("so [天安门上] [天安门上] [天安门上]", "so [天安门上]"),
     ],
 )
 def test_what_one_step_brings_out_the_next_one_sees(text: str, expected: str) -> None:

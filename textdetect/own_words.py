@@ -120,13 +120,19 @@ _PLACEHOLDER = re.compile(
     .replace("THING", _PHRASES["thing"])
     .replace("STATE", _PHRASES["state"])
 )
+_BEGINS = re.compile(
+    rf"(?:[^\w\[@]|_|@[\w\-·.]*+|https?://\S*+)*+(?:\[|{_PHRASES['begins']})", re.IGNORECASE
+).match
 _LEFTOVERS = re.compile("|".join(_PHRASES["leftovers"]), re.IGNORECASE)
 _HIDDEN_CHARACTERS = re.compile(
     "(?<=\\w)[\xad\u034f\u115f\u1160\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa0]+(?=\\w)"
     "|(?<=[a-zA-Z])[\u200c\u200d\u200e\u200f]+(?=[a-zA-Z])"
     "|[\u202d\u202e]|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0020-\U000e007f]"
 )
-_SIGNS: Final = ("<", "&", "\\", "[", ">>", '"@', "回", "转")
+# What most posts are: nothing in them could be a sign. First of ASCII, then of any characters.
+_SIMPLE = re.compile(rf"[\n -%'-;=?-Z\]^_a-~]{{0,{MAX_RAW_CHARS}}}").fullmatch
+_MAY_BE_TAG = re.compile(r"<[a-zA-Z/!]").search
+_NO_SIGN = re.compile(r"[^<&\\\[>回转]*").fullmatch
 
 
 def own_words(text: str) -> str:
@@ -144,7 +150,7 @@ def own_words(text: str) -> str:
     >>> own_words("<p>no way &lt;3</p>"), own_words("> so\n\nnot so"), own_words("why?//@a:so")
     ('no way <3', 'not so', 'why?')
     """
-    return _split(text[:MAX_RAW_CHARS])[0]
+    return _parts(text)[0]
 
 
 def others_words(text: str) -> str:
@@ -155,7 +161,7 @@ def others_words(text: str) -> str:
     >>> others_words("look RT @ann: so good"), others_words("so good")
     ('so good', '')
     """
-    return _split(text[:MAX_RAW_CHARS])[1]
+    return _parts(text)[1]
 
 
 def notes(text: str) -> tuple[str, ...]:
@@ -169,28 +175,47 @@ def notes(text: str) -> tuple[str, ...]:
     >>> notes("<p>As an AI language model, I have no car.</p>"), notes("I have no car.")
     (('html', 'model_leftovers'), ())
     """
-    own, others, tagged = _split(text[:MAX_RAW_CHARS])
+    own, others, tagged = _parts(text)
     found = []
     if tagged:
         found.append("html")
     if not text.isascii() and _HIDDEN_CHARACTERS.search(text[:MAX_RAW_CHARS]):
         found.append("hidden_characters")
-    if _LEFTOVERS.search(own):
+    if any(map(own.casefold().__contains__, _PHRASES["signs"])) and _LEFTOVERS.search(own):
         found.append("model_leftovers")
     if len(others) > len(own):
         found.append("mostly_quotation")
     return tuple(found)
 
 
-def is_settled(text: str) -> bool:
-    """Tell, fast, that `own_words` would give a normalised text back as it is."""
-    signs = any(map(text.__contains__, _SIGNS))
-    return not (signs or _may_have_tail(text) or _is_placeholder(text))
+def is_settled(text: str, *, marked: bool = True) -> bool:
+    """Tell, fast, that `own_words` would give a normalised text back as it is; False: perhaps.
+
+    Args:
+        marked: whether it may hold marks that HTML, quotations or names are written with.
+    """
+    if marked and not _NO_SIGN(text):
+        if "\\" in text or ">>" in text or "回" in text or "转" in text:
+            return False
+        if "<" in text and _MAY_BE_TAG(text):
+            return False
+        if ("&" in text and _ENTITY.search(text)) or ("[" in text and _BBCODE.search(text)):
+            return False
+    return not ((marked and '"@' in text) or _may_have_tail(text) or _is_placeholder(text))
+
+
+def _parts(text: str) -> tuple[str, str, bool]:
+    """Return a post's own words, others' words, and whether it held tags."""
+    if _SIMPLE(text) and '"@' not in text:
+        own = text.strip()
+        if not (_may_have_tail(own) or _is_placeholder(own)):
+            return own, "", False
+    return _split(text[:MAX_RAW_CHARS])
 
 
 @lru_cache(maxsize=256)  # normalising a post and asking for its notes reads it once
 def _split(text: str) -> tuple[str, str, bool]:
-    """Return a post's own words, others' words, and whether it held tags."""
+    """Do the same for a post that may hold others' words, or marks of a page."""
     own, tagged = _shown(text)
     others: list[str] = []
     for _ in range(_LAYERS):  # what was cut may have hidden another sign
@@ -224,7 +249,7 @@ def _own_part(own: str, others: list[str]) -> str:
 
 def _may_have_tail(own: str) -> bool:
     """Tell, faster than the expression could, whether a text may hold a repost."""
-    if "@" in own and any(map(own.__contains__, _TAIL_SIGNS)):
+    if own.rfind("@") > 0 and any(map(own.__contains__, _TAIL_SIGNS)):
         return True
     return "orward" in own or "nal Mess" in own or "原始用户" in own or "转发" in own
 
@@ -257,7 +282,9 @@ def _outside_blocks(text: str, taken: list[str]) -> str:
 
 def _is_placeholder(own: str) -> bool:
     """Tell whether a platform says this in place of a post; links, names and faces aside."""
-    if len(own) > 160 or (len(own) > 40 and not any(map(own.__contains__, _LONG_SIGNS))):
+    if len(own) > 160:
+        return False
+    if not (any(map(own.__contains__, _LONG_SIGNS)) if len(own) > 40 else _BEGINS(own)):
         return False
     bare = _ASIDE.sub(" ", own.casefold())
     for words in {bare, _EMOTICON.sub(" ", bare)}:

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import islice
 from numbers import Real
-from operator import eq
 from typing import Any, Final
 from unicodedata import is_normalized
 
@@ -51,29 +50,33 @@ _MENTION = re.compile(
     rf"@(?:(?:(?<![\w@/]@)|(?<=[{_CJK}]@))\s?|(?=[{_CJK}]))[\w\-]{{1,50}}(?:@\s?[\w\-]{{1,50}})*+"
 )
 _MENTION_PLACEHOLDER = re.compile(r"\[(?:user|mention)\]|<user>", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"\[(?:url|link|user|mention)\]", re.IGNORECASE)
 _HASH = re.compile(r"#(?<!##)#*+(?:(?=[\w\[\"])|(?<=[\w\]\"!?.]#)|(?<=[\w\]\"!?.]##))")
 _LOST_EMOJI = re.compile(r"\?{2,}")
 _DOTS = re.compile(r"\.(?:\s?\.)+")
 _DASHES = re.compile(r"-{2,}")
 _SINGLES = re.compile(r"''+")
 _CLITIC = re.compile(r"(?<=[a-zA-Z]) (?=(?:n't|'(?:s|re|ve|ll|d|m))\b)", re.IGNORECASE)
+_SPACE_TO_DROP = re.compile(r" (?:[.,!?;:)\]}%]|(?<=[(\[{] ))").search
 _SPACED: Final = {f" {mark}": mark for mark in ".,!?;:)]}%"} | {f"{mark} ": mark for mark in "([{"}
 _RUN = re.compile(
     rf"([{_CJK}\uac00-\ud7a3]{{1,4}}?)(?:[^\w@#]{{0,3}}\1){{2,}}|([^\W\d_])\2{{3,}}|([^\W\d_]{{2}})\3{{2,}}"
     r"|([^\w\s])\4{3,}"
 )
-# What `_RUN` and `_WORDS_AGAIN` can't match without, each found in a fraction of their time.
-_RUN_OF_1 = re.compile(r"([^.!\d])\1\1").search
-_RUN_OF_2 = re.compile(r"(..)\1\1").search
-_RUN_OF_3 = re.compile(rf"([{_CJK}\uac00-\ud7a3]..)\1\1").search
-_RUN_OF_4 = re.compile(rf"([{_CJK}\uac00-\ud7a3]...)\1\1").search
-_SAME_AGAIN = re.compile(rf"([{_CJK}\uac00-\ud7a3])([{_CJK}]?)[^\w@#]{{1,3}}\1\2").search
+# What `_RUN` and `_WORDS_AGAIN` can't match without, each found in a fraction of their time. Four
+# equal letters, and two letters thrice, hold two equal halves.
+_HALVES = re.compile(r"(..)\1").search
+_THRICE = tuple(re.compile(rf"({'.' * n})\1\1").search for n in (1, 2, 3, 4))
+_FOUR = re.compile(r"([^\d\s])\1\1\1").search
+_BETWEEN = re.compile(r"[^\w@#]+")
+_WORD_AGAIN = re.compile(r"( \S++)\1(?!\S)").search
 _WORDS_AGAIN = re.compile(r"(?<!\w)(\w+)(?:\W+\1){2,}(?!\w)", re.IGNORECASE)
 _CJK_SPACE = re.compile(f" (?:(?<=[{_CJK},.!?;:] )(?=[{_CJK}])|(?<=[{_CJK}] )(?=[{_CJK},.!?;:]))")
+_HAS_CJK = re.compile(f"[{_CJK}\uac00-\ud7a3]").search
 _PASSES: Final = 8
-# Letters and marks that hold no link, name, tag, entity or quotation; the length is that read.
-_PLAIN = re.compile(rf"[a-zA-Z0-9 ,.!?'\"():;%$-]{{0,{MAX_RAW_CHARS}}}").fullmatch
-_ODD: Final = ("co/", "be/", "ly/", "om/", "ww.", "//", "#", "??", "url_", "--", "''", ". .", " '")
+# Words with at most one mark and one blank between two, so that no step has anything to do.
+_PROSE = re.compile(r"[a-zA-Z0-9]++(?:(?:[,.!?;:]?+ |['-])[a-zA-Z0-9]++)*+").fullmatch
+_LINKS: Final = ("co/", "be/", "ly/", "om/", "//")
 _ODD_NAME = re.compile(r"@(?!user(?:[ .,!?:;)\"]|$))")
 _EDGES: Final = " \"'.,!?;:-|>~*"
 _LINK = re.compile(rf"(?<![\w-]){URL}(?![\w-])")
@@ -112,10 +115,10 @@ def normalise(text: str) -> str:
     >>> normalise('@ann  “so good” &amp; cheap … https://t.co/x #win hahahaha')
     '@user "so good" & cheap... http win haha'
     """
-    if _PLAIN(text) and "ww." not in text.lower() and is_settled(text):  # as most posts are
-        before, text = text, _spaced(text)
-        if text == before or _is_settled(text):
-            return text
+    if len(text) < MAX_CHARS and ">" not in text:  # a quoted line's mark is an edge, too
+        bare = text.strip(_EDGES)
+        if _is_prose(bare):  # as many posts are
+            return bare
     for _ in range(_PASSES):
         before, text = text, _tidied(own_words(text))
         if text == before or _is_settled(text):
@@ -123,12 +126,26 @@ def normalise(text: str) -> str:
     return text
 
 
+def _is_prose(bare: str) -> bool:
+    """Tell, fast, that a text holds nothing to leave out or to change; False: perhaps."""
+    return (
+        _PROSE(bare) is not None
+        and is_settled(bare, marked=False)
+        and not ("http http" in bare or _HALVES(bare))
+        and not (" n'" in (low := bare.lower()) or _WORD_AGAIN(f" {low}"))
+    )
+
+
 def _is_settled(text: str) -> bool:
     """Tell, fast, that another pass would change nothing; False: perhaps.
 
     Tidying can bring out what was no sign before, as the repost in "RT??@ann".
     """
-    odd = any(map(text.__contains__, _ODD)) or ("@" in text and _ODD_NAME.search(text))
+    odd = "??" in text or "--" in text or ". ." in text or "#" in text or "url_" in text
+    odd = odd or "ww." in text or ("/" in text and any(map(text.__contains__, _LINKS)))
+    odd = odd or ("'" in text and ("''" in text or " '" in text))
+    odd = odd or ("@" in text and _ODD_NAME.search(text) is not None)
+    odd = odd or ("[" in text and _PLACEHOLDER.search(text) is not None)
     return not odd and (text.isascii() or is_normalized("NFKC", text)) and is_settled(text)
 
 
@@ -154,47 +171,53 @@ def _tidied(text: str) -> str:
 
 def _spaced(text: str) -> str:
     """Return text whose links, names and hashtags are words on one line, in the one form."""
-    ascii_only = text.isascii()
+    cjk = not text.isascii() and _HAS_CJK(text) is not None
     if "??" in text:
         text = _LOST_EMOJI.sub(" ", text)
-    text = " ".join(text.split())
+    if "  " in text or not text.isprintable():  # no white space but the blank is printable
+        text = " ".join(text.split())
     if ".." in text or ". ." in text:
         text = _DOTS.sub("...", text)
     if "--" in text:
         text = _DASHES.sub("-", text)
-    if "''" in text:
-        text = _SINGLES.sub('"', text)
-    if " '" in text or " n't" in text or " N'T" in text:
-        text = _CLITIC.sub("", text)
-    if any(map(text.__contains__, _SPACED)):
+    if "'" in text:
+        text = _SINGLES.sub('"', text) if "''" in text else text
+        if " '" in text or " n'" in text or " N'" in text:
+            text = _CLITIC.sub("", text)
+    if _SPACE_TO_DROP(text):
         for spaced, mark in _SPACED.items():
             text = text.replace(spaced, mark)
-    if not ascii_only and " " in text:
+    if cjk and " " in text:
         text = _CJK_SPACE.sub("", text)
     text = text.strip(_EDGES)
     if "http http" in text or "@user @user" in text:
         text = _REPEATED.sub(r"\1", text)
-    text = _without_runs(text)
+    text = _without_runs(text, cjk=cjk)
     return text.lstrip(_EDGES)[:MAX_CHARS].rstrip(_EDGES)
 
 
-def _without_runs(text: str) -> str:
+def _without_runs(text: str, *, cjk: bool) -> str:
     """Shorten what comes again and again in a row: laughter and shouting are nobody's style."""
-    foreign = not text.isascii()
-    while (
-        _RUN_OF_1(text)
-        or _RUN_OF_2(text)
-        or "!!!!" in text
-        or (foreign and (_RUN_OF_3(text) or _RUN_OF_4(text) or _SAME_AGAIN(text)))
-    ):
+    while _has_run(text) or (cjk and _has_run_of_cjk(text)):
         shorter = _RUN.sub(_once, text)
         if shorter == text:
             break
         text = shorter
-    words = text.lower().split()
-    if any(map(eq, words[1:], words)):
+    if _WORD_AGAIN(f" {text.lower()}"):
         text = _WORDS_AGAIN.sub(r"\1", text)
     return text
+
+
+def _has_run(text: str) -> bool:
+    """Tell, fast, that `_RUN` matches no letters or marks; True: perhaps."""
+    return bool(_HALVES(text) and (_FOUR(text) or _THRICE[1](text)))
+
+
+def _has_run_of_cjk(text: str) -> bool:
+    """Tell, fast, that `_RUN` matches no characters, marks between them or not; True: perhaps."""
+    bare = _BETWEEN.sub("", text)
+    one, two, three, four = _THRICE
+    return (one(bare) or two(bare) or three(bare) or four(bare)) is not None
 
 
 def _once(run: re.Match[str]) -> str:
