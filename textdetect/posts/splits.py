@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Any, Final
 
 import numpy as np
@@ -129,6 +129,21 @@ def split(posts: Posts, config: DataConfig, *, seed: int, progress: bool = False
     return Split(part, normalised)
 
 
+def ties(posts: Posts) -> NDArray[np.object_]:
+    """Give each post's group, shape (n,), "" where it has none.
+
+    A post without a group is of the one that is named by its text, if any is: the first 12 hex
+    digits of its SHA-256, as where machine twins were written beside posts of other sources.
+    """
+    group, texts = posts.column("group").copy(), posts.column("text")
+    known = set(group)
+    for row in np.flatnonzero(group == ""):
+        name = sha256(texts[row].encode("utf-8", "replace")).hexdigest()[:12]
+        if name in known:
+            group[row] = name
+    return group
+
+
 def _places(posts: Posts, rows: NDArray[np.int64], by: str, seed: int) -> dict[int, float]:
     """Give each row a place in [0, 1) on the way from train to report: by a column, or by time.
 
@@ -148,7 +163,7 @@ def _places(posts: Posts, rows: NDArray[np.int64], by: str, seed: int) -> dict[i
 
 def _units(posts: Posts, normalised: list[str], stands: NDArray[np.bool_]) -> list[str]:
     """Name, for each post, the unit that must not be torn: its account, group or text."""
-    source, account, group = (posts.column(name) for name in ("source", "account", "group"))
+    source, account, group = posts.column("source"), posts.column("account"), ties(posts)
     sizes = Counter(zip(source, group, strict=True))
     paired: dict[str, str] = {}
     for s, a, g in zip(source, account, group, strict=True):
