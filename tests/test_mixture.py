@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from textdetect.config import DataConfig
 from textdetect.errors import ConfigError, DataError
 from textdetect.posts.corpus import COLUMNS, Posts
-from textdetect.posts.mixture import TrainingList, training_list, unlabelled
+from textdetect.posts.mixture import TrainingList, hardest, training_list, unlabelled
 
 
 def many(n: int, label: int, **columns: str) -> list[dict[str, Any]]:
@@ -341,3 +341,55 @@ def test_some_of_a_list_are_a_list() -> None:
     assert some.attacks == tuple(made.attacks[i] for i in (3, 11, 30))
     normalised = [row["text"] for row in rows]
     assert some.texts(normalised) == [made.texts(normalised)[i] for i in (3, 11, 30)]
+
+
+def test_a_genre_may_count_as_another() -> None:
+    rows = [
+        *many(50, 0, source="people", domain="comment"),
+        *many(30, 1, source="m", domain="chat"),
+    ]
+    with pytest.raises(DataError):
+        chosen(rows)
+    made = chosen(rows, genres={"chat": "comment"})
+    assert counts(rows, made, "label") == {0: 30, 1: 30}
+
+
+def test_people_whom_a_machine_was_written_beside_come_first() -> None:
+    people = many(40, 0, source="people")
+    for row in people[:10]:
+        row["group"] = row["text"]
+    machines = [row | {"group": f"post {i} of"} for i, row in enumerate(many(12, 1, source="m"))]
+    for i, row in enumerate(machines[:10]):
+        row["group"] = people[i]["group"]
+    rows = [*people, *machines]
+    made = chosen(rows)
+    assert counts(rows, made, "label") == {0: 12, 1: 12}
+    assert set(range(10)) <= set(made.rows.tolist())
+
+
+def test_the_hardest_are_those_that_a_model_gets_wrong_and_their_counterparts() -> None:
+    rows = [*many(20, 0), *many(20, 1)]
+    rows[3]["group"] = rows[24]["group"] = "pair"
+    made = chosen(rows)
+    logits = np.array([float(row) for row in made.rows])  # people 0 to 19, machines 20 to 39
+    kept = sorted(hardest(posts(rows), made, logits, 0.25).rows.tolist())
+    assert kept == [3, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]
+
+
+def test_evening_takes_fewer_of_the_posts_that_their_marks_give_away() -> None:
+    people, machines = many(300, 0), many(300, 1)
+    for row in machines[:200]:
+        row["text"] += "!!! :)"
+    for row in people[:20]:
+        row["text"] += "!!! :)"
+    rows = [*people, *machines]
+    marked = [row["text"].endswith(":)") for row in rows]
+
+    def share(made: TrainingList, label: int) -> float:
+        mine = [row for row in made.rows if rows[row]["label"] == label]
+        return float(np.mean([marked[row] for row in mine]))
+
+    plain, even = chosen(rows), chosen(rows, even=True)
+    assert len(even.rows) < len(plain.rows)
+    assert share(even, 1) - share(even, 0) < share(plain, 1) - share(plain, 0) - 0.1
+    assert share(chosen(rows, even=True, repeat={"one": 1}), 1) == share(plain, 1)

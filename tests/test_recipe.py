@@ -40,9 +40,8 @@ from textdetect.config import (
 from textdetect.contamination import SeenFilter
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation import figures
-from textdetect.evaluation.baselines import taught
 from textdetect.export import parity
-from textdetect.finetune import finetune, parameter_groups
+from textdetect.finetune import finetune, how_to_load, parameter_groups
 from textdetect.metrics import auroc_within
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.splits import Split, split
@@ -124,7 +123,7 @@ def test_a_training_may_go_on_from_its_own_classifier_more_than_once(
     tmp_path: Path, run: Path, corpus_made: Path, encoder: Path
 ) -> None:
     further = FurtherConfig(learning_rate=1e-4, max_rows=900, repeat={"chats": 2})
-    config = dataclasses.replace(config_for(encoder), further=(further, FurtherConfig()))
+    config = dataclasses.replace(config_for(encoder), further=(further, FurtherConfig(hard=0.3)))
     (tmp_path / "model").symlink_to(run / "model")  # the first training is that of `run`
     folder = train(config, corpus_made, tmp_path)
     *each, mean = (
@@ -474,9 +473,9 @@ def test_the_beginnings_of_long_posts_calibrate_too_and_stand_apart(
 ) -> None:
     posts, config = load_posts(corpus_made), config_for(encoder)
     part, made = split(posts, config.data, seed=0).part, []
-    for cuts in ((), ((2, 3), (5, 6))):
+    for cuts, panel in (((), "source"), (((2, 3), (5, 6)), "genre")):
         folder = shutil.copytree(run / "checkpoint", tmp_path / f"{len(cuts)}")
-        asked = CalibrationConfig(cuts=cuts, min_stratum=200, min_panel=100)
+        asked = CalibrationConfig(cuts=cuts, panel=panel, min_stratum=200, min_panel=100)
         config = dataclasses.replace(config, calibration=asked)
         calibrate(folder, posts, part, config, runtimes=("onnx",))
         made.append(open_checkpoint(folder).calibration("onnxruntime-fp32"))
@@ -489,6 +488,9 @@ def test_the_beginnings_of_long_posts_calibrate_too_and_stand_apart(
         assert not old.apart
     assert sum(len(each) for new in after.strata for each in new.apart.values()) > 400
     assert {name for new in after.strata for name in new.apart} == {"cut short"}
+    panels = [{name for each in made.strata for name in each.panels} for made in (before, after)]
+    for found, name in zip(panels, ("source", "domain"), strict=True):
+        assert found <= set(posts.column(name))
     texts = [first_words(normalise(text), 3) for text in human_posts(1_000, seed=11)]
     scores, _ = Detector.from_pretrained(folder).score(texts, language="en")
     p = after.p_values(scores.logits, scores.n_tokens, ["en"] * len(texts))[0]
@@ -568,42 +570,17 @@ def test_lower_layers_learn_slower_and_only_matrices_decay(tmp_path: Path) -> No
     assert decays[id(model.classifier.bias)] == 0.0
 
 
-def test_labels_may_be_probabilities_and_hard_ones_give_what_they_gave(
-    tmp_path: Path, encoder: Path
+def test_an_encoder_trains_without_its_dropout_where_a_config_says_so(
+    tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from safetensors.numpy import load_file
+    import torch
 
-    from textdetect.posts.mixture import TrainingList
-
-    texts = [*human_posts(40), *(f"buy the best {i} now, as an AI" for i in range(40))]
-    rows = np.arange(80)
-    listed = TrainingList(rows, np.zeros(80, np.int64), np.zeros(80), rows < 0, rows < 0,
-                          (None,) * 80)  # fmt: skip
-    settings = FinetuneConfig(
-        encoder=str(encoder), max_length=32, batch_size=16, label_smoothing=0.1, learning_rate=1e-3
-    )
-    hard = [0.0] * 40 + [1.0] * 40
-    nearly = [min(max(label, 1e-9), 1 - 1e-9) for label in hard]
-    even = [0.25] * 40 + [0.75] * 40
-    found = []
-    for name, labels in (("hard", hard), ("nearly", nearly), ("even", even)):
-        folder = finetune(settings, texts, labels, listed, tmp_path / name, seed=1)
-        found.append(load_file(folder / "model.safetensors"))
-    for name in found[0]:
-        assert np.allclose(found[0][name], found[1][name], atol=1e-5), name
-    assert any(not np.allclose(found[0][n], found[2][n], atol=1e-4) for n in found[0])
-
-
-def test_what_is_taught_is_partly_the_label_and_partly_an_unseen_bag_of_words() -> None:
-    texts = ["so good lol", "omg no way", "as an AI", "in conclusion"] * 10
-    labels = np.array([0, 0, 1, 1] * 10)
-    rows = np.arange(40)
-    assert taught(texts, labels, rows, 0.0, seed=0) == labels.tolist()
-    labels[0] = 1  # as if a machine had written what people write
-    half = np.array(taught(texts, labels, rows, 0.5, seed=0))
-    assert half[4] < 0.3 < half[0] < 0.7 < half[2]
-    with pytest.raises(InvalidInput, match="folds"):
-        taught(texts, labels, rows * 0, 0.5, seed=0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    plain, without = (FinetuneConfig(encoder=str(encoder), dropout=share) for share in (-1, 0))
+    assert how_to_load(str(encoder), plain) == {"attn_implementation": "eager"}
+    asked = how_to_load(str(encoder), without)
+    assert {asked["hidden_dropout_prob"], asked["attention_probs_dropout_prob"]} == {0}
+    assert "attention_dropout" not in asked  # this encoder knows no such setting
 
 
 def test_several_runs_are_averaged_and_the_first_is_a_run_by_itself(

@@ -8,13 +8,15 @@ import typing
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import yaml
 
 from textdetect.errors import ConfigError
 
 T = TypeVar("T")
+PANELS: Final = {"source": "source", "genre": "domain"}
+"""What a panel of people is → the column of the posts that names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,10 @@ class DataConfig:
         parts: share of the split units that goes to each of train, calibration, select, report.
         max_rows: at most so many training posts for each source, language and class.
         repeat: source → how many times its training posts are seen in an epoch.
+        genres: genre as a source names it → the genre that it counts as in training and among the
+            panels of calibration, where its own name keeps it from having a counterpart.
+        even: whether posts whose length, marks and links give their label away within a language
+            and genre are trained on less often, so that these tell less.
         leave_out: dimension → values that no training post has, to measure on what was left out;
             of a generator the machine posts only, as it has no others.
         near_duplicate: Jaccard similarity of word 3-grams at which two posts are one, in (0, 1).
@@ -47,6 +53,8 @@ class DataConfig:
     parts: tuple[float, float, float, float] = (0.5, 0.2, 0.1, 0.2)
     max_rows: int = 1_500
     repeat: dict[str, int] = field(default_factory=dict)
+    genres: dict[str, str] = field(default_factory=dict)
+    even: bool = False
     leave_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
     near_duplicate: float = 0.8
     crops: tuple[int, ...] = ()
@@ -84,12 +92,12 @@ class FinetuneConfig:
             what pretraining put near the words changes least.
         weight_decay: AdamW's, on matrices; biases and norms are left alone.
         label_smoothing: in [0, 1).
+        dropout: share of activations that a training leaves out, in [0, 1); 0 trains twice as
+            fast on a processor. -1: what the encoder was pretrained with.
         averaging: decay of the weights' exponential moving average, which is what is kept of a
             run, in [0, 1); it begins after three tenths of the steps. 0: the last weights.
         save_steps: steps between resumable checkpoints.
         runs: fine-tuned so many times, of which the weights are averaged.
-        distil: share of a post's target, in [0, 1), that is the answer of a bag of words which did
-            not see the post; the rest is its label. 0: labels alone.
         lora_rank: rank of the changes that are trained in place of the weights, and added to them
             in the end (LoRA); 0: the weights themselves are trained.
     """
@@ -103,10 +111,10 @@ class FinetuneConfig:
     layer_decay: float = 1.0
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
+    dropout: float = -1.0
     averaging: float = 0.0
     save_steps: int = 500
     runs: int = 1
-    distil: float = 0.0
     lora_rank: int = 0
 
     def __post_init__(self) -> None:
@@ -118,8 +126,14 @@ class FinetuneConfig:
         check(self.weight_decay >= 0, "finetune.weight_decay", "at least 0", self.weight_decay)
         check(self.save_steps > 0, "finetune.save_steps", "a positive number", self.save_steps)
         check(self.runs > 0, "finetune.runs", "a positive number", self.runs)
+        check(
+            self.dropout == -1 or 0 <= self.dropout < 1,
+            "finetune.dropout",
+            "in [0, 1) or -1",
+            self.dropout,
+        )
         check(self.lora_rank >= 0, "finetune.lora_rank", "at least 0", self.lora_rank)
-        for name in ("warmup", "averaging", "distil", "label_smoothing"):
+        for name in ("warmup", "averaging", "label_smoothing"):
             value = getattr(self, name)
             check(0 <= value < 1, f"finetune.{name}", "in [0, 1)", value)
 
@@ -158,6 +172,8 @@ class CalibrationConfig:
         cuts: groups of numbers of words. Of each post of people that is longer than all of them,
             the first so many words, drawn from each group, are calibration posts, too, in a panel
             of such excerpts that stands apart. No group: no excerpts.
+        panel: what the panels of people are, each of which the promise is kept for: "source", or
+            "genre" (a column `domain` of the posts).
         min_auroc: a language is listed only if its AUROC within genres on *select* reaches this,
             in [0, 1]; one that can't be judged, as no genre has both classes, reaches 0 only ...
         min_humans: ... and it has so many calibration humans.
@@ -168,6 +184,7 @@ class CalibrationConfig:
     panel_share: float = 1.0
     min_stratum: int = 1_000
     cuts: tuple[tuple[int, ...], ...] = ()
+    panel: str = "source"
     min_auroc: float = 0.85
     min_humans: int = 500
 
@@ -175,6 +192,7 @@ class CalibrationConfig:
         check(0 < self.delta < 1, "calibration.delta", "in (0, 1)", self.delta)
         share = self.panel_share
         check(0 < share <= 1, "calibration.panel_share", "in (0, 1]", share)
+        check(self.panel in PANELS, "calibration.panel", " or ".join(PANELS), self.panel)
         good = all(min(group, default=0) > 0 for group in self.cuts)
         check(good, "calibration.cuts", "groups of numbers above 0", self.cuts)
         check(0 <= self.min_auroc <= 1, "calibration.min_auroc", "in [0, 1]", self.min_auroc)
@@ -197,9 +215,13 @@ class FurtherConfig:
         learning_rate: peak of its schedule.
         max_rows: as in `DataConfig`, over what stands there.
         repeat: as in `DataConfig`, over what stands there.
+        hard: share of the list that is trained on, in (0, 1]: in each language and class the
+            people that the model so far scores highest and the machines that it scores lowest,
+            and beside each the other class of its group, as a twin; 1 for all.
     """
 
     epochs: float = 1.0
+    hard: float = 1.0
     learning_rate: float = 8e-5
     max_rows: int | None = None
     repeat: dict[str, int] = field(default_factory=dict)
@@ -207,6 +229,7 @@ class FurtherConfig:
     def __post_init__(self) -> None:
         check(self.epochs > 0, "further.epochs", "a positive number", self.epochs)
         check(0 < self.learning_rate < 1, "further.learning_rate", "in (0, 1)", self.learning_rate)
+        check(0 < self.hard <= 1, "further.hard", "in (0, 1]", self.hard)
         rows = self.max_rows
         check(rows is None or rows > 0, "further.max_rows", "a positive number", rows)
         check(min(self.repeat.values(), default=1) > 0, "further.repeat", "at least 1", self.repeat)

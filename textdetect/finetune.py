@@ -63,7 +63,7 @@ def encode(
 def finetune(
     config: FinetuneConfig,
     texts: Sequence[str],
-    labels: Sequence[float],
+    labels: Sequence[int],
     listed: TrainingList,
     out: str | Path,
     *,
@@ -77,7 +77,7 @@ def finetune(
 
     Args:
         texts: normalised texts of the list's rows, in its order.
-        labels: 0 human, 1 machine, or a probability of machine; in the list's order.
+        labels: 0 human, 1 machine; in the list's order.
         out: folder of the run; the classifier is written to `out`/model.
 
     Returns:
@@ -123,7 +123,7 @@ def average(folders: Sequence[Path], out: Path) -> Path:
 def _finetune(
     config: FinetuneConfig,
     texts: Sequence[str],
-    labels: Sequence[float],
+    labels: Sequence[int],
     listed: TrainingList,
     out: Path,
     seed: int,
@@ -139,11 +139,10 @@ def _finetune(
     encoder = encoder_folder(config.encoder)
     tokenizer = load_tokenizer(encoder, config.max_length)
     ids = encode(tokenizer, texts, listed, max_length=config.max_length)
-    soft = any(label != int(label) for label in labels)
     dataset = datasets.Dataset.from_dict(
         {
             "input_ids": ids,
-            "labels": list(labels) if soft else [int(label) for label in labels],
+            "labels": [int(label) for label in labels],
             "length": [len(row) for row in ids],
         }
     )
@@ -153,6 +152,7 @@ def _finetune(
         id2label={0: "human", 1: "machine"},
         label2id={"human": 0, "machine": 1},
         dtype=torch.float32,
+        **how_to_load(encoder, config),
     )
     if config.lora_rank:
         # All but the head is frozen, and each linear layer learns a low-rank change: Hu et al.,
@@ -161,7 +161,7 @@ def _finetune(
         kind = {"task_type": peft.TaskType.SEQ_CLS, "target_modules": "all-linear"}
         model = peft.get_peft_model(model, peft.LoraConfig(r=rank, lora_alpha=2 * rank, **kind))
     average = _averaging(model, config.averaging) if config.averaging else None
-    trainer = resumable_trainer(order, soft=soft)(
+    trainer = resumable_trainer(order)(
         model=model,
         args=arguments(config, out / "steps", order),
         train_dataset=dataset,
@@ -187,6 +187,21 @@ def _finetune(
     return model_folder
 
 
+def how_to_load(encoder: str, config: FinetuneConfig) -> dict[str, Any]:
+    """Say how to load an encoder: its dropout, and without a GPU the attention that trains faster.
+
+    On a processor, the backward pass of torch's fused attention takes more time than all other
+    layers together, and so does drawing what dropout leaves out.
+    """
+    transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
+    how: dict[str, Any] = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
+    known = transformers.AutoConfig.from_pretrained(encoder)
+    if config.dropout >= 0:
+        names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout")
+        how |= {name: config.dropout for name in names if hasattr(known, name)}
+    return how
+
+
 def parameter_groups(model: Any, config: FinetuneConfig) -> list[dict[str, Any]]:
     """Give each layer its learning rate, and only matrices a weight decay.
 
@@ -210,12 +225,8 @@ def parameter_groups(model: Any, config: FinetuneConfig) -> list[dict[str, Any]]
     ]
 
 
-def resumable_trainer(seed: int, *, soft: bool = False) -> Any:
-    """Make the Trainer whose order of posts is the epoch's own, so that a resumed run keeps it.
-
-    With `soft` labels, probabilities of machine, its loss is the cross-entropy with them, smoothed
-    as hard ones are.
-    """
+def resumable_trainer(seed: int) -> Any:
+    """Make the Trainer whose order of posts is the epoch's own, so that a resumed run keeps it."""
     transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
     by_length = transformers.trainer_pt_utils.LengthGroupedSampler
 
@@ -227,18 +238,7 @@ def resumable_trainer(seed: int, *, soft: bool = False) -> Any:
         def _get_train_sampler(self, *_: Any) -> Any:
             return ByEpoch(self.args.train_batch_size, lengths=self.train_dataset["length"])
 
-    class Soft(Resumable):
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
-        ) -> Any:
-            smoothing = self.args.label_smoothing_factor
-            machine = smoothing / 2 + (1 - smoothing) * inputs.pop("labels").float()
-            out = model(**inputs)
-            target = torch.stack([1 - machine, machine], dim=-1)
-            loss = torch.nn.functional.cross_entropy(out.logits.float(), target)
-            return (loss, out) if return_outputs else loss
-
-    return Soft if soft else Resumable
+    return Resumable
 
 
 def _averaging(model: Any, decay: float) -> Any:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect._optional import require
-from textdetect.calibration import fit_line
 from textdetect.errors import InvalidInput
 
 _MAX_CHARS = 1_500
@@ -105,68 +104,6 @@ class BagOfWords(Fitted):
         super().__init__(pipeline.make_pipeline(_grams(n_features), tf_idf, classifier))
         if grams is not None:
             self._model.steps[0] = ("remembered", grams)
-
-
-def out_of_fold(
-    texts: Sequence[str],
-    labels: Sequence[int],
-    groups: Sequence[Any],
-    *,
-    n_folds: int = 5,
-    seed: int = 0,
-) -> NDArray[np.float64]:
-    """Give what a bag of words says of each text that was not among those it was fitted on.
-
-    Args:
-        labels: 0 human, 1 machine.
-        groups: texts of one group are set apart together.
-
-    Returns:
-        Probabilities of machine, calibrated by a temperature; shape (n,).
-
-    Raises:
-        InvalidInput: fewer groups than folds, or a fold without one of the classes.
-
-    >>> people, machines = ["so good lol", "omg no way"] * 5, ["as an AI", "in conclusion,"] * 5
-    >>> found = out_of_fold(people + machines, [0] * 10 + [1] * 10, range(20))
-    >>> bool(found[:10].max() < found[10:].min())
-    True
-    """
-    selection = require("sklearn.model_selection", extra="train")
-    if len(set(groups)) < n_folds:
-        raise InvalidInput(f"{len(set(groups))} groups of texts can't make {n_folds} folds")
-    folds = selection.GroupKFold(n_folds, shuffle=True, random_state=seed)
-    truth, logits = np.asarray(labels), np.zeros(len(texts))
-    grams = RememberedGrams()
-    for seen, unseen in folds.split(truth, groups=list(groups)):
-        model = BagOfWords(seed=seed, grams=grams)
-        model.fit([texts[i] for i in seen], truth[seen].tolist())
-        logits[unseen] = model.score([texts[i] for i in unseen])
-    _, slope = fit_line(logits, truth, offset=(0, 0), slope=(0.05, 20))
-    return np.asarray(1 / (1 + np.exp(-slope * logits)))
-
-
-def taught(
-    texts: Sequence[str],
-    labels: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    share: float,
-    *,
-    seed: int,
-) -> list[float]:
-    """Give what is learned of each text: its post's label, and to a share what a bag of words says.
-
-    Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015, equation 1, with a
-    teacher that did not see the post (`out_of_fold`) and a temperature that calibrates it.
-
-    Args:
-        labels: of all posts.
-        rows: each text's post; copies of one post are set apart together.
-        share: in [0, 1); 0 gives the labels.
-    """
-    hard = labels[rows]
-    soft = out_of_fold(texts, hard.tolist(), rows.tolist(), seed=seed) if share else hard
-    return [float(target) for target in (1 - share) * hard + share * soft]
 
 
 class RememberedGrams:

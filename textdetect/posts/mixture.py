@@ -13,8 +13,9 @@ from textdetect.attacks import ATTACKS, Attack
 from textdetect.config import DataConfig, check
 from textdetect.errors import DataError
 from textdetect.posts.corpus import Posts
+from textdetect.posts.cues import chances, cues
 from textdetect.posts.dimensions import DIMENSIONS, dimension
-from textdetect.posts.splits import at_most, draw
+from textdetect.posts.splits import at_most, draw, ties
 from textdetect.text import normalise, without
 
 
@@ -75,7 +76,8 @@ def training_list(
 
     A source that has one class only in a language trains only where other sources have the other
     class in that language and domain, and is seen no more often than they are; otherwise a model
-    would learn the genre. What they repeat, it may match with posts of its own.
+    would learn the genre. What they repeat, it may match with posts of its own. Posts that a
+    machine post was written beside come first where a cap leaves some out.
 
     Args:
         first_copy: number of a post's first copy. Each copy is cut and attacked in its own way: a
@@ -85,11 +87,16 @@ def training_list(
         DataError: nothing is left, or one class only.
         ConfigError: `leave_out` names no dimension.
     """
-    source, language, domain = (posts.column(name) for name in ("source", "language", "domain"))
+    source, language = posts.column("source"), posts.column("language")
+    domain, usable = genre(posts, config), _usable(posts, part, config)
     labels, texts = posts.labels, posts.column("text").tolist()
     genres: Counter[tuple[str, str, int]] = Counter()
     cells: dict[tuple[str, str, int], list[int]] = defaultdict(list)
-    for row in np.flatnonzero(_usable(posts, part, config)):
+    if config.even:
+        usable = _evened(posts, usable, domain, config, seed)
+    twins = set(posts.column("group")[usable & (labels == 1)]) - {""}
+    first = np.array([tie in twins for tie in ties(posts)])
+    for row in np.flatnonzero(usable):
         times = config.repeat.get(source[row], 1)
         genres[language[row], domain[row], int(labels[row])] += times
         cells[source[row], language[row], int(labels[row])].append(int(row))
@@ -101,7 +108,9 @@ def training_list(
             others = {domain[row]: genres[code, domain[row], 1 - label] for row in members}
             most = min(most, sum(others.values()) // times)
         if name not in config.own_split:
-            members = sorted(members, key=lambda row: draw(seed, "cap", texts[row]))[:most]
+            members = sorted(
+                members, key=lambda row: (not first[row], draw(seed, "cap", texts[row]))
+            )[:most]
         rows += members * times
     if len({int(labels[row]) for row in rows}) < 2:
         raise DataError("training needs posts of both classes; check the sources and parts")
@@ -119,6 +128,59 @@ def training_list(
     )
     attacks = tuple(_attack(config.augment, seed, copy) for copy in copies)
     return TrainingList(chosen, crops, offsets, no_links, no_names, attacks)
+
+
+def hardest(
+    posts: Posts, listed: TrainingList, logits: NDArray[np.float64], share: float
+) -> TrainingList:
+    """Keep the posts of a list that a model gets most wrong, and their counterparts.
+
+    Args:
+        logits: of the list's texts, in its order, higher = more machine-like.
+        share: of each language and class, in (0, 1].
+
+    Returns:
+        That share of each cell, people from the highest score down and machines from the lowest
+        up, and of all others those that are in one group with one of these and of the other class.
+    """
+    labels, language = posts.labels[listed.rows], posts.column("language")[listed.rows]
+    wrong = np.where(labels == 1, -logits, logits)
+    kept = np.zeros(len(labels), dtype=np.bool_)
+    for cell in sorted(set(zip(language, labels.tolist(), strict=True))):
+        mine = np.flatnonzero((language == cell[0]) & (labels == cell[1]))
+        kept[mine[np.argsort(-wrong[mine], kind="stable")][: int(np.ceil(share * len(mine)))]] = (
+            True
+        )
+    group = ties(posts)[listed.rows]
+    for label in (0, 1):
+        theirs = set(group[kept & (labels == 1 - label)]) - {""}
+        kept |= (labels == label) & np.isin(group, list(theirs))
+    return listed.take(np.flatnonzero(kept))
+
+
+def genre(posts: Posts, config: DataConfig) -> NDArray[np.object_]:
+    """Give each post's genre as a config counts it, shape (n,)."""
+    return np.array([config.genres.get(d, d) for d in posts.column("domain")], dtype=object)
+
+
+def _evened(
+    posts: Posts,
+    usable: NDArray[np.bool_],
+    domain: NDArray[np.object_],
+    config: DataConfig,
+    seed: int,
+) -> NDArray[np.bool_]:
+    """Leave out some of the posts whose cues give their label away; a whole source's never."""
+    rows = np.flatnonzero(usable)
+    texts = [normalise(text or "") for text in posts.take(rows).texts]
+    language = posts.column("language")[rows]
+    cells = np.array([f"{a} {b}" for a, b in zip(language, domain[rows], strict=True)])
+    found = chances(cues(texts), posts.labels[rows], cells)
+    own = np.isin(posts.column("source")[rows], [*config.own_split, *config.repeat])
+    kept = np.array([draw(seed, "even", text) for text in texts]) < found
+    evened = usable.copy()
+    evened[rows] = kept | own
+    return evened
 
 
 def _attack(shares: dict[str, float], seed: int, copy: tuple[str, str]) -> Attack | None:

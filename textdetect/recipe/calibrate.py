@@ -17,7 +17,7 @@ from textdetect.account_null import SIZES, AccountNull
 from textdetect.accounts import Part, gather
 from textdetect.calibration import FEWEST_MACHINES, Calibration, smallest_p_value
 from textdetect.checkpoint import find_folder, write_calibration, write_manifest
-from textdetect.config import TrainConfig
+from textdetect.config import PANELS, TrainConfig
 from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput, MissingDependency
 from textdetect.evaluation.figures import markdown
@@ -102,12 +102,15 @@ def _calibration(
 ) -> Calibration:
     """Fit a calibration on the sample's posts in the languages that the detector lists.
 
-    People's posts come whole, in panels by source; excerpts of them in a panel that stands apart.
+    People's posts come whole, in panels by source or by genre, and excerpts of them in a panel that
+    stands apart.
     """
     settings = config.calibration
     scores, found = detector.score([*sample.texts, *excerpts])
     codes, n = np.array(found, dtype=object), len(excerpts)
-    panels = np.append(sample.column("source"), np.array([CUT_SHORT] * n, dtype=object))
+    panels = np.append(
+        sample.column(PANELS[settings.panel]), np.array([CUT_SHORT] * n, dtype=object)
+    )
     labels = np.append(sample.labels, np.zeros(n, dtype=np.int64))
     known = np.isin(codes, detector.languages) & np.isfinite(scores.logits)
 

@@ -44,16 +44,16 @@ from textdetect.contamination import SeenFilter
 from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation import BagOfWords, figures
-from textdetect.evaluation.baselines import taught
 from textdetect.export import export
 from textdetect.finetune import average, finetune
 from textdetect.posts import Posts, load_posts
-from textdetect.posts.mixture import TrainingList, training_list, unlabelled
+from textdetect.posts.mixture import TrainingList, hardest, training_list, unlabelled
 from textdetect.posts.splits import Split, split
 from textdetect.recipe.calibrate import RUNTIMES, calibrate, foresee
 from textdetect.recipe.card import finish, own_manifest
 from textdetect.recipe.sample import capped
 from textdetect.runtimes.choice import RuntimeName
+from textdetect.runtimes.hf import HfRuntime
 from textdetect.text import NORMALISATION_VERSION, normalise, without
 
 logger = logging.getLogger(__name__)
@@ -134,12 +134,17 @@ def classifier(
     for n, listed in enumerate(trainings):
         if models:
             further = config.further[n - 1]
+            if further.hard < 1:
+                runtime = HfRuntime(open_checkpoint(models[-1]))
+                logits = runtime.run(listed.texts(parts.normalised)).logits
+                listed = hardest(posts, listed, logits, further.hard)
+                logger.info("%d posts are the hardest, and train once more", len(listed.rows))
             rate, epochs = further.learning_rate, further.epochs
             settings = dataclasses.replace(
                 settings, encoder=str(models[-1]), epochs=epochs, learning_rate=rate, runs=1
             )
         texts = listed.texts(parts.normalised)
-        labels = taught(texts, posts.labels, listed.rows, settings.distil, seed=config.seed)
+        labels = posts.labels[listed.rows].tolist()
         out = run / f"further-{n}" if models else run
         models.append(finetune(settings, texts, labels, listed, out, seed=config.seed))
     return average(models, run / "average") if len(models) > 1 else models[0]
