@@ -4,6 +4,11 @@ python training/left_out.py CONFIG [--only NAME ...] [--n-posts N] [--seed N] [-
 
 A cell trains once, on a subsample, so that it takes minutes: its figures compare recipes, and stand
 below what the whole recipe would reach. Finished cells are not run again.
+
+Two figures stand for each: the AUROC against the people that a cell names, and the share of machine
+posts found, a mean over the sets (source and language) that it left out, above the score of all but
+one in a hundred and five in a hundred people of the same language over all genres. Beside ours
+stand those of a bag of words, and of the sum of both.
 """
 
 from __future__ import annotations
@@ -23,17 +28,18 @@ from textdetect.checkpoint import open_checkpoint
 from textdetect.config import DataConfig, TrainConfig, build, load_config
 from textdetect.errors import InvalidInput
 from textdetect.evaluation import BagOfWords
-from textdetect.evaluation.baselines import taught
 from textdetect.finetune import finetune
 from textdetect.metrics import auroc
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.dimensions import dimension
 from textdetect.posts.mixture import training_list
-from textdetect.posts.splits import Split, draw, split
+from textdetect.posts.splits import Split, at_most, draw, split
 from textdetect.recipe import adapted, corpus_folder
 from textdetect.runtimes.hf import HfRuntime
 
 MOST = 1_500
+A_SET = (30, 300)
+"""Fewest and most posts of a source and language, machines or people, for the share found."""
 MIN_POSTS_OF_AN_ACCOUNT = 3
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -63,8 +69,9 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     posts = load_posts(corpus_folder(arguments.data), sources=config.data.sources)
     splits: dict[str, Split] = {}
-    print("| left out | AUROC | bag of words | accounts | machines | people | minutes |")
-    print("|---|---|---|---|---|---|---|")
+    print("| left out | AUROC | bag of words | accounts | machines | people | sets |", end="")
+    print(" found at .01 | at .05 | bag of words | sum of both | minutes |")
+    print("|---" * 12 + "|")
     seed = config.seed if arguments.seed is None else arguments.seed
     for name in arguments.only or cells:
         run = out / (name if seed == config.seed else f"{name}-seed-{seed}")
@@ -76,8 +83,8 @@ def main() -> None:
                 splits[key] = split(posts, data, seed=config.seed, progress=True)
             rows = measured(cells[name], posts, splits[key], seed=config.seed)
             trained = dataclasses.replace(config, data=data, seed=seed)
-            found = cell(name, trained, posts, splits[key], rows, arguments.n_posts, run)
-            file.write_text(json.dumps(found))
+            result = cell(name, trained, posts, splits[key], rows, arguments.n_posts, run)
+            file.write_text(json.dumps(result))
         print(_line(json.loads(file.read_text())), flush=True)
 
 
@@ -98,17 +105,24 @@ def cell(
     texts, labels = listed.texts(parts.normalised), posts.labels[listed.rows].tolist()
     encoder = adapted(config, posts, parts, run)
     settings = dataclasses.replace(config.finetune, encoder=encoder, runs=1)
-    learned = taught(texts, posts.labels, listed.rows, settings.distil, seed=config.seed)
-    model = finetune(settings, texts, learned, listed, run, seed=config.seed)
-    asked = [parts.normalised[row] for row in rows]
-    truth = posts.labels[rows]
-    scores = HfRuntime(open_checkpoint(model)).run(asked).logits
+    model = finetune(settings, texts, labels, listed, run, seed=config.seed)
+    wide = everyone(posts, parts, rows, seed=config.seed)
+    both = np.unique(np.concatenate([rows, wide]))
+    asked = [parts.normalised[row] for row in both]
+    ours = HfRuntime(open_checkpoint(model)).run(asked).logits
     rival = BagOfWords(seed=config.seed).fit(texts, labels).score(asked)
+    inside, among = np.searchsorted(both, rows), np.searchsorted(both, wide)
+    truth, scores = posts.labels[rows], ours[inside]
+    shares = {
+        name: found(posts.take(wide), logits[among])
+        for name, logits in (("ours", ours), ("rival", rival), ("sum", ours + rival))
+    }
     return {
         "cell": run.name,
         "auroc": auroc(truth, scores),
-        "bag_of_words": auroc(truth, rival),
+        "bag_of_words": auroc(truth, rival[inside]),
         "accounts": _by_account(posts, rows, scores),
+        "found": shares,
         "n_machines": int(truth.sum()),
         "n_people": int((truth == 0).sum()),
         "n_posts": len(listed.rows),
@@ -132,6 +146,36 @@ def measured(of: dict[str, Any], posts: Posts, parts: Split, *, seed: int) -> np
     return np.array(chosen, dtype=np.int64)
 
 
+def everyone(
+    posts: Posts, parts: Split, rows: np.ndarray[Any, Any], *, seed: int
+) -> np.ndarray[Any, Any]:
+    """Choose the machine posts among `rows`, and people of their languages that trained nothing."""
+    machines = rows[posts.labels[rows] == 1]
+    language = posts.column("language")
+    mask = (parts.part == "report") & (posts.column("kind") == "human")
+    mask &= np.isin(language, list(set(language[machines])))
+    by = (posts.column("source"), language)
+    people = at_most(A_SET[1], posts, mask, by, seed=seed, what="people")
+    return np.concatenate([machines, people])
+
+
+def found(posts: Posts, scores: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Give the share of machine posts above all but 1% and 5% of people, a mean over their sets."""
+    labels, language = posts.labels, posts.column("language")
+    shares = []
+    for code in sorted(set(language)):
+        people = scores[(language == code) & (labels == 0)]
+        if len(people) < 20 * A_SET[0]:
+            continue
+        bars = np.quantile(people, (0.99, 0.95))
+        for source in sorted(set(posts.column("source"))):
+            mine = (posts.column("source") == source) & (language == code) & (labels == 1)
+            if mine.sum() >= A_SET[0]:
+                shares.append([float(np.mean(scores[mine][: A_SET[1]] > bar)) for bar in bars])
+    at = np.mean(shares, axis=0).tolist() if shares else [None, None]
+    return {"sets": len(shares), "0.01": at[0], "0.05": at[1]}
+
+
 def _data(data: DataConfig, of: dict[str, Any]) -> DataConfig:
     by = of.get("split_by", {})
     own = tuple(source for source in data.own_split if source not in by)
@@ -151,12 +195,18 @@ def _by_account(posts: Posts, rows: np.ndarray[Any, Any], scores: np.ndarray[Any
 
 
 def _line(found: dict[str, Any]) -> str:
-    by_account = found["accounts"]
+    ours = found["found"]["ours"]
     return (
         f"| {found['cell']} | {found['auroc']:.3f} | {found['bag_of_words']:.3f} | "
-        f"{'' if by_account is None else f'{by_account:.3f}'} | {found['n_machines']} | "
-        f"{found['n_people']} | {found['minutes']} |"
+        f"{_number(found['accounts'])} | {found['n_machines']} | {found['n_people']} | "
+        f"{ours['sets']} | {_number(ours['0.01'])} | {_number(ours['0.05'])} | "
+        f"{_number(found['found']['rival']['0.01'])} | {_number(found['found']['sum']['0.01'])} | "
+        f"{found['minutes']} |"
     )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 if __name__ == "__main__":
