@@ -108,7 +108,6 @@ def test_sixty_thousand_posts_take_four_megabytes_and_half_a_minute() -> None:
     seen, fresh = SeenFilter.from_bytes(content), made("tweet", 20_000, 3)
     assert seen.n_posts == 60_000
     assert seen.n_bits == 320
-    assert seen.false_rate < 1e-5
     seen.look_up(fresh[:1])
     begin_s = time.process_time()
     found = seen.look_up(fresh)
@@ -126,7 +125,6 @@ def test_more_posts_get_fewer_bits_each_and_too_many_are_refused() -> None:
     assert len(full.to_bytes()) <= 55_200
     assert len(fewer.to_bytes()) <= 49_000
     assert (full.n_bits, fewer.n_bits) == (320, 264)
-    assert full.false_rate < fewer.false_rate < 1e-9
     assert SeenFilter.from_bytes(fewer.to_bytes()).n_bits == 264
     rng = random.Random(0)
     assert share(fewer.look_up([reworded(p, rng, (WORDS, HAN)) for p in training[:300]])) >= 0.9

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import re
 import struct
 import zlib
@@ -135,19 +134,6 @@ class SeenFilter:
     def n_bits(self) -> int:
         """Bits of each sketch that are compared, 256 to 320; more tell near from similar better."""
         return 8 * (int(self.sketches.shape[1]) - _N_KEYS)
-
-    @property
-    def false_rate(self) -> float:
-        """Chance that a post which resembles no training post is called seen, in [0, 1].
-
-        That is by colliding hashes alone, at worst over the lengths of a post. Posts that do
-        resemble one, as templates do, are called near more often, and rightly.
-        """
-        equal = math.ceil(_MIN_AGREEMENT * self.n_bits)
-        ways = sum(math.comb(self.n_bits, k) for k in range(equal, self.n_bits + 1))
-        sketched = len(self.sketches) * (ways / (1 << self.n_bits))
-        gapped = (_SKETCHED - 1) * len(self.gaps) / (1 << _HASH_BITS)
-        return min(1.0, len(self.exact) / (1 << _HASH_BITS) + max(sketched, gapped))
 
     def look_up(self, texts: Iterable[str | None]) -> NDArray[np.object_]:
         """Say of each post whether it was seen in training.

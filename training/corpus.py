@@ -18,13 +18,14 @@ from unicodedata import category
 
 import numpy as np
 import pandas as pd
+from matrices import RememberedGrams
 from sklearn.utils import murmurhash3_32
 from tokenizers import Tokenizer
 
 from textdetect.checkpoint import encoder_folder
 from textdetect.config import DataConfig, TrainConfig, load_config
 from textdetect.errors import DataError
-from textdetect.evaluation.baselines import _FUNCTION_WORDS, BagOfWords, RememberedGrams
+from textdetect.evaluation.baselines import _FUNCTION_WORDS, BagOfWords
 from textdetect.evaluation.figures import Table, markdown
 from textdetect.metrics import auroc
 from textdetect.posts import load_posts

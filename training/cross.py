@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-from matrices import Options, cross, leave_one_out
+from matrices import Options, RememberedGrams, cross, leave_one_out
 from probe import Features, Probe
 
 from textdetect.checkpoint import find_folder, open_checkpoint, write_atomically
 from textdetect.config import TrainConfig, load_config
 from textdetect.evaluation import find_suite
-from textdetect.evaluation.baselines import BagOfWords, RememberedGrams
+from textdetect.evaluation.baselines import BagOfWords
 from textdetect.evaluation.figures import Table
 from textdetect.evaluation.harness import CACHE, LEDGER
 from textdetect.evaluation.scorers import Scorer

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textdetect._optional import require
 from textdetect.checkpoint import write_atomically
 from textdetect.errors import DataError, InvalidInput
+from textdetect.evaluation.baselines import ngrams
 from textdetect.evaluation.figures import Table
 from textdetect.evaluation.memory import digest
 from textdetect.evaluation.scorers import Checked, Scorer
@@ -313,3 +315,30 @@ def _read(file: Path) -> dict[str, Table]:
     if whole != content:
         write_atomically(file, whole)
     return done
+
+
+class RememberedGrams:
+    """N-gram counts for a `BagOfWords`: each text is counted once, however many fits it is in."""
+
+    def __init__(self, *, n_features: int = 2**19) -> None:
+        self._count = ngrams(n_features)
+        self._known: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def fit(self, texts: Sequence[str], labels: Any = None) -> Self:
+        """Do nothing: hashing learns nothing."""
+        return self
+
+    def transform(self, texts: Sequence[str]) -> Any:
+        """Return counts, a sparse matrix of shape (n, 2 × n_features)."""
+        sparse = require("scipy.sparse", extra="train")
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known |= zip(new, self._count.transform(new).tocsr(), strict=True)
+        return sparse.vstack([self._known[text] for text in texts], format="csr")
+
+    def fit_transform(self, texts: Sequence[str], labels: Any = None) -> Any:
+        """Return `transform`."""
+        return self.transform(texts)

@@ -79,7 +79,7 @@ class BagOfWords(Fitted):
     Args:
         seed: of the solver.
         n_features: hashed features of each of the two kinds.
-        grams: what counts the n-grams, to be shared by several (see `RememberedGrams`).
+        grams: what counts the n-grams in place of its own, to be shared by several.
 
     >>> rival = BagOfWords(n_features=2**10).fit(["so good", "as an AI"], [0, 1])
     >>> bool(rival.score(["an AI"])[0] > rival.score(["good"])[0])
@@ -88,9 +88,7 @@ class BagOfWords(Fitted):
 
     name = "bag-of-words"
 
-    def __init__(
-        self, *, seed: int = 0, n_features: int = 2**19, grams: RememberedGrams | None = None
-    ) -> None:
+    def __init__(self, *, seed: int = 0, n_features: int = 2**19, grams: Any = None) -> None:
         pipeline, text, linear = _sklearn("pipeline", "feature_extraction.text", "linear_model")
         tf_idf = text.TfidfTransformer(sublinear_tf=True)
         classifier = linear.SGDClassifier(
@@ -101,49 +99,16 @@ class BagOfWords(Fitted):
             average=True,
             random_state=seed,
         )
-        super().__init__(pipeline.make_pipeline(_grams(n_features), tf_idf, classifier))
+        super().__init__(pipeline.make_pipeline(ngrams(n_features), tf_idf, classifier))
         if grams is not None:
             self._model.steps[0] = ("remembered", grams)
-
-
-class RememberedGrams:
-    """N-gram counts of a `BagOfWords`, each text counted once however many fits it takes part in.
-
-    >>> grams = RememberedGrams(n_features=2**10)
-    >>> rival = BagOfWords(grams=grams).fit(["so good", "as an AI"], [0, 1])
-    >>> len(grams)
-    2
-    """
-
-    def __init__(self, *, n_features: int = 2**19) -> None:
-        self._count = _grams(n_features)
-        self._known: dict[str, Any] = {}
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def fit(self, texts: Sequence[str], labels: Any = None) -> Self:
-        """Do nothing: hashing learns nothing."""
-        return self
-
-    def transform(self, texts: Sequence[str]) -> Any:
-        """Return counts, a sparse matrix of shape (n, 2 × n_features)."""
-        sparse = require("scipy.sparse", extra="train")
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            self._known |= zip(new, self._count.transform(new).tocsr(), strict=True)
-        return sparse.vstack([self._known[text] for text in texts], format="csr")
-
-    def fit_transform(self, texts: Sequence[str], labels: Any = None) -> Any:
-        """Return `transform`."""
-        return self.transform(texts)
 
 
 def _sklearn(*modules: str) -> Iterator[Any]:
     return (require(f"sklearn.{name}", extra="train") for name in modules)
 
 
-def _grams(n_features: int) -> Any:
+def ngrams(n_features: int) -> Any:
     """Make the union of the two kinds of n-grams."""
     pipeline, text = _sklearn("pipeline", "feature_extraction.text")
     hashed = {"n_features": n_features, "alternate_sign": False, "norm": None, "dtype": np.float32}
