@@ -37,18 +37,26 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
-        """Send a request: its status, its JSON (or text), its headers."""
+        """Send a request: its status, its JSON (or text), its headers.
+
+        Sent again where the server had answered and hung up before it read all of a long body.
+        """
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=raw)
         if raw is not None:
             request.add_header("Content-Type", "application/json")
         for name, value in (self.headers | headers).items():
             request.add_header(name.replace("_", "-"), value)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as response:
-                return response.status, _read(response.read()), response.headers
-        except urllib.error.HTTPError as error:
-            return error.code, _read(error.read()), error.headers
+        for attempt in range(5):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as response:
+                    return response.status, _read(response.read()), response.headers
+            except urllib.error.HTTPError as error:
+                return error.code, _read(error.read()), error.headers
+            except urllib.error.URLError as error:
+                if attempt == 4 or not isinstance(error.reason, BrokenPipeError):
+                    raise
+        raise AssertionError("unreachable")
 
     def memory_mb(self) -> float:
         """Give what the HTTP process holds."""
