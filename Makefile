@@ -15,7 +15,7 @@ demo: $(DEMO)/installed  ## Install the light core and score examples/posts.csv
 	$(DEMO)/bin/python examples/demo.py
 
 test: $(VENV)/installed  ## Install everything and run every test
-	$(VENV)/bin/python -m pytest -q -n 2 -m "not alone"
+	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m "not alone"
 	$(VENV)/bin/python -m pytest -q -m alone
 
 check: $(VENV)/installed  ## Lint, format, types, architecture

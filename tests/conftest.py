@@ -12,12 +12,17 @@ import pytest
 from hypothesis import settings
 from tiny import tiny_checkpoint
 
-from textdetect import Detector
-
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-if "PYTEST_XDIST_WORKER" in os.environ:  # two workers of two torch threads crawl on two cores
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers of two threads each wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read where numpy and torch are imported
+
+from textdetect import Detector
+from textdetect.runtimes import host
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    n_workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    host.share_cores(max(1, host.available_cores() // n_workers))
 
 settings.register_profile("textdetect", deadline=None, derandomize=True)
 settings.load_profile("textdetect")

@@ -7,6 +7,7 @@ mends a kind should add a form here that was not thought of.
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import html
@@ -39,7 +40,9 @@ from textdetect.coordination.files import read_posts
 from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import InvalidInput
 from textdetect.posts import load_posts
+from textdetect.runtimes.protocol import Runtime
 from textdetect.text import has_words, normalise, notes, others_words, own_words
+from textdetect.types import Scores
 
 CASES = Path(__file__).parent / "cases"
 Cases = pytest.mark.parametrize
@@ -1548,6 +1551,30 @@ def unseen(
     return [found[i] for i in rng.permutation(len(found))[:n]]
 
 
+class Remembering:
+    """A runtime that runs each text once: what an earlier form gave is not run again."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime, self.known = runtime, dict[str, tuple[float, int, bool]]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.runtime, name)
+
+    def run(self, texts: Sequence[str]) -> Scores:
+        if fresh := [text for text in dict.fromkeys(texts) if text not in self.known]:
+            scores = self.runtime.run(fresh)
+            rows = zip(scores.logits, scores.n_tokens, scores.truncated, strict=True)
+            self.known.update(zip(fresh, rows, strict=True))
+        return Scores(*map(np.array, zip(*(self.known[text] for text in texts), strict=True)))
+
+
+@pytest.fixture(scope="module")
+def remembering(embedded: Detector) -> Detector:
+    detector = copy.copy(embedded)
+    detector.runtime = Remembering(embedded.runtime)
+    return detector
+
+
 @pytest.fixture(scope="module")
 def four_hundred(corpus: Path, embedded: Detector) -> tuple[list[str], list[str]]:
     """Give eight posts each of 200 made-up people in English and 200 in Chinese, and machines'."""
@@ -1575,10 +1602,11 @@ def test_peoples_posts_in_any_form_normalise_to_their_plain_own_words(
 
 @pytest.fixture(scope="module")
 def plain_people(
-    four_hundred: tuple[list[str], list[str]], embedded: Detector
+    four_hundred: tuple[list[str], list[str]], remembering: Detector
 ) -> tuple[Any, dict[str | None, dict[str, Any]]]:
     people = four_hundred[0]
-    return embedded.predict(people, max_fpr=0.05), judged(as_rows(people, people=400), embedded)
+    accounts = judged(as_rows(people, people=400), remembering)
+    return remembering.predict(people, max_fpr=0.05), accounts
 
 
 @pytest.mark.slow
@@ -1588,15 +1616,15 @@ def test_four_hundred_accounts_of_people_are_judged_by_their_own_words_in_any_fo
     form: str,
     four_hundred: tuple[list[str], list[str]],
     plain_people: tuple[Any, dict[str | None, dict[str, Any]]],
-    embedded: Detector,
+    remembering: Detector,
 ) -> None:
     posts = [FORMS[form](own, bot) for own, bot in zip(*four_hundred, strict=True)]
     plain, accounts = plain_people
-    found = embedded.predict(posts, max_fpr=0.05)
+    found = remembering.predict(posts, max_fpr=0.05)
     assert np.flatnonzero(found.label != plain.label).tolist() == []
     assert np.array_equal(found.p_value, plain.p_value, equal_nan=True)
     assert np.array_equal(found.logit, plain.logit, equal_nan=True)
-    again = judged(as_rows(posts, people=400), embedded)
+    again = judged(as_rows(posts, people=400), remembering)
     assert [again[name] for name in accounts] == list(accounts.values())
     assert sum(row["flagged"] for row in again.values()) <= 20
 
@@ -1607,7 +1635,7 @@ def test_four_hundred_accounts_of_people_are_judged_by_their_own_words_in_any_fo
 def test_machines_are_found_as_often_in_html_as_in_plain_text(
     code: str, corpus: Path, embedded: Detector
 ) -> None:
-    made = unseen(corpus, MAKERS[code], code, "machine", 400, embedded)
+    made = unseen(corpus, MAKERS[code], code, "machine", 240, embedded)
     plain = embedded.predict(made, max_fpr=0.05)
     found = embedded.predict([mastodon(text) for text in made], max_fpr=0.05)
     assert plain.flagged.sum() >= 40  # enough of both to compare, however good the model is

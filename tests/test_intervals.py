@@ -187,7 +187,7 @@ def test_an_auroc_is_covered_as_often_as_promised(
     rng, n_posts = np.random.default_rng(1), 500 // n_accounts
     drawn = (
         accounts(rng, n_accounts=n_accounts, n_posts=n_posts, distance=distance, alike=alike)
-        for _ in range(2000)  # a standard error of 0.5 %
+        for _ in range(1000)  # a standard error of 0.7 %
     )
     truth = stats.norm.cdf(distance / 2**0.5)
     assert 0.93 <= coverage(weighted_auroc, truth, drawn) <= 0.97

@@ -37,7 +37,7 @@ def mixed_posts(n: int, *, seed: int = 0) -> list[str]:
 
 @pytest.mark.slow
 def test_the_embedded_model_gives_the_same_logits_in_both_engines(embedded: Detector) -> None:
-    posts = mixed_posts(2_000)
+    posts = mixed_posts(1_000)
     reference = Detector.from_pretrained(runtime="hf")
     ours, theirs = embedded.predict(posts), reference.predict(posts)
     assert np.nanmax(np.abs(ours.logit - theirs.logit)) <= 1e-4
@@ -48,7 +48,7 @@ def test_the_embedded_model_gives_the_same_logits_in_both_engines(embedded: Dete
 
 @pytest.mark.slow
 def test_the_embedded_models_logits_do_not_depend_on_neighbours(embedded: Detector) -> None:
-    posts = mixed_posts(400, seed=1)
+    posts = mixed_posts(250, seed=1)
     together = embedded.predict(posts)
     rng = np.random.default_rng(0)
     order = rng.permutation(len(posts))
@@ -71,12 +71,12 @@ def test_the_embedded_models_logits_do_not_depend_on_neighbours(embedded: Detect
 def test_both_engines_agree_on_real_posts(corpus: Path, embedded: Detector) -> None:
     rng = np.random.default_rng(0)
     posts = load_posts(corpus, sources=["tweepfake", "xlmt_human", "hc3_zh", "maide_up", "l2r"])
-    texts = posts.take(rng.choice(len(posts), 2_000, replace=False)).texts
+    texts = posts.take(rng.choice(len(posts), 1_000, replace=False)).texts
     reference = Detector.from_pretrained(runtime="hf")
-    for max_fpr in (0.01, 0.05):
-        ours, theirs = (d.predict(texts, max_fpr=max_fpr) for d in (embedded, reference))
-        assert np.nanmax(np.abs(ours.logit - theirs.logit)) <= 1e-4
-        assert list(ours.label) == list(theirs.label)
+    ours, theirs = (d.predict(texts, max_fpr=0.05) for d in (embedded, reference))
+    assert np.nanmax(np.abs(ours.logit - theirs.logit)) <= 1e-4
+    assert list(ours.label) == list(theirs.label)
+    assert np.array_equal(ours.p_value, theirs.p_value, equal_nan=True)  # and so at any rate
 
 
 def test_a_padded_length_is_a_function_of_the_text_alone() -> None:
