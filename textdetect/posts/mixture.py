@@ -131,9 +131,9 @@ def training_list(
 
 
 def hardest(
-    posts: Posts, listed: TrainingList, logits: NDArray[np.float64], share: float
+    posts: Posts, listed: TrainingList, logits: NDArray[np.float64], share: float, *, seed: int
 ) -> TrainingList:
-    """Keep the posts of a list that a model gets most wrong, and their counterparts.
+    """Keep the posts of a list that a model gets most wrong, their counterparts, and some others.
 
     Args:
         logits: of the list's texts, in its order, higher = more machine-like.
@@ -141,7 +141,8 @@ def hardest(
 
     Returns:
         That share of each cell, people from the highest score down and machines from the lowest
-        up, and of all others those that are in one group with one of these and of the other class.
+        up; of all others those that are in one group with one of these and of the other class; and
+        a third as many of the rest, drawn, so that what was learnt is not forgotten.
     """
     labels, language = posts.labels[listed.rows], posts.column("language")[listed.rows]
     wrong = np.where(labels == 1, -logits, logits)
@@ -155,7 +156,9 @@ def hardest(
     for label in (0, 1):
         theirs = set(group[kept & (labels == 1 - label)]) - {""}
         kept |= (labels == label) & np.isin(group, list(theirs))
-    return listed.take(np.flatnonzero(kept))
+    hard, rest = np.flatnonzero(kept), np.flatnonzero(~kept)
+    drawn = np.random.default_rng(seed).choice(rest, min(len(rest), len(hard) // 3), replace=False)
+    return listed.take(np.sort(np.append(hard, drawn)))
 
 
 def genre(posts: Posts, config: DataConfig) -> NDArray[np.object_]:

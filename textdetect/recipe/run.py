@@ -18,7 +18,7 @@ from hashlib import blake2b
 from html import unescape
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from unicodedata import normalize
 
 import numpy as np
@@ -54,12 +54,15 @@ from textdetect.recipe.card import finish, own_manifest
 from textdetect.recipe.sample import capped
 from textdetect.runtimes.choice import RuntimeName
 from textdetect.runtimes.hf import HfRuntime
+from textdetect.runtimes.host import has_bf16
 from textdetect.text import NORMALISATION_VERSION, normalise, without
 
 logger = logging.getLogger(__name__)
 
 _MOST_MEASURED: Final = (800, 300)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
+_START: Final = 400
+"""Characters of a post that say how hard it is."""
 _LINK_OR_NAME: Final = re.compile(r"(?:http|www\.)[!-~]*|@[\w-]+")
 
 
@@ -135,10 +138,11 @@ def classifier(
         if models:
             further = config.further[n - 1]
             if further.hard < 1:
-                runtime = HfRuntime(open_checkpoint(models[-1]))
-                logits = runtime.run(listed.texts(parts.normalised)).logits
-                listed = hardest(posts, listed, logits, further.hard)
-                logger.info("%d posts are the hardest, and train once more", len(listed.rows))
+                starts = [text[:_START] for text in listed.texts(parts.normalised)]
+                dtype: Literal["auto", "bf16"] = "bf16" if has_bf16() else "auto"
+                logits = HfRuntime(open_checkpoint(models[-1]), dtype=dtype).run(starts).logits
+                listed = hardest(posts, listed, logits, further.hard, seed=config.seed)
+                logger.info("%d posts, the hardest among them, train on", len(listed.rows))
             rate, epochs = further.learning_rate, further.epochs
             settings = dataclasses.replace(
                 settings, encoder=str(models[-1]), epochs=epochs, learning_rate=rate, runs=1
