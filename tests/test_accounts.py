@@ -19,7 +19,14 @@ from tiny import human_posts, machine_posts
 from typer.testing import CliRunner
 
 from textdetect import Detector, score_accounts
-from textdetect.account_null import MIN_ACCOUNTS, SIZES, STATISTICS, AccountNull
+from textdetect.account_null import (
+    MIN_ACCOUNTS,
+    MODELLED,
+    SIZES,
+    STATISTICS,
+    AccountNull,
+    simulated,
+)
 from textdetect.accounts import AccountVerdicts, benjamini_hochberg
 from textdetect.checkpoint import read_manifest, write_calibration, write_manifest
 from textdetect.cli import app
@@ -82,7 +89,10 @@ def test_fresh_human_accounts_are_rarely_called_machines_whatever_their_size(
             assert np.mean(values <= rate) <= rate + 3 * np.sqrt(rate / len(values))
 
 
-def test_the_conditional_p_value_holds_for_nineteen_calibration_sets_of_twenty() -> None:
+def test_the_conditional_p_value_holds_for_nineteen_calibration_sets_of_twenty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("textdetect.account_null.MODELLED", 200)
     rng = np.random.default_rng(1)
     fresh = people(4_000, rng)
     broken = 0
@@ -95,7 +105,10 @@ def test_the_conditional_p_value_holds_for_nineteen_calibration_sets_of_twenty()
     assert broken <= 0.05 * 200 + 3 * np.sqrt(0.05 * 200)
 
 
-def test_the_false_discovery_rate_is_kept_in_mixes_of_people_and_machines() -> None:
+def test_the_false_discovery_rate_is_kept_in_mixes_of_people_and_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("textdetect.account_null.MODELLED", 2_000)
     rng = np.random.default_rng(2)
     share, found = [], []
     for _ in range(300):
@@ -107,6 +120,62 @@ def test_the_false_discovery_rate_is_kept_in_mixes_of_people_and_machines() -> N
         found.append(flagged[160:].mean())
     assert np.mean(share) <= 0.1
     assert np.mean(found) > 0.5
+
+
+def population(n: int, rng: np.random.Generator, odd: float, away: float) -> NDArray[np.float64]:
+    """Make 8 logits each of n people, of whom a share `odd` writes far from all others."""
+    level = rng.standard_normal((n, 1)) * 2**-0.5 + away * (rng.random((n, 1)) < odd)
+    return level + rng.standard_normal((n, 8))
+
+
+@pytest.mark.parametrize(("odd", "away"), [(0.0, 0.0), (0.01, 2.0)])
+def test_accounts_simulated_from_a_few_hundred_score_as_high_as_people_do(
+    odd: float, away: float
+) -> None:
+    rng, rates = np.random.default_rng(3), np.array([0.01, 0.002, 0.0005])
+    truth = population(200_000, rng, odd, away).mean(axis=1)
+    shares = []
+    for _ in range(16):
+        drawn = simulated(population(250, rng, odd, away), MODELLED).mean(axis=1)
+        shares.append((truth[:, None] >= np.quantile(drawn, 1 - rates)).mean(axis=0))
+    assert np.all(np.mean(shares, axis=0) <= 1.2 * rates)
+
+
+def test_however_odd_some_people_are_few_score_above_all_that_are_known() -> None:
+    """What simulated accounts miss stays below one in as many as there are human ones, plus one."""
+    rng, above = np.random.default_rng(3), []
+    truth = population(200_000, rng, 0.02, 4.0).mean(axis=1)
+    for _ in range(16):
+        known = population(250, rng, 0.02, 4.0)
+        bar = np.quantile(simulated(known, MODELLED).mean(axis=1), 0.9995)
+        above.append((truth >= max(bar, known.mean(axis=1).max())).mean())
+    assert np.mean(above) <= 1 / 251 + 3 * np.std(above) / 4
+
+
+def test_an_account_above_all_people_has_a_smaller_p_value_and_says_so() -> None:
+    rng = np.random.default_rng(4)
+    null = null_of(people(150, rng))
+    highest = max(float(np.mean(account[:8])) for account in null.humans["en"])
+    asked = [np.full(8, highest - 1.0), np.full(8, highest + 9.0)]
+    found, again = (null.p_values(asked, ["en"] * 2) for _ in range(2))
+    assert found.modelled.tolist() == [False, True]
+    assert found.p_value[0] >= 1 / (found.n_humans[0] + 1) > found.p_value[1]
+    assert found.p_value[1] >= 1 / (MODELLED + 1)
+    assert found.p_value.tolist() == again.p_value.tolist()
+    assert found.conditional[1] > 1 / (found.n_humans[1] + 1)  # promises what was seen alone
+
+
+def test_five_machines_among_five_hundred_accounts_are_found_beside_a_few_people() -> None:
+    rng, found, false = np.random.default_rng(5), [], []
+    null = null_of(people(200, rng))
+    for _ in range(40):
+        mixed = [*people(495, rng), *people(5, rng, shift=6.0)]
+        q = benjamini_hochberg(null.p_values(mixed, ["en"] * 500).p_value)
+        flagged = np.nan_to_num(q, nan=1.0) <= 0.05
+        found.append(flagged[495:].mean())
+        false.append(flagged[:495].sum() / max(1, flagged.sum()))
+    assert np.mean(found) >= 0.5
+    assert np.mean(false) <= 0.05
 
 
 def test_q_values_are_those_of_scipy() -> None:
@@ -123,7 +192,8 @@ def test_accounts_are_compared_over_as_many_posts_as_enough_people_have() -> Non
     assert found.n_compared.tolist() == [4, 4, 0]
     assert np.isnan(found.p_value[2])
     assert np.isnan(null_of(few).p_values([np.ones(9)], ["fr"]).p_value[0])
-    assert found.p_value[0] == 1 / (len(few) + 1)
+    assert found.n_humans[:2].tolist() == [len(few), len(few)]
+    assert found.p_value[0] <= 1 / (len(few) + 1)
     assert {row["posts"] for row in null_of(few).describe()} <= set(SIZES)
 
 
@@ -186,7 +256,7 @@ def test_machines_are_flagged_people_are_not_and_every_account_has_one_row(
     assert found.account.tolist() == list(dict.fromkeys(row["account"] for row in dump))
     assert set(found.account[found.flagged]) == {f"bot{i}" for i in range(5)}
     assert found.n_posts.tolist() == [15] * 15
-    assert found.fewest == 2  # 15 accounts, 120 people: 15 / (0.1 * 121)
+    assert found.fewest == 1
     table = found.to_table()
     assert table.column_names[:3] == ["account", "n_posts", "n_scored"]
     assert table.num_rows == len(found) == 15

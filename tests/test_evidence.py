@@ -68,6 +68,7 @@ def judged(found: Campaigns) -> AccountVerdicts:
         score=-np.log(p),
         p_value=p,
         p_conditional=p,
+        modelled=np.zeros(n, np.bool_),
         q_value=q,
         flagged=q <= 0.05,
         reason=np.array([None] * n, dtype=object),

@@ -19,6 +19,8 @@ from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
 
 SIZES: Final = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Numbers of posts at which accounts are compared; an account counts at the largest that it has."""
+MODELLED: Final = 20_000
+"""Accounts that are simulated to tell apart those that score above all human ones."""
 MIN_ACCOUNTS: Final = 40
 """Human accounts that a comparison needs: below, the smallest p-value would be above 0.024."""
 
@@ -41,10 +43,13 @@ class AccountPValues:
         p_value: (1 + human accounts that score at least as high) / (1 + human accounts), which
             holds on average over calibration sets and is what a false-discovery rate needs (Bates
             et al. 2023, "Testing for outliers with conformal p-values", section 2); NaN as above.
+            Of an account that scores above all human ones it is that or less: see `modelled`.
         conditional: the p-value whose promise holds for this calibration set with 95% confidence
             (ibid., section 3).
         n_compared: posts of the account that were compared.
         n_humans: human accounts that they were compared with.
+        modelled: whether the p-value is smaller than so many human accounts can show, as the same
+            share of `MODELLED` accounts simulated from them is: see `simulated`.
     """
 
     score: NDArray[np.float64]
@@ -52,6 +57,7 @@ class AccountPValues:
     conditional: NDArray[np.float64]
     n_compared: NDArray[np.int64]
     n_humans: NDArray[np.int64]
+    modelled: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,8 @@ class AccountNull:
             delta: chance that the conditional p-values' promise fails for this set.
         """
         n = len(logits)
-        found = AccountPValues(*np.full((3, n), np.nan), *np.zeros((2, n), np.int64))
+        unknown, none = np.full((3, n), np.nan), np.zeros((2, n), np.int64)
+        found = AccountPValues(*unknown, *none, np.zeros(n, np.bool_))
         places: dict[tuple[str, int], list[int]] = {}
         for i, (posts, language) in enumerate(zip(logits, languages, strict=True)):
             size = self._size(language, np.size(posts))
@@ -132,11 +139,18 @@ class AccountNull:
                 places.setdefault((language, size), []).append(i)
         statistic = STATISTICS[self.statistic]
         for (language, size), rows in places.items():
-            null = np.sort(statistic(self._matrix(language, size)))
+            people = self._matrix(language, size)
+            null = np.sort(statistic(people))
             own = statistic(np.array([np.asarray(logits[i], np.float64)[:size] for i in rows]))
             reached = len(null) - np.searchsorted(null, own - TIE, side="left")
             found.score[rows] = own
-            found.p_value[rows] = (1 + reached) / (1 + len(null))
+            p_value = (1 + reached) / (1 + len(null))
+            if above := np.flatnonzero(reached == 0).tolist():
+                beyond = np.sort(statistic(simulated(people, MODELLED)))
+                higher = MODELLED - np.searchsorted(beyond, own[above] - TIE, side="left")
+                p_value[above] = np.minimum(p_value[above], (1 + higher) / (1 + MODELLED))
+            found.p_value[rows] = p_value
+            found.modelled[rows] = p_value < 1 / (1 + len(null))
             found.conditional[rows] = adjusted_p_values(len(null), delta)[reached]
             found.n_compared[rows], found.n_humans[rows] = size, len(null)
         return found
@@ -188,6 +202,42 @@ class AccountNull:
     def _matrix(self, language: str, size: int) -> NDArray[np.float64]:
         rows = [a[:size] for a in self.humans.get(language, ()) if len(a) >= size]
         return np.array(rows, dtype=np.float64).reshape(-1, size)
+
+
+def simulated(people: _Matrix, n: int, *, seed: int = 0) -> _Matrix:
+    """Draw accounts whose posts are spread, and resemble each other, as those of people do.
+
+    Each post's place among all posts is drawn from a t copula with 4 degrees of freedom, equally
+    correlated within an account (Demarta & McNeil, "The t copula and related copulas", 2005): it
+    has accounts all of whose posts lie far out more often than a normal one. The correlation is the
+    upper end of a one-sided 95% bootstrap interval, over accounts, of that of the ranks.
+
+    Args:
+        people: logits of the posts of human accounts, shape (accounts, k), of 2 or more each.
+        n: accounts to draw.
+
+    Returns:
+        Logits, shape (n, k), each of which some human's post has.
+
+    >>> people = np.random.default_rng(0).normal(size=(100, 3))
+    >>> simulated(people, 5).shape
+    (5, 3)
+    """
+    rng, k = np.random.default_rng(seed), people.shape[1]
+    posts = np.sort(people, axis=None)
+    low, high = (np.searchsorted(posts, people, side=side) for side in ("left", "right"))
+    ranks = (low + high) / (2 * posts.size)
+    drawn = rng.integers(len(people), size=(1_000, len(people)))
+    between = k * ranks.mean(axis=1)[drawn].var(axis=1, ddof=1)
+    within = ranks.var(axis=1, ddof=1)[drawn].mean(axis=1)
+    of_ranks = (between - within) / np.maximum(between + (k - 1) * within, TIE)
+    alike = 2 * np.sin(np.pi / 6 * np.clip(np.quantile(of_ranks, 0.95), 0, 1))
+    x = np.sqrt(alike) * rng.standard_normal((n, 1))
+    x = x + np.sqrt(1 - alike) * rng.standard_normal((n, k))
+    x *= np.sqrt(4 / rng.chisquare(4, (n, 1)))
+    size = 1 + x**2 / 4
+    place = 0.5 + 0.375 * x / np.sqrt(size) * (1 - x**2 / (12 * size))  # t's cdf at 4 degrees
+    return posts[np.minimum((place * posts.size).astype(np.int64), posts.size - 1)]
 
 
 def _middle(x: _Matrix) -> _Matrix:

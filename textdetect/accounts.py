@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
-from textdetect.account_null import SIZES, AccountNull
+from textdetect.account_null import MODELLED, SIZES, AccountNull
 from textdetect.calibration import check_share
 from textdetect.detector import Detector
 from textdetect.errors import NotCalibrated
@@ -57,12 +57,12 @@ class AccountVerdicts:
         language: its main language, "und" where no post can be scored.
         score: the null's statistic over its compared posts; higher = more machine-like.
         p_value, q_value: NaN where `reason` says why; an account is flagged where q ≤ `fdr`.
-        p_conditional: see `AccountPValues.conditional`.
+        p_conditional, modelled: see `AccountPValues`.
         flagged: bool.
         reason: of `REASONS`, or None.
         fdr: share of the flagged accounts that may be people's, on average, in (0, 1).
-        fewest: the smallest number of accounts that can be flagged at this rate, as there are only
-            so many human accounts to compare with; 0 where none was compared.
+        fewest: the smallest number of accounts that can be flagged at this rate, as p-values have
+            a smallest; 0 where none was compared.
         n_unreadable: rows of a file that could not be read, which belong to no account.
         n_by_order: posts whose text another account posted too, and no time says who was first.
         model, version, fingerprint, numerics: which model, and which engine, scored the posts.
@@ -75,6 +75,7 @@ class AccountVerdicts:
     score: NDArray[np.float64]
     p_value: NDArray[np.float64]
     p_conditional: NDArray[np.float64]
+    modelled: NDArray[np.bool_]
     q_value: NDArray[np.float64]
     flagged: NDArray[np.bool_]
     reason: NDArray[np.object_]
@@ -115,9 +116,11 @@ class AccountVerdicts:
             if reasons[reason]:
                 yield f"not compared: {reasons[reason]:,}: {why}"
         if self.fewest > 1:
+            yield (f"of so many accounts {self.fewest:,} or more are flagged at this rate, or none")
+        if n_modelled := int((self.flagged & self.modelled).sum()):
             yield (
-                f"with so few human accounts to compare with, {self.fewest:,} or more are flagged "
-                "at this rate, or none"
+                f"{n_modelled:,} of those flagged score above every human account known: how "
+                "rarely people do is a model's word, of accounts simulated from these"
             )
         if self.n_by_order:
             yield (
@@ -195,7 +198,6 @@ def score_accounts(
     )
     q_value = benjamini_hochberg(found.p_value)
     n_tested = int(np.isfinite(found.p_value).sum())
-    most = int(found.n_humans.max(initial=0))
     return AccountVerdicts(
         account=np.array(order, dtype=object),
         n_posts=np.array([evidence.n_posts[name] for name in order], dtype=np.int64),
@@ -204,11 +206,12 @@ def score_accounts(
         score=found.score,
         p_value=found.p_value,
         p_conditional=found.conditional,
+        modelled=found.modelled,
         q_value=q_value,
         flagged=np.nan_to_num(q_value, nan=1.0) <= fdr,
         reason=reason,
         fdr=float(fdr),
-        fewest=max(1, math.ceil(n_tested / (fdr * (most + 1)) - 1e-9)) if n_tested else 0,
+        fewest=max(1, math.ceil(n_tested / (fdr * (MODELLED + 1)) - 1e-9)) if n_tested else 0,
         n_unreadable=evidence.n_unreadable,
         n_by_order=evidence.n_by_order,
         model=detector.name,

@@ -65,6 +65,7 @@ class AccountOut(BaseModel):
     score: float | None
     p_value: float | None
     p_conditional: float | None
+    modelled: bool
     q_value: float | None
     flagged: bool
     reason: str | None
