@@ -23,7 +23,6 @@ from textdetect.account_null import (
     MIN_ACCOUNTS,
     MODELLED,
     SIZES,
-    STATISTICS,
     AccountNull,
     simulated,
 )
@@ -66,20 +65,15 @@ def people(n: int, rng: np.random.Generator, *, shift: float = 0.0) -> list[NDAr
     return [rng.normal(level, 1.5, size) for level, size in zip(levels, sizes, strict=True)]
 
 
-def null_of(accounts: list[NDArray[np.float64]], *, statistic: str = "mean") -> AccountNull:
-    return AccountNull.fit(
-        accounts, ["en"] * len(accounts), fingerprint="f", numerics="n", statistic=statistic
-    )
+def null_of(accounts: list[NDArray[np.float64]]) -> AccountNull:
+    return AccountNull.fit(accounts, ["en"] * len(accounts), fingerprint="f", numerics="n")
 
 
-@pytest.mark.parametrize("statistic", sorted(STATISTICS))
-def test_fresh_human_accounts_are_rarely_called_machines_whatever_their_size(
-    statistic: str,
-) -> None:
+def test_fresh_human_accounts_are_rarely_called_machines_whatever_their_size() -> None:
     rng = np.random.default_rng(0)
     small, p = [], []
     for _ in range(60):
-        null = null_of(people(150, rng), statistic=statistic)
+        null = null_of(people(150, rng))
         fresh = people(100, rng)
         p.append(null.p_values(fresh, ["en"] * 100).p_value)
         small.append(np.array([len(account) < 8 for account in fresh]))
@@ -194,21 +188,19 @@ def test_accounts_are_compared_over_as_many_posts_as_enough_people_have() -> Non
     assert np.isnan(null_of(few).p_values([np.ones(9)], ["fr"]).p_value[0])
     assert found.n_humans[:2].tolist() == [len(few), len(few)]
     assert found.p_value[0] <= 1 / (len(few) + 1)
-    assert {row["posts"] for row in null_of(few).describe()} <= set(SIZES)
+    assert set(found.n_compared[:2].tolist()) <= set(SIZES)
 
 
 def test_human_accounts_come_back_from_json_and_belong_to_one_model() -> None:
-    null = null_of(people(50, np.random.default_rng(0)), statistic="upper_half")
+    null = null_of(people(50, np.random.default_rng(0)))
     again = AccountNull.from_dict(json.loads(json.dumps(null.to_dict())))
     account = [np.ones(12)]
     assert again.p_values(account, ["en"]).score == null.p_values(account, ["en"]).score
     with pytest.raises(CalibrationMismatch):
         null.check(fingerprint="other", numerics="n")
-    for damaged in ({}, {**null.to_dict(), "statistic": "luck"}, {**null.to_dict(), "humans": 3}):
+    for damaged in ({}, {**null.to_dict(), "humans": 3}):
         with pytest.raises(NotCalibrated):
             AccountNull.from_dict(damaged)
-    with pytest.raises(InvalidInput, match="statistic"):
-        null_of([np.ones(3)], statistic="luck")
     with pytest.raises(InvalidInput, match="3 posts"):
         null_of([np.ones(2)])
 

@@ -7,7 +7,7 @@ nothing of texts, of how posts were scored, or of many tests at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,32 +24,21 @@ MODELLED: Final = 20_000
 MIN_ACCOUNTS: Final = 40
 """Human accounts that a comparison needs: below, the smallest p-value would be above 0.024."""
 
-_Matrix = NDArray[np.float64]
-STATISTICS: Final[dict[str, Callable[[_Matrix], _Matrix]]] = {
-    "mean": lambda x: np.mean(x, axis=-1),
-    "trimmed_mean": lambda x: _middle(x).mean(axis=-1),
-    "upper_half": lambda x: np.sort(x, axis=-1)[..., x.shape[-1] // 2 :].mean(axis=-1),
-    "share_above": lambda x: np.mean(x > 0, axis=-1),
-}
-"""Logits, shape (..., k) → one number an account, shape (...); higher = more machine-like."""
-
 
 @dataclass(frozen=True, slots=True)
 class AccountPValues:
     """What is said of m accounts, in their order; each of shape (m,).
 
     Attributes:
-        score: the statistic over the posts that were compared; NaN where none could be.
+        score: the mean logit of the posts that were compared; NaN where none could be.
         p_value: (1 + human accounts that score at least as high) / (1 + human accounts), which
             holds on average over calibration sets and is what a false-discovery rate needs (Bates
             et al. 2023, "Testing for outliers with conformal p-values", section 2); NaN as above.
-            Of an account that scores above all human ones it is that or less: see `modelled`.
         conditional: the p-value whose promise holds for this calibration set with 95% confidence
             (ibid., section 3).
         n_compared: posts of the account that were compared.
         n_humans: human accounts that they were compared with.
-        modelled: whether the p-value is smaller than so many human accounts can show, as the same
-            share of `MODELLED` accounts simulated from them is: see `simulated`.
+        modelled: whether the p-value is smaller: a share of accounts `simulated` from them.
     """
 
     score: NDArray[np.float64]
@@ -68,13 +57,11 @@ class AccountNull:
         fingerprint, numerics: the model and the engine that it belongs to.
         humans: language → one float64 array an account, shape (number of its posts,), in an order
             that has nothing to do with their scores.
-        statistic: of `STATISTICS`.
     """
 
     fingerprint: str
     numerics: str
     humans: Mapping[str, tuple[NDArray[np.float64], ...]]
-    statistic: str = "mean"
 
     @classmethod
     def fit(
@@ -84,7 +71,6 @@ class AccountNull:
         *,
         fingerprint: str,
         numerics: str,
-        statistic: str = "mean",
     ) -> AccountNull:
         """Fit on accounts of people, none of whose posts the model was trained on.
 
@@ -94,11 +80,8 @@ class AccountNull:
             languages: of each account.
 
         Raises:
-            InvalidInput: columns of different lengths, an unknown statistic, or no account of at
-                least 3 posts.
+            InvalidInput: columns of different lengths, or no account of 3 posts and more.
         """
-        if statistic not in STATISTICS:
-            raise InvalidInput(f"statistic: expected one of {', '.join(STATISTICS)}")
         if len(logits) != len(languages):
             raise InvalidInput("logits and languages must have one length")
         humans: dict[str, list[NDArray[np.float64]]] = {}
@@ -110,7 +93,7 @@ class AccountNull:
         if not humans:
             raise InvalidInput(f"no human account has {SIZES[0]} posts with a score")
         kept = {language: tuple(accounts) for language, accounts in sorted(humans.items())}
-        return cls(fingerprint, numerics, kept, statistic)
+        return cls(fingerprint, numerics, kept)
 
     def check(self, *, fingerprint: str, numerics: str) -> None:
         """Raise `CalibrationMismatch` unless it belongs to this model and numerics class."""
@@ -137,16 +120,15 @@ class AccountNull:
             size = self._size(language, np.size(posts))
             if size:
                 places.setdefault((language, size), []).append(i)
-        statistic = STATISTICS[self.statistic]
         for (language, size), rows in places.items():
             people = self._matrix(language, size)
-            null = np.sort(statistic(people))
-            own = statistic(np.array([np.asarray(logits[i], np.float64)[:size] for i in rows]))
+            null = np.sort(people.mean(axis=1))
+            own = np.array([np.mean(np.asarray(logits[i], np.float64)[:size]) for i in rows])
             reached = len(null) - np.searchsorted(null, own - TIE, side="left")
             found.score[rows] = own
             p_value = (1 + reached) / (1 + len(null))
             if above := np.flatnonzero(reached == 0).tolist():
-                beyond = np.sort(statistic(simulated(people, MODELLED)))
+                beyond = np.sort(simulated(people, MODELLED).mean(axis=1))
                 higher = MODELLED - np.searchsorted(beyond, own[above] - TIE, side="left")
                 p_value[above] = np.minimum(p_value[above], (1 + higher) / (1 + MODELLED))
             found.p_value[rows] = p_value
@@ -155,21 +137,11 @@ class AccountNull:
             found.n_compared[rows], found.n_humans[rows] = size, len(null)
         return found
 
-    def describe(self) -> list[dict[str, Any]]:
-        """List the comparisons: language, posts, human accounts and the smallest p-value."""
-        return [
-            {"language": language, "posts": size, "n_humans": n, "smallest_p_value": 1 / (n + 1)}
-            for language in self.humans
-            for size in SIZES
-            if (n := len(self._matrix(language, size))) >= MIN_ACCOUNTS
-        ]
-
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return {
             "fingerprint": self.fingerprint,
             "numerics": self.numerics,
-            "statistic": self.statistic,
             "humans": {code: [a.tolist() for a in each] for code, each in self.humans.items()},
         }
 
@@ -185,9 +157,7 @@ class AccountNull:
                 str(code): tuple(np.array(account, dtype=np.float64) for account in accounts)
                 for code, accounts in values["humans"].items()
             }
-            if values["statistic"] not in STATISTICS:
-                raise ValueError(values["statistic"])
-            return cls(values["fingerprint"], values["numerics"], humans, values["statistic"])
+            return cls(values["fingerprint"], values["numerics"], humans)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NotCalibrated(f"these are no human accounts: {error!r} is wrong") from error
 
@@ -204,20 +174,13 @@ class AccountNull:
         return np.array(rows, dtype=np.float64).reshape(-1, size)
 
 
-def simulated(people: _Matrix, n: int, *, seed: int = 0) -> _Matrix:
-    """Draw accounts whose posts are spread, and resemble each other, as those of people do.
+def simulated(people: NDArray[np.float64], n: int, *, seed: int = 0) -> NDArray[np.float64]:
+    """Draw logits of n accounts, shape (n, k), as spread and as alike as `people`'s, (accounts, k).
 
-    Each post's place among all posts is drawn from a t copula with 4 degrees of freedom, equally
-    correlated within an account (Demarta & McNeil, "The t copula and related copulas", 2005): it
-    has accounts all of whose posts lie far out more often than a normal one. The correlation is the
-    upper end of a one-sided 95% bootstrap interval, over accounts, of that of the ranks.
-
-    Args:
-        people: logits of the posts of human accounts, shape (accounts, k), of 2 or more each.
-        n: accounts to draw.
-
-    Returns:
-        Logits, shape (n, k), each of which some human's post has.
+    Each post's place among all posts is drawn from a t copula with 4 degrees of freedom (Demarta &
+    McNeil, "The t copula and related copulas", 2005), which has accounts all of whose posts lie far
+    out more often than a normal one. Its correlation within an account is the upper end of a
+    one-sided 95% bootstrap interval, over accounts, of that of the ranks.
 
     >>> people = np.random.default_rng(0).normal(size=(100, 3))
     >>> simulated(people, 5).shape
@@ -232,15 +195,9 @@ def simulated(people: _Matrix, n: int, *, seed: int = 0) -> _Matrix:
     within = ranks.var(axis=1, ddof=1)[drawn].mean(axis=1)
     of_ranks = (between - within) / np.maximum(between + (k - 1) * within, TIE)
     alike = 2 * np.sin(np.pi / 6 * np.clip(np.quantile(of_ranks, 0.95), 0, 1))
-    x = np.sqrt(alike) * rng.standard_normal((n, 1))
-    x = x + np.sqrt(1 - alike) * rng.standard_normal((n, k))
+    own, level = rng.standard_normal((n, k)), rng.standard_normal((n, 1))
+    x = np.sqrt(1 - alike) * own + np.sqrt(alike) * level
     x *= np.sqrt(4 / rng.chisquare(4, (n, 1)))
     size = 1 + x**2 / 4
     place = 0.5 + 0.375 * x / np.sqrt(size) * (1 - x**2 / (12 * size))  # t's cdf at 4 degrees
     return posts[np.minimum((place * posts.size).astype(np.int64), posts.size - 1)]
-
-
-def _middle(x: _Matrix) -> _Matrix:
-    """Leave out the lowest and the highest fifth along the last axis."""
-    cut = x.shape[-1] // 5
-    return np.sort(x, axis=-1)[..., cut : x.shape[-1] - cut]

@@ -55,14 +55,13 @@ class AccountVerdicts:
         n_posts: all its posts; reposts and copies count.
         n_scored: its own posts in its main language that carry evidence.
         language: its main language, "und" where no post can be scored.
-        score: the null's statistic over its compared posts; higher = more machine-like.
+        score: the mean logit of its compared posts; higher = more machine-like.
         p_value, q_value: NaN where `reason` says why; an account is flagged where q ≤ `fdr`.
         p_conditional, modelled: see `AccountPValues`.
         flagged: bool.
         reason: of `REASONS`, or None.
         fdr: share of the flagged accounts that may be people's, on average, in (0, 1).
-        fewest: the smallest number of accounts that can be flagged at this rate, as p-values have
-            a smallest; 0 where none was compared.
+        fewest: of so many accounts at least are flagged at this rate, if any; 0: none was compared.
         n_unreadable: rows of a file that could not be read, which belong to no account.
         n_by_order: posts whose text another account posted too, and no time says who was first.
         model, version, fingerprint, numerics: which model, and which engine, scored the posts.
@@ -118,10 +117,7 @@ class AccountVerdicts:
         if self.fewest > 1:
             yield (f"of so many accounts {self.fewest:,} or more are flagged at this rate, or none")
         if n_modelled := int((self.flagged & self.modelled).sum()):
-            yield (
-                f"{n_modelled:,} of those flagged score above every human account known: how "
-                "rarely people do is a model's word, of accounts simulated from these"
-            )
+            yield f"{n_modelled:,} of those flagged score above every human account known"
         if self.n_by_order:
             yield (
                 f"copies: {self.n_by_order:,} posts repeat another account's without a time that "

@@ -217,8 +217,7 @@ class FurtherConfig:
         repeat: as in `DataConfig`, over what stands there.
         hard: share of the list that is trained on, in (0, 1]: in each language and class the
             people that the model so far scores highest and the machines that it scores lowest,
-            and beside each the other class of its group, as a twin; with a third as many of the
-            others. 1 for all.
+            their twins and pairs, and a third as many of the others; 1 for all.
     """
 
     epochs: float = 1.0

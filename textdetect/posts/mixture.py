@@ -141,8 +141,7 @@ def hardest(
 
     Returns:
         That share of each cell, people from the highest score down and machines from the lowest
-        up; of all others those that are in one group with one of these and of the other class; and
-        a third as many of the rest, drawn, so that what was learnt is not forgotten.
+        up; those of the other class that are in one group with these; a third as many of the rest.
     """
     labels, language = posts.labels[listed.rows], posts.column("language")[listed.rows]
     wrong = np.where(labels == 1, -logits, logits)

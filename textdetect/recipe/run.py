@@ -18,7 +18,7 @@ from hashlib import blake2b
 from html import unescape
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 from unicodedata import normalize
 
 import numpy as np
@@ -61,8 +61,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_MEASURED: Final = (800, 300)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
-_START: Final = 400
-"""Characters of a post that say how hard it is."""
+_START: Final = 400  # characters of a post that say how hard it is
 _LINK_OR_NAME: Final = re.compile(r"(?:http|www\.)[!-~]*|@[\w-]+")
 
 
@@ -139,8 +138,8 @@ def classifier(
             further = config.further[n - 1]
             if further.hard < 1:
                 starts = [text[:_START] for text in listed.texts(parts.normalised)]
-                dtype: Literal["auto", "bf16"] = "bf16" if has_bf16() else "auto"
-                logits = HfRuntime(open_checkpoint(models[-1]), dtype=dtype).run(starts).logits
+                engine = {"dtype": "bf16"} if has_bf16() else {}
+                logits = HfRuntime(open_checkpoint(models[-1]), **engine).run(starts).logits
                 listed = hardest(posts, listed, logits, further.hard, seed=config.seed)
                 logger.info("%d posts, the hardest among them, train on", len(listed.rows))
             rate, epochs = further.learning_rate, further.epochs
