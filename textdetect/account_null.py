@@ -113,8 +113,8 @@ class AccountNull:
             delta: chance that the conditional p-values' promise fails for this set.
         """
         n = len(logits)
-        unknown, none = np.full((3, n), np.nan), np.zeros((2, n), np.int64)
-        found = AccountPValues(*unknown, *none, np.zeros(n, np.bool_))
+        whole = (np.zeros(n, kind) for kind in (np.int64, np.int64, np.bool_))
+        found = AccountPValues(*np.full((3, n), np.nan), *whole)
         places: dict[tuple[str, int], list[int]] = {}
         for i, (posts, language) in enumerate(zip(logits, languages, strict=True)):
             size = self._size(language, np.size(posts))
@@ -187,7 +187,7 @@ def simulated(people: NDArray[np.float64], n: int, *, seed: int = 0) -> NDArray[
     (5, 3)
     """
     rng, k = np.random.default_rng(seed), people.shape[1]
-    posts = np.sort(people, axis=None)
+    posts = np.sort(people.ravel())
     low, high = (np.searchsorted(posts, people, side=side) for side in ("left", "right"))
     ranks = (low + high) / (2 * posts.size)
     drawn = rng.integers(len(people), size=(1_000, len(people)))
@@ -196,8 +196,8 @@ def simulated(people: NDArray[np.float64], n: int, *, seed: int = 0) -> NDArray[
     of_ranks = (between - within) / np.maximum(between + (k - 1) * within, TIE)
     alike = 2 * np.sin(np.pi / 6 * np.clip(np.quantile(of_ranks, 0.95), 0, 1))
     own, level = rng.standard_normal((n, k)), rng.standard_normal((n, 1))
-    x = np.sqrt(1 - alike) * own + np.sqrt(alike) * level
-    x *= np.sqrt(4 / rng.chisquare(4, (n, 1)))
+    x = (np.sqrt(1 - alike) * own + np.sqrt(alike) * level) * np.sqrt(4 / rng.chisquare(4, (n, 1)))
     size = 1 + x**2 / 4
     place = 0.5 + 0.375 * x / np.sqrt(size) * (1 - x**2 / (12 * size))  # t's cdf at 4 degrees
-    return posts[np.minimum((place * posts.size).astype(np.int64), posts.size - 1)]
+    at = np.minimum((place * posts.size).astype(np.int64), posts.size - 1)
+    return np.asarray(posts[at], np.float64)
