@@ -198,7 +198,7 @@ def test_human_accounts_come_back_from_json_and_belong_to_one_model() -> None:
     assert again.p_values(account, ["en"]).score == null.p_values(account, ["en"]).score
     with pytest.raises(CalibrationMismatch):
         null.check(fingerprint="other", numerics="n")
-    for damaged in ({}, {**null.to_dict(), "humans": 3}):
+    for damaged in ({}, {**null.to_dict(), "statistic": "luck"}, {**null.to_dict(), "humans": 3}):
         with pytest.raises(NotCalibrated):
             AccountNull.from_dict(damaged)
     with pytest.raises(InvalidInput, match="3 posts"):

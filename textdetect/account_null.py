@@ -157,6 +157,8 @@ class AccountNull:
                 str(code): tuple(np.array(account, dtype=np.float64) for account in accounts)
                 for code, accounts in values["humans"].items()
             }
+            if values.get("statistic", "mean") != "mean":
+                raise ValueError(values["statistic"])
             return cls(values["fingerprint"], values["numerics"], humans)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NotCalibrated(f"these are no human accounts: {error!r} is wrong") from error
@@ -182,8 +184,7 @@ def simulated(people: NDArray[np.float64], n: int, *, seed: int = 0) -> NDArray[
     out more often than a normal one. Its correlation within an account is the upper end of a
     one-sided 95% bootstrap interval, over accounts, of that of the ranks.
 
-    >>> people = np.random.default_rng(0).normal(size=(100, 3))
-    >>> simulated(people, 5).shape
+    >>> simulated(np.random.default_rng(0).normal(size=(100, 3)), 5).shape
     (5, 3)
     """
     rng, k = np.random.default_rng(seed), people.shape[1]
@@ -199,5 +200,4 @@ def simulated(people: NDArray[np.float64], n: int, *, seed: int = 0) -> NDArray[
     x = (np.sqrt(1 - alike) * own + np.sqrt(alike) * level) * np.sqrt(4 / rng.chisquare(4, (n, 1)))
     size = 1 + x**2 / 4
     place = 0.5 + 0.375 * x / np.sqrt(size) * (1 - x**2 / (12 * size))  # t's cdf at 4 degrees
-    at = np.minimum((place * posts.size).astype(np.int64), posts.size - 1)
-    return np.asarray(posts[at], np.float64)
+    return np.asarray(posts.take((place * posts.size).astype(np.int64), mode="clip"), np.float64)

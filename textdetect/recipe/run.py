@@ -138,8 +138,8 @@ def classifier(
             further = config.further[n - 1]
             if further.hard < 1:
                 starts = [text[:_START] for text in listed.texts(parts.normalised)]
-                best = open_checkpoint(models[-1])
-                logits = HfRuntime(best, dtype="bf16" if has_bf16() else "auto").run(starts).logits
+                last = open_checkpoint(models[-1])
+                logits = HfRuntime(last, dtype="bf16" if has_bf16() else "auto").run(starts).logits
                 listed = hardest(posts, listed, logits, further.hard, seed=config.seed)
                 logger.info("%d posts, the hardest among them, train on", len(listed.rows))
             rate, epochs = further.learning_rate, further.epochs
