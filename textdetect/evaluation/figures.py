@@ -21,6 +21,7 @@ from textdetect.errors import InvalidInput
 from textdetect.evaluation.baselines import BagOfWords
 from textdetect.metrics import accuracy, auroc, auroc_within, tpr_at_fpr
 from textdetect.posts.corpus import Posts
+from textdetect.posts.dimensions import dimension
 from textdetect.text import normalise, without
 from textdetect.types import Verdicts
 
@@ -35,6 +36,7 @@ def figures(
     *,
     own_split: Collection[str] = (),
     calibrated: Collection[str] = (),
+    trained: Collection[str] = (),
     baseline: BagOfWords | None = None,
 ) -> dict[str, Table]:
     """Measure a detector on the report part.
@@ -43,12 +45,15 @@ def figures(
         report: posts that neither trained nor calibrated it.
         own_split: sources with a published split, which get a table of their own by generator.
         calibrated: sources whose humans calibrated it; the panels of others are called transfer.
+        trained: sources whose posts trained it.
         baseline: a fitted rival to put beside it.
 
     Returns:
         Tables, a list of rows each: "sources" (AUROC by source and language, ours and the
         baseline's), "machines_only" (the same for sources without people, against people of their
-        language and genre), one for each of `own_split`, and "humans" (see `human_panels`).
+        language and genre), one for each of `own_split`, "humans" (see `human_panels`), "machines"
+        (found by source), "languages" (the mean of these over sources that trained, and over
+        others) and "slices" (people flagged and machines found by genre, generator and length).
     """
     classed = report.take(report.classed)
     logits, verdicts = _score(detector, classed)
@@ -65,7 +70,9 @@ def figures(
         human = classed.labels == 0
         tables["humans"] = human_panels(classed.take(human), verdicts[human], calibrated=calibrated)
         pool = _pool_p_values(detector, verdicts)[~human]
-        tables["machines"] = _flagged_machines(classed.take(~human), verdicts[~human], pool)
+        machines = _flagged_machines(classed.take(~human), verdicts[~human], pool)
+        tables["machines"], tables["languages"] = machines, _means(machines, trained)
+        tables["slices"] = _slices(classed, verdicts)
     return tables
 
 
@@ -245,6 +252,45 @@ def _flagged_machines(machines: Posts, verdicts: Verdicts, pool: NDArray[np.floa
         shares = {f"flagged_{rate:g}": _share(_flagged(verdicts, rate)[rows]) for rate in RATES}
         shares |= {f"pool_{rate:g}": _share((known & (pool <= rate))[rows]) for rate in RATES}
         table.append({"source": name, "language": code, "n": int(rows.sum())} | shares)
+    return table
+
+
+def _means(machines: Table, trained: Collection[str]) -> Table:
+    """Average the machine posts found over the sources of a language that have 30 and more."""
+    table: Table = []
+    for code in sorted({row["language"] for row in machines}):
+        for known in (True, False):
+            of = [row for row in machines if row["language"] == code and row["n"] >= 30]
+            of = [row for row in of if (row["source"] in trained) == known]
+            means = {
+                name: round(float(np.mean([row[name] for row in of])), 4)
+                for name in (of[0] if of else ())
+                if name.startswith(("flagged_", "pool_"))
+            }
+            if of:
+                table.append({"language": code, "trained": known, "sources": len(of)} | means)
+    return table
+
+
+def _slices(classed: Posts, verdicts: Verdicts) -> Table:
+    """Share of the people flagged and of the machines found, by genre, generator and length.
+
+    A slice of a language is listed with 50 posts of one class; the share of fewer is left empty.
+    """
+    language, human, table = classed.column("language"), classed.labels == 0, list[Any]()
+    flagged = {rate: _flagged(verdicts, rate) for rate in RATES}
+    for name in ("domain", "generator", "length"):
+        values = dimension(classed, name)
+        for code, value in sorted(set(zip(language, values, strict=True))):
+            rows = (language == code) & (values == value)
+            row: dict[str, Any] = {"language": code, "slice": name, "value": value}
+            for kind, of in (("human", rows & human), ("machine", rows & ~human)):
+                enough = int(of.sum()) >= 50
+                row[f"n_{kind}"] = int(of.sum())
+                for rate in RATES:
+                    row[f"{kind}_{rate:g}"] = _share(flagged[rate][of]) if enough else None
+            if max(row["n_human"], row["n_machine"]) >= 50 and value:
+                table.append(row)
     return table
 
 

@@ -67,6 +67,8 @@ def card(manifest: Manifest, detector: Detector) -> str:
         "machines_only": "AUROC within language and genre, sources without people (held-out part)",
         "humans": "Humans flagged (held-out part), by panel",
         "machines": "Machine posts flagged (held-out part)",
+        "languages": "Machine posts flagged, mean over sources",
+        "slices": "People and machine posts flagged, by genre, generator and length",
     }
     for name, table in manifest.figures.items():
         if table:
