@@ -26,7 +26,7 @@ check: $(VENV)/installed  ## Lint, format, types, architecture
 	$(VENV)/bin/python training/card.py --check
 	$(VENV)/bin/python -m pytest -q tests/test_architecture.py
 
-bench: $(VENV)/installed  ## Speed of this install, beside others and this machine's limits (BENCH=--full)
+bench: $(VENV)/installed  ## Speed of this install (BENCH=--full)
 	$(VENV)/bin/textdetect bench $(BENCH)
 
 train: $(VENV)/installed  ## Train the embedded model again (needs TEXTDETECT_DATA)

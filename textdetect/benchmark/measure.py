@@ -1,36 +1,35 @@
-"""The whole benchmark in one go, within a time: who, against what, on which machine."""
+"""The whole benchmark in one go, within a time: speed, a cold start, files, on which machine."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, get_args
 
 from textdetect._optional import installed_versions
 from textdetect._version import __version__
-from textdetect.benchmark.contenders import all_cores, max_length, ours, peers
-from textdetect.benchmark.posts import KINDS
-from textdetect.benchmark.processes import MANY_ROWS, N_ROWS, cold_start, growth, write_posts
-from textdetect.benchmark.race import Course, race
-from textdetect.benchmark.results import Benchmark, Limit, Speed, Spread
-from textdetect.benchmark.roofs import UNITS, Shape, disk, matrix_peaks, parsers
-from textdetect.checkpoint import Checkpoint, find_folder, open_checkpoint
+from textdetect.benchmark.posts import KINDS, made_posts
+from textdetect.benchmark.processes import MANY_ROWS, N_ROWS, cold_start, growth
+from textdetect.benchmark.race import MOST_POSTS, Run, n_fitting, take_turns
+from textdetect.benchmark.results import Benchmark, Speed, Spread
 from textdetect.detector import Detector
-from textdetect.errors import InvalidInput
+from textdetect.errors import InvalidInput, TextdetectError
 from textdetect.progress import bar
+from textdetect.runtimes.choice import RuntimeName
 from textdetect.runtimes.host import machine
 
 QUICK_S: Final = 90.0
 FULL_S: Final = 900.0
+OURS: Final = "textdetect"
 _QUICK_ROUNDS: Final = 3
 _FULL_ROUNDS: Final = 7
 _LIBRARIES: Final = (
     *("numpy", "onnxruntime", "tokenizers", "py3langid", "pyarrow"),
-    *("torch", "transformers", "scikit-learn", "onnx", "openvino"),
+    *("torch", "transformers", "openvino"),
 )
-_PARSED_ROWS: Final = 10_000
 
 
 def bench(
@@ -41,25 +40,23 @@ def bench(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Benchmark:
-    """Measure this library, others on the same weights, and what this machine can do at best.
+    """Measure how fast posts are judged here, how soon, in what memory, and how files grow.
 
-    `Detector.predict` is timed with all that it does (normalisation and language identification
-    included); the others are given normalised texts, and cut them where the model does. In each
-    round all contenders score the same posts one after the other, beside the machine's matrix
-    products, and ratios are taken within a round.
+    `Detector.predict` is timed with all that it does, by each runtime that is installed and has a
+    calibration; they score the same posts in turn, round by round.
 
     Args:
-        model: embedded name, folder or hub id of a calibrated checkpoint of ours.
+        model: embedded name, folder or hub id of a calibrated checkpoint.
         seconds: about how long it may take; 90, or 900 if full. Below 30 or so, loading alone takes
             longer.
-        full: also what takes minutes: a compiled model, a file of a million rows.
+        full: more rounds, and a file of a million rows.
         seed: of the posts.
         progress: show a bar on stderr; None: if that is a terminal.
 
     Raises:
         InvalidInput: `seconds` is not positive.
         CheckpointError, NotCalibrated: the model can't be opened, or gives no verdicts.
-        TextdetectError: a fresh process failed, or a contender left posts out.
+        TextdetectError: a fresh process failed.
 
     >>> bench(seconds=20).cold_start.n_runs  # doctest: +SKIP
     1
@@ -73,67 +70,90 @@ def bench(
     n_rounds = _FULL_ROUNDS if full else _QUICK_ROUNDS
     sizes = (*N_ROWS, MANY_ROWS) if full else N_ROWS
     skipped: dict[str, str] = {}
-    speeds: list[Speed] = []
-    rounds: dict[str, list[float]] = {}
     with (
         bar(n_starts + len(sizes) + len(KINDS) * n_rounds, progress, unit="step") as shown,
         tempfile.TemporaryDirectory() as name,
-        all_cores(),
     ):
-        folder, detector = Path(name), Detector.from_pretrained(model)
-        rate = max(0.01, detector.calibration.smallest if detector.calibration else 0.0)
+        detector = Detector.from_pretrained(model)
+        rate = smallest_rate(detector)
         detector.predict([], max_fpr=rate)  # refuses a model that gives no verdicts
         started = cold_start(model, rate, n_runs=n_starts, room_s=seconds / 60, bar=shown)
-        grown = growth(folder, sizes, seconds=0.25 * seconds, bar=shown, skipped=skipped)
-        limits = [*parsers(write_posts(folder / "posts.csv", _PARSED_ROWS), folder), disk(folder)]
-        checkpoint = detector.checkpoint or open_checkpoint(find_folder(model))
-        course = _course(checkpoint, skipped)
-        contenders = ours(detector, rate, skipped)
-        contenders |= peers(checkpoint, course.tokenizer, skipped, slow=full)
-        for place, kind in enumerate(KINDS):
-            left_s = start_s + seconds - time.perf_counter()
-            found, peaks = race(
-                kind,
-                contenders,
-                course,
-                rounds=n_rounds,
-                seconds=left_s / (len(KINDS) - place),
-                seed=seed,
-                bar=shown,
-                skipped=skipped,
-            )
-            speeds += found
-            for number_type, values in peaks.items():
-                rounds.setdefault(number_type, []).extend(values)
-    products = [
-        Limit(f"matrix products, {name}", UNITS[name], len(values), Spread.of(values))
-        for name, values in rounds.items()
-    ]
+        grown = growth(Path(name), sizes, seconds=0.25 * seconds, bar=shown, skipped=skipped)
+        detectors = by_runtime(detector, skipped)
+        speeds = _speeds(detectors, rate, start_s + seconds, n_rounds, seed, shown)
     return Benchmark(
         model=detector.name,
         version=detector.version,
         fingerprint=detector.fingerprint,
-        numerics=detector.runtime.numerics,
+        numerics=detector.numerics,
         machine=machine(),
         libraries={"textdetect": __version__} | installed_versions(_LIBRARIES),
         load_before=load_before,
         took_s=round(time.perf_counter() - start_s, 1),
         cold_start=started,
         speeds=tuple(speeds),
-        limits=(*products, *limits),
         growth=tuple(grown),
         skipped=skipped,
     )
 
 
-def _course(checkpoint: Checkpoint, skipped: dict[str, str]) -> Course:
-    """Prepare what a post's cost is counted with; without the model's sizes there are no peaks."""
-    from textdetect.runtimes.graph import light_tokenizer
+def smallest_rate(detector: Detector) -> float:
+    """Give 0.01, or the smallest false-positive rate that the calibration supports."""
+    return max(0.01, detector.calibration.smallest if detector.calibration else 0.0)
 
-    shape = Shape.of(checkpoint.config)
-    if shape is None:
-        skipped["share of the peak"] = "config.json does not name layers, hidden and intermediate"
-    peaks, missing = matrix_peaks(shape) if shape else ({}, {})
-    skipped |= missing
-    length = max_length(checkpoint)
-    return Course(light_tokenizer(checkpoint.folder, length), length, shape, peaks)
+
+def by_runtime(detector: Detector, skipped: dict[str, str]) -> dict[str, Detector]:
+    """Give the detector as it comes, and by each other runtime that has a calibration.
+
+    Args:
+        detector: loaded from a checkpoint with the default runtime.
+        skipped: takes up why a runtime is not there.
+    """
+    found = {OURS: detector}
+    for runtime in get_args(RuntimeName):
+        name = f"{OURS}, {runtime}"
+        if runtime == "auto" or detector.checkpoint is None:
+            continue
+        try:
+            other = Detector.from_pretrained(detector.checkpoint.folder, runtime=runtime)
+        except TextdetectError as error:
+            skipped[name] = str(error)
+            continue
+        if other.calibration is None:
+            skipped[name] = f"no calibration for {other.numerics}"
+        elif other.numerics != detector.numerics:
+            found[name] = other
+    return found
+
+
+def _speeds(
+    detectors: Mapping[str, Detector],
+    rate: float,
+    until_s: float,
+    n_rounds: int,
+    seed: int,
+    shown: Any,
+) -> list[Speed]:
+    """Let the detectors judge posts of each kind in turn, as many as fit into the time."""
+    speeds = []
+    for place, kind in enumerate(KINDS):
+        shown.set_description(f"{kind} posts")
+        now_s = time.perf_counter()
+        deadline_s = now_s + (until_s - now_s) / (len(KINDS) - place)
+        posts = made_posts(kind, MOST_POSTS, seed=seed)
+        runs = {name: judging(each, posts, rate) for name, each in detectors.items()}
+        n_posts = n_fitting(runs, rounds=n_rounds, deadline_s=deadline_s)
+        verdicts = detectors[OURS].predict(posts[:n_posts], max_fpr=rate, progress=False)
+        mean_tokens = round(float(verdicts.n_tokens.mean()), 1)
+        rates = take_turns(
+            runs, n_posts, rounds=n_rounds, deadline_s=deadline_s, each_round=shown.update
+        )
+        for name, per_s in rates.items():
+            spread = Spread.of(per_s)
+            speeds.append(Speed(kind, name, n_posts, len(per_s), mean_tokens, spread))
+    return speeds
+
+
+def judging(detector: Detector, posts: list[str], max_fpr: float) -> Run:
+    """Give what judges the first n of the posts."""
+    return lambda n: detector.predict(posts[:n], max_fpr=max_fpr, progress=False)

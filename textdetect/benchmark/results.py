@@ -1,7 +1,4 @@
-"""What the benchmark found, as values: the same for the table in a terminal and for JSON.
-
-It knows nothing of how anything was measured.
-"""
+"""What the benchmark found, as values: the same for the table in a terminal and for JSON."""
 
 from __future__ import annotations
 
@@ -35,48 +32,33 @@ class Spread:
         """
         return cls(float(np.median(values)), float(min(values)), float(max(values)))
 
+    def __format__(self, form: str) -> str:
+        """Write the three by one form.
+
+        >>> f"{Spread(2.0, 1.0, 3.0):.1f}"
+        '2.0 (1.0–3.0)'
+        """
+        return f"{self.median:{form}} ({self.low:{form}}–{self.high:{form}})"
+
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast one contender scored one kind of posts.
+    """How fast one runtime judged one kind of posts.
 
     Attributes:
         posts: "short", "chinese" or "long".
-        contender: "textdetect", "pipeline, batch 8" …: see `contenders`.
-        n_posts, n_rounds: posts a round, the same for every contender; and rounds.
-        mean_tokens: tokens of a post that the model reads, special ones and padding included.
+        runtime: "textdetect" as it comes, "textdetect, hf" …
+        n_posts, n_rounds: posts a round, the same for every runtime; and rounds.
+        mean_tokens: of a post, as `Verdict.n_tokens` counts them.
         posts_per_s: over the rounds.
-        ratio: to the transformers pipeline at batch size 1 in the same round; None without it.
-        ratio_best: to the fastest batch size of that pipeline in the same round.
-        share_of_peak: of what this machine's matrix products of the same number type reached in the
-            same round, in [0, 1] but for noise; None where that is not known.
     """
 
     posts: str
-    contender: str
+    runtime: str
     n_posts: int
     n_rounds: int
     mean_tokens: float
     posts_per_s: Spread
-    ratio: Spread | None
-    ratio_best: Spread | None
-    share_of_peak: Spread | None
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """What this machine can do at best in one respect.
-
-    Attributes:
-        name, unit: "matrix products, fp32" in "GFLOP/s" …: see `roofs`.
-        n: measurements.
-        value: over them.
-    """
-
-    name: str
-    unit: str
-    n: int
-    value: Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +107,7 @@ class Benchmark:
         load_before: processes that wanted a core before it began (one-minute load average); None
             where it can't be told. See `busy`.
         took_s: all of it.
-        cold_start, speeds, limits, growth: see their classes.
+        cold_start, speeds, growth: see their classes.
         skipped: what was not measured → why.
     """
 
@@ -139,7 +121,6 @@ class Benchmark:
     took_s: float
     cold_start: ColdStart
     speeds: tuple[Speed, ...]
-    limits: tuple[Limit, ...]
     growth: tuple[Growth, ...]
     skipped: dict[str, str]
 

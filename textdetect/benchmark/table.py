@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from textdetect.benchmark.results import Benchmark, Spread
+from textdetect.benchmark.results import Benchmark
 
-_COLUMNS: Final = (
-    *("", "what", "median (low–high)", "unit"),
-    *("× pipeline 1", "× pipeline best", "of peak", "n"),
-)
+_COLUMNS: Final = ("", "what", "median (low–high)", "unit", "n")
 
 
 def facts(measured: Benchmark) -> dict[str, Any]:
@@ -25,35 +22,29 @@ def facts(measured: Benchmark) -> dict[str, Any]:
 
 def rows(measured: Benchmark) -> list[dict[str, str]]:
     """Give the rows of the table, all with the same columns."""
-    found = [
-        (
-            *(speed.posts, speed.contender, _spread(speed.posts_per_s, ",.1f"), "posts/s"),
-            *(_spread(speed.ratio, ".2f"), _spread(speed.ratio_best, ".2f")),
-            *(_spread(speed.share_of_peak, ".0%"), f"{speed.n_rounds} × {speed.n_posts:,}"),
-        )
-        for speed in measured.speeds
-    ]
-
-    def add(group: str, what: str, value: str, unit: str, n: str) -> None:
-        found.append((group, what, value, unit, "", "", "", n))
-
-    for limit in measured.limits:
-        add("limits", limit.name, _spread(limit.value, ",.0f"), limit.unit, f"{limit.n}")
     start = measured.cold_start
     runs, singles = f"{start.n_runs}", f"{start.n_runs} × {start.n_posts:,}"
-    add("latency", "cold start to a verdict", _spread(start.first_verdict_s, ".2f"), "s", runs)
-    add("latency", "its peak memory", _one(start.peak_mb), "MB", runs)
-    add("latency", "one short post, p50", _spread(start.p50_ms, ".1f"), "ms", singles)
-    add("latency", "one short post, p95", _spread(start.p95_ms, ".1f"), "ms", singles)
-    for grown in measured.growth:
-        add("files", "no model", _one(grown.rows_per_s), "rows/s", f"{grown.n_rows:,}")
-        add("files", "its peak memory", _one(grown.peak_mb), "MB", f"{grown.n_rows:,}")
+    found = [
+        *(
+            (
+                s.posts,
+                s.runtime,
+                f"{s.posts_per_s:,.1f}",
+                "posts/s",
+                f"{s.n_rounds} × {s.n_posts:,}",
+            )
+            for s in measured.speeds
+        ),
+        ("latency", "cold start to a verdict", f"{start.first_verdict_s:.2f}", "s", runs),
+        ("latency", "its peak memory", _whole(start.peak_mb), "MB", runs),
+        ("latency", "one short post, p50", f"{start.p50_ms:.1f}", "ms", singles),
+        ("latency", "one short post, p95", f"{start.p95_ms:.1f}", "ms", singles),
+    ]
+    for file in measured.growth:
+        found.append(("files", "no model", _whole(file.rows_per_s), "rows/s", f"{file.n_rows:,}"))
+        found.append(("files", "its peak memory", _whole(file.peak_mb), "MB", f"{file.n_rows:,}"))
     return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
 
 
-def _spread(of: Spread | None, form: str) -> str:
-    return "" if of is None else f"{of.median:{form}} ({of.low:{form}}–{of.high:{form}})"
-
-
-def _one(value: float | None) -> str:
+def _whole(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"

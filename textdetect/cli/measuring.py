@@ -123,18 +123,16 @@ def bench(
         ),
     ] = None,
     full: Annotated[
-        bool, Option("--full", help="Also what takes minutes: 1M rows, torch.compile.")
+        bool, Option("--full", help="Also what takes minutes: 1M rows, more rounds.")
     ] = False,
     out: Annotated[
         str | None, Option("--out", "-o", metavar="FILE", help="JSON file of the figures.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Measure this install: speed, latency and memory, beside others and the machine's limits.
+    """Measure this install: posts a second by each runtime, latency, memory, files.
 
-    Beside it, where they are installed: transformers, torch, onnxruntime and
-    OpenVINO on the same weights. Nothing else should run meanwhile. See
-    docs/speed.md.
+    Nothing else should run meanwhile. See docs/speed.md.
     """
     from textdetect import benchmark
     from textdetect.benchmark import table
