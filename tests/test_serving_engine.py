@@ -55,12 +55,19 @@ def _with(
         engine = engine_of.Engine(_detector(post_s), **{"workers": 1} | options)
         await engine.start()
         try:
-            await engine.ready()
+            await _ready(engine, int(options.get("workers", 1)))  # type: ignore[call-overload]
             await work(engine)
         finally:
             await engine.stop()
 
     asyncio.run(run())
+
+
+async def _ready(engine: engine_of.Engine, n: int = 1) -> None:
+    """Wait until so many workers have loaded the detector."""
+    async with asyncio.timeout(120):
+        while engine.n_ready < n:
+            await asyncio.sleep(0.02)
 
 
 def test_verdicts_come_in_order_whatever_the_request_is_cut_into() -> None:
@@ -85,7 +92,7 @@ def test_requests_that_wait_are_judged_together() -> None:
     sizes: list[int] = []
 
     async def work(engine: engine_of.Engine) -> None:
-        engine.watch = engine_of.Watch(batch=lambda n, _: sizes.append(n))
+        engine.on_batch = lambda n, _: sizes.append(n)
         await asyncio.gather(*(engine.judge(_texts(1)) for _ in range(60)))
 
     _with(work, post_s=0.002)
@@ -209,10 +216,10 @@ def test_what_takes_too_long_or_is_cancelled_leaves_the_queue() -> None:
 def test_a_worker_that_is_killed_costs_an_error_and_is_replaced() -> None:
     async def work(engine: engine_of.Engine) -> None:
         restarts: list[int] = []
-        engine.watch = engine_of.Watch(restart=lambda: restarts.append(1))
+        engine.on_restart = lambda: restarts.append(1)
         with pytest.raises(errors.DetectorFailed):
             await engine.judge([TEXT, "please end this process now"])
-        await engine.ready()
+        await _ready(engine)
         assert restarts == [1]
         assert len(await engine.judge([TEXT])) == 1
         waiting = asyncio.create_task(engine.judge(_texts(100)))
@@ -221,7 +228,7 @@ def test_a_worker_that_is_killed_costs_an_error_and_is_replaced() -> None:
             os.kill(child.pid or 0, signal.SIGKILL)
         with pytest.raises(errors.DetectorFailed):
             await waiting
-        await engine.ready()
+        await _ready(engine)
         assert len(await engine.judge([TEXT])) == 1
 
     _with(work, post_s=0.01)
@@ -234,7 +241,7 @@ def test_an_engine_that_is_not_ready_or_stops_says_so() -> None:
         with pytest.raises(errors.ServerBusy) as caught:
             await engine.judge([TEXT])
         assert caught.value.loading
-        await engine.ready()
+        await _ready(engine)
         waiting = asyncio.create_task(engine.judge(_texts(300)))
         await asyncio.sleep(0.05)
         await engine.stop()

@@ -11,9 +11,10 @@ import logging
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from textdetect.account_null import AccountNull
@@ -72,46 +73,13 @@ class Model:
         return {"model": self.name, **{name: getattr(self, name) for name in rest}}
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One request's posts, and where the answer goes."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """Some posts of a request, that are judged in one turn."""
 
     posts: Posts
-    future: asyncio.Future[None]
-    parts: list[Verdicts | None] = field(default_factory=list)
-    left: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Piece:
-    """Some of a job's posts; the part of the answer that they fill."""
-
-    job: _Job
-    part: int
-    start: int
-    stop: int
     n_tokens: int
-
-
-@dataclass(slots=True)
-class _Line:
-    """What waits of one client."""
-
-    pieces: deque[_Piece] = field(default_factory=deque)
-    n_posts: int = 0
-    n_tokens: int = 0
-
-    def count(self, piece: _Piece, times: int) -> None:
-        self.n_posts += times * (piece.stop - piece.start)
-        self.n_tokens += times * piece.n_tokens
-
-
-@dataclass(slots=True)
-class Watch:
-    """What whoever measures is told; each may be replaced."""
-
-    batch: Callable[[int, float], None] = lambda n_posts, took_s: None
-    restart: Callable[[], None] = lambda: None
+    answer: asyncio.Future[Verdicts]
 
 
 class Engine:
@@ -134,8 +102,9 @@ class Engine:
     Attributes:
         model: what the detector is.
         max_fpr: see above.
-        watch: who is told of batches and restarts.
         n_ready: workers that have loaded the detector.
+        on_batch: called with each batch's posts and seconds; may be replaced, as may
+        on_restart: called where a worker ended.
 
     Raises:
         InvalidInput, NotCalibrated, TooFewCalibration: see `Detector.predict`.
@@ -152,24 +121,24 @@ class Engine:
     ) -> None:
         self.model = Model.of(detector, max_fpr=max_fpr)
         self.max_fpr = max_fpr
-        self.watch = Watch()
+        self.on_batch: Callable[[int, float], None] = lambda n_posts, took_s: None
+        self.on_restart: Callable[[], None] = lambda: None
         self._payload = packed(detector)
         cores = available_cores()
         self._n_workers = workers or cores
         self._threads = max(1, cores // self._n_workers)
         self._most, self._wait_s = queued_posts, wait_s
-        self._waiting: OrderedDict[str, _Line] = OrderedDict()
+        self._waiting: OrderedDict[str, deque[_Piece]] = OrderedDict()
         self._tokens_per_s = 0.0
         self._work = asyncio.Event()
         self.n_ready = 0
-        self._running: set[_Job] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = False
 
     @property
     def n_waiting(self) -> int:
         """Posts that no worker has taken yet."""
-        return sum(line.n_posts for line in self._waiting.values())
+        return sum(map(_n_posts, self._waiting.values()))
 
     def expected_wait_s(self, client: str | None = None) -> float:
         """Seconds until what waits now is judged; 0 before the first batch.
@@ -178,22 +147,16 @@ class Engine:
         """
         if not self._tokens_per_s:
             return 0.0
-        own = math.inf if client is None else self._waiting.get(client, _Line()).n_tokens
-        ahead = (min(line.n_tokens, own + _TURN_TOKENS) for line in self._waiting.values())
+        own = math.inf if client is None else _n_tokens(self._waiting.get(client, ()))
+        ahead = (min(_n_tokens(line), own + _TURN_TOKENS) for line in self._waiting.values())
         return sum(ahead) / self._tokens_per_s
 
     async def start(self) -> None:
-        """Start the workers; returns at once, see `ready`."""
+        """Start the workers; returns at once, see `n_ready`."""
         self._tasks = [
             asyncio.create_task(self._keep_worker(), name=f"worker {i}")
             for i in range(self._n_workers)
         ]
-
-    async def ready(self, timeout_s: float = 120.0) -> None:
-        """Wait until all workers have loaded the detector; raises TimeoutError."""
-        async with asyncio.timeout(timeout_s):
-            while self.n_ready < self._n_workers:
-                await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """End the workers; requests that still wait get `ServerBusy`."""
@@ -201,8 +164,7 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for job in list(self._running):
-            _fail(job, ServerBusy("the server is stopping", loading=True))
+        _fail_all(chain(*self._waiting.values()), _stopping())
         self._waiting.clear()
 
     async def judge(
@@ -225,30 +187,26 @@ class Engine:
         posts = Posts(texts, languages, self.max_fpr if max_fpr is None else max_fpr)
         if not texts:
             return Verdicts.from_list([], max_fpr=posts.max_fpr, **self.model.origin)
-        costs = [tokens_guessed(text) for text in texts]
         self.admit(len(texts), client)
-        job = _Job(posts, asyncio.get_running_loop().create_future())
-        self._queue(job, costs, client)
+        pieces = _turns(posts)
+        self._waiting.setdefault(client, deque()).extend(pieces)
+        self._work.set()
         try:
             async with asyncio.timeout(timeout_s):
-                await job.future
+                return Verdicts.joined(await asyncio.gather(*(each.answer for each in pieces)))
         except TimeoutError:
             raise ServerBusy(
                 f"no answer within {timeout_s:g} s", retry_after_s=self._retry_after_s(client)
             ) from None
         finally:
-            self._running.discard(job)
-            if any(part is None for part in job.parts):
-                job.future.cancel()
-                self._forget(job, client)
-        return Verdicts.joined([part for part in job.parts if part is not None])
+            self._forget(pieces, client)
 
     def admit(self, n_posts: int, client: str = "") -> None:
         """Raise `ServerBusy` where a client's request of so many posts would be refused now."""
         if self._stopped or not self.n_ready:
             what = "stopping" if self._stopped else "loading its model"
             raise ServerBusy(f"the server is {what}", retry_after_s=2, loading=True)
-        own, waiting = self._waiting.get(client, _Line()).n_posts, self.n_waiting
+        own, waiting = _n_posts(self._waiting.get(client, ())), self.n_waiting
         few = own + n_posts <= _TURN_POSTS or not waiting
         full = not few and own + n_posts > self._most - waiting - n_posts
         if full or self.expected_wait_s(client) > self._wait_s:
@@ -261,29 +219,14 @@ class Engine:
         """Give whole seconds after which there may be room."""
         return max(1, min(60, math.ceil(self.expected_wait_s(client))))
 
-    def _queue(self, job: _Job, costs: Sequence[int], client: str) -> None:
-        line = self._waiting.setdefault(client, _Line())
-        pieces: list[_Piece] = []
-        for i, cost in enumerate(costs):
-            last = pieces[-1] if pieces else None
-            if last and i - last.start < _TURN_POSTS and last.n_tokens + cost <= _TURN_TOKENS:
-                last.stop, last.n_tokens = i + 1, last.n_tokens + cost
-            else:
-                pieces.append(_Piece(job, len(pieces), i, i + 1, cost))
-        line.pieces += pieces
+    def _forget(self, pieces: Sequence[_Piece], client: str) -> None:
+        """Take what is left of a request out of the queue."""
         for piece in pieces:
-            line.count(piece, 1)
-        job.left, job.parts = len(pieces), [None] * len(pieces)
-        self._running.add(job)
-        self._work.set()
-
-    def _forget(self, job: _Job, client: str) -> None:
-        """Take what is left of a job out of the queue."""
-        line = self._waiting.get(client, _Line())
-        for piece in [piece for piece in line.pieces if piece.job is job]:
-            line.pieces.remove(piece)
-            line.count(piece, -1)
-        if not line.pieces:
+            piece.answer.cancel()
+        left = deque(each for each in self._waiting.get(client, ()) if not each.answer.done())
+        if left:
+            self._waiting[client] = left
+        else:
             self._waiting.pop(client, None)
 
     def _take(self) -> list[_Piece]:
@@ -292,18 +235,14 @@ class Engine:
         n_tokens = 0
         while self._waiting:
             client, line = next(iter(self._waiting.items()))
-            piece = line.pieces[0]
-            if batch and (
-                n_tokens + piece.n_tokens > BATCH_TOKENS
-                or piece.job.posts.max_fpr != batch[0].job.posts.max_fpr
-            ):
+            n_tokens += line[0].n_tokens
+            other_rate = batch and line[0].posts.max_fpr != batch[0].posts.max_fpr
+            if batch and (n_tokens > BATCH_TOKENS or other_rate):
                 break
-            line.count(line.pieces.popleft(), -1)
+            batch.append(line.popleft())
             self._waiting.move_to_end(client)
-            if not line.pieces:
+            if not line:
                 del self._waiting[client]
-            batch.append(piece)
-            n_tokens += piece.n_tokens
         return batch
 
     async def _keep_worker(self) -> None:
@@ -323,7 +262,7 @@ class Engine:
                         self.n_ready -= 1
                 except (EOFError, OSError, DetectorFailed) as error:
                     failures += 1
-                    self.watch.restart()
+                    self.on_restart()
                     logger.error("a worker ended (%s); another is started", type(error).__name__)
                 finally:
                     worker.kill()
@@ -336,25 +275,26 @@ class Engine:
                 self._work.clear()
                 await self._work.wait()
             start_s = time.perf_counter()
-            posts = _together(batch)
             try:
-                answer = await loop.run_in_executor(thread, worker.ask, posts)
+                answer = await loop.run_in_executor(thread, worker.ask, _together(batch))
             except (EOFError, OSError):
-                for piece in batch:
-                    _fail(piece.job, DetectorFailed("the worker that had this post ended"))
+                _fail_all(batch, DetectorFailed("the worker that had this post ended"))
                 raise
             except asyncio.CancelledError:
-                for piece in batch:
-                    _fail(piece.job, ServerBusy("the server is stopping", loading=True))
+                _fail_all(batch, _stopping())
                 raise
             if isinstance(answer, str):
-                for piece in batch:
-                    _fail(piece.job, DetectorFailed(answer))
+                _fail_all(batch, DetectorFailed(answer))
                 continue
             took_s = time.perf_counter() - start_s
-            self._note_rate(sum(piece.n_tokens for piece in batch), took_s)
-            self.watch.batch(len(answer), took_s)
-            _hand_out(batch, answer)
+            self._note_rate(_n_tokens(batch), took_s)
+            self.on_batch(len(answer), took_s)
+            start = 0
+            for piece in batch:
+                stop = start + len(piece.posts.texts)
+                if not piece.answer.done():
+                    piece.answer.set_result(answer[start:stop])
+                start = stop
 
     def _note_rate(self, n_tokens: int, took_s: float) -> None:
         rate = n_tokens / max(took_s, 1e-6) * max(self.n_ready, 1)
@@ -405,28 +345,46 @@ def tokens_guessed(text: str | None) -> int:
     return 4 + min(252, len((text or "")[:1_024].encode("utf-8", "replace")) // 3)
 
 
+def _turns(posts: Posts) -> list[_Piece]:
+    """Cut a request into pieces."""
+    starts: list[int] = []
+    n_tokens: list[int] = []
+    for i, text in enumerate(posts.texts):
+        cost = tokens_guessed(text)
+        if starts and i - starts[-1] < _TURN_POSTS and n_tokens[-1] + cost <= _TURN_TOKENS:
+            n_tokens[-1] += cost
+        else:
+            starts.append(i)
+            n_tokens.append(cost)
+    codes = posts.languages or [None] * len(posts.texts)
+    loop = asyncio.get_running_loop()
+    return [
+        _Piece(Posts(posts.texts[i:j], codes[i:j], posts.max_fpr), n, loop.create_future())
+        for i, j, n in zip(starts, [*starts[1:], len(codes)], n_tokens, strict=True)
+    ]
+
+
 def _together(batch: Sequence[_Piece]) -> Posts:
-    texts: list[str | None] = []
-    languages: list[str | None] = []
-    for piece in batch:
-        own = piece.job.posts
-        texts += own.texts[piece.start : piece.stop]
-        languages += (own.languages or [None] * len(own.texts))[piece.start : piece.stop]
-    return Posts(texts, languages, batch[0].job.posts.max_fpr)
+    parts = [piece.posts for piece in batch]
+    texts = list(chain.from_iterable(part.texts for part in parts))
+    codes = list(chain.from_iterable(part.languages or () for part in parts))
+    return Posts(texts, codes, parts[0].max_fpr)
 
 
-def _hand_out(batch: Sequence[_Piece], verdicts: Verdicts) -> None:
-    place = 0
-    for piece in batch:
-        n = piece.stop - piece.start
-        job = piece.job
-        job.parts[piece.part] = verdicts[place : place + n]
-        place += n
-        job.left -= 1
-        if not job.left and not job.future.done():
-            job.future.set_result(None)
+def _n_posts(pieces: Iterable[_Piece]) -> int:
+    return sum(len(piece.posts.texts) for piece in pieces)
 
 
-def _fail(job: _Job, error: TextdetectError) -> None:
-    if not job.future.done():
-        job.future.set_exception(error)
+def _n_tokens(pieces: Iterable[_Piece]) -> int:
+    return sum(piece.n_tokens for piece in pieces)
+
+
+def _fail_all(pieces: Iterable[_Piece], error: TextdetectError) -> None:
+    """Answer with an error where there is no answer yet, and somebody waits for it."""
+    for piece in pieces:
+        if not piece.answer.done():
+            piece.answer.set_exception(error)
+
+
+def _stopping() -> ServerBusy:
+    return ServerBusy("the server is stopping", loading=True)

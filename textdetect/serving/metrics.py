@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from textdetect.serving.engine import Engine, Watch
+from textdetect.serving.engine import Engine
 from textdetect.types import Verdicts
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Metrics:
             batch.observe(n_posts)
             batch_s.observe(took_s)
 
-        engine.watch = Watch(batch=on_batch, restart=restarts.inc)
+        engine.on_batch, engine.on_restart = on_batch, restarts.inc
         self._gauge("textdetect_waiting_posts", "Posts in the queue.", lambda: engine.n_waiting)
         self._gauge("textdetect_wait_seconds", "Of the queue.", engine.expected_wait_s)
         self._gauge("textdetect_workers_ready", "Workers.", lambda: engine.n_ready)
