@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from textdetect import Detector, _optional, benchmark
-from textdetect.benchmark import KINDS, bench, made_posts, measure, processes, race
+from textdetect.benchmark import KINDS, bench, fresh, made_posts, race
 from textdetect.benchmark.measure import by_runtime
-from textdetect.benchmark.results import Growth, Spread
+from textdetect.benchmark.results import Spread
 from textdetect.benchmark.table import facts, rows
 from textdetect.cli import app
 from textdetect.errors import MissingDependency, TextdetectError
@@ -30,13 +30,6 @@ class Bar:
 
     def update(self) -> None: ...
     def set_description(self, text: str) -> None: ...
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the big files be small."""
-    monkeypatch.setattr(measure, "N_ROWS", (50, 100))
-    monkeypatch.setattr(measure, "MANY_ROWS", 200)
 
 
 def without(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,9 +47,7 @@ def without(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_bench_as_json_has_every_figure_and_keeps_to_its_time(
-    tiny: Path, tmp_path: Path, small: None
-) -> None:
+def test_bench_as_json_has_every_figure_and_keeps_to_its_time(tiny: Path, tmp_path: Path) -> None:
     start_s, out = time.perf_counter(), tmp_path / "bench.json"
     arguments = ["bench", "--model", str(tiny), "--seconds", "4", "--json", "-o", str(out)]
     result = CliRunner().invoke(app, arguments)
@@ -76,17 +67,15 @@ def test_bench_as_json_has_every_figure_and_keeps_to_its_time(
     start = measured["cold_start"]
     assert start["first_verdict_s"]["median"] > 0
     assert 0 < start["p50_ms"]["median"] <= start["p95_ms"]["median"]
-    assert measured["growth"][0]["n_rows"] == 50
-    assert all(grown["rows_per_s"] > 0 for grown in measured["growth"])
     assert measured["machine"]["cores_available"] >= 1
     assert measured["model"] == "tiny"
 
 
 def test_bench_without_torch_measures_what_is_left(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, small: None
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without("torch", monkeypatch)
-    monkeypatch.setattr(processes, "_SINGLE_POSTS", 3)
+    monkeypatch.setattr(fresh, "_SINGLE_POSTS", 3)
     measured = bench(tiny, seconds=1)
     assert {speed.runtime for speed in measured.speeds} - {"textdetect, openvino"} == {"textdetect"}
     assert measured.libraries["torch"] == "not installed"
@@ -130,20 +119,9 @@ def test_there_is_one_round_of_eight_posts_even_if_there_is_no_time() -> None:
     assert [len(each) for each in rates.values()] == [1]
 
 
-def test_files_grow_until_there_is_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        processes, "_run", lambda code, file: (0.0, {"rows_per_s": 10.0, "peak_mb": 70.0})
-    )
-    skipped: dict[str, str] = {}
-    grown = processes.growth(tmp_path, (5, 20, 9_000), seconds=30, bar=Bar(), skipped=skipped)
-    assert grown == [Growth(5, 10.0, 70.0), Growth(20, 10.0, 70.0)]
-    assert skipped == {"file of 9,000 rows": "needs about 900 s: give more --seconds"}
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_fresh_process_that_fails_is_an_error() -> None:
     with pytest.raises(TextdetectError, match=r"did not get through: .*no model 'nowhere'"):
-        processes.cold_start("nowhere", 0.01, n_runs=1, room_s=0.1, bar=Bar())
+        fresh.cold_start("nowhere", 0.01, n_runs=1, room_s=0.1, bar=Bar())
 
 
 @given(kind=st.sampled_from(sorted(KINDS)), n=st.integers(0, 20), seed=st.integers(0, 99))
@@ -161,9 +139,7 @@ def test_made_posts_are_of_the_language_they_claim() -> None:
         assert codes.count(language) >= 48, kind
 
 
-def test_a_busy_machine_is_called_so(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, small: None
-) -> None:
+def test_a_busy_machine_is_called_so(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for load, busy in ((9_999.0, True), (0.0, False)):
         monkeypatch.setattr("os.getloadavg", lambda load=load: (load, 0.0, 0.0))
         measured = bench(tiny, seconds=0.5)

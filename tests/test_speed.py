@@ -25,8 +25,11 @@ from textdetect.runtimes import hf
 from textdetect.runtimes.graph import light_tokenizer
 from textdetect.text import normalise
 
-speed = script("speed")
-BATCH_SIZES, Cost, Scorer, Shape = speed.BATCH_SIZES, speed.Cost, speed.Scorer, speed.Shape
+limits = script("limits")
+with pytest.MonkeyPatch.context() as patch:  # a script finds those beside it by their names
+    patch.setitem(sys.modules, "limits", limits)
+    speed = script("speed")
+BATCH_SIZES, Cost, Scorer, Shape = speed.BATCH_SIZES, speed.Cost, speed.Scorer, limits.Shape
 ours, peers = speed.ours, speed.peers
 TINY = Shape(layers=2, hidden=32, intermediate=64)
 
@@ -34,14 +37,15 @@ TINY = Shape(layers=2, hidden=32, intermediate=64)
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let torch use one thread: several of them crawl beside a busy neighbour."""
-    monkeypatch.setattr(speed, "available_cores", lambda: 1)
+    for module in (speed, limits):
+        monkeypatch.setattr(module, "available_cores", lambda: 1)
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the big files be small."""
-    monkeypatch.setattr(speed, "_PARSED_ROWS", 100)
-    monkeypatch.setattr(speed, "_DISK_BYTES", 4_000_000)
+    monkeypatch.setattr(limits, "_PARSED_ROWS", 30)
+    monkeypatch.setattr(limits, "_DISK_BYTES", 4_000_000)
 
 
 def without(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +57,7 @@ def without(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
             raise MissingDependency(f"this needs {module}, which is not installed")
         return there(module, extra=extra)
 
-    for room in (speed, hf):
+    for room in (speed, limits, hf):
         monkeypatch.setattr(room, "require", require)
 
 
@@ -93,7 +97,7 @@ def test_the_comparison_as_json_has_every_figure_and_keeps_to_its_time(
         assert set(speeds["pipeline, batch 1"]["ratio"].values()) == {1.0}
         assert max(s["ratio_best"]["high"] for n, s in speeds.items() if n.startswith("pipe")) == 1
     assert {limit["name"] for limit in measured["limits"]} == {
-        *(f"matrix products, {name}" for name in speed.UNITS),
+        *(f"matrix products, {name}" for name in limits.UNITS),
         *("reading csv", "reading parquet", "disk, with fsync"),
     }
     assert all(limit["value"]["low"] > 0 for limit in measured["limits"])

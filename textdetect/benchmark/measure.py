@@ -1,18 +1,16 @@
-"""The whole benchmark in one go, within a time: speed, a cold start, files, on which machine."""
+"""The whole benchmark in one go, within a time: speed, a cold start, on which machine."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final, get_args
 
 from textdetect._optional import installed_versions
 from textdetect._version import __version__
+from textdetect.benchmark.fresh import cold_start
 from textdetect.benchmark.posts import KINDS, made_posts
-from textdetect.benchmark.processes import MANY_ROWS, N_ROWS, cold_start, growth
 from textdetect.benchmark.race import MOST_POSTS, Run, n_fitting, take_turns
 from textdetect.benchmark.results import Benchmark, Speed, Spread
 from textdetect.detector import Detector
@@ -40,7 +38,7 @@ def bench(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Benchmark:
-    """Measure how fast posts are judged here, how soon, in what memory, and how files grow.
+    """Measure how fast posts are judged here, how soon, and in what memory.
 
     `Detector.predict` is timed with all that it does, by each runtime that is installed and has a
     calibration; they score the same posts in turn, round by round.
@@ -49,7 +47,7 @@ def bench(
         model: embedded name, folder or hub id of a calibrated checkpoint.
         seconds: about how long it may take; 90, or 900 if full. Below 30 or so, loading alone takes
             longer.
-        full: more rounds, and a file of a million rows.
+        full: more rounds, of more posts.
         seed: of the posts.
         progress: show a bar on stderr; None: if that is a terminal.
 
@@ -68,17 +66,12 @@ def bench(
     load_before = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     n_starts = max(1, min(5, int(seconds // 30)))
     n_rounds = _FULL_ROUNDS if full else _QUICK_ROUNDS
-    sizes = (*N_ROWS, MANY_ROWS) if full else N_ROWS
     skipped: dict[str, str] = {}
-    with (
-        bar(n_starts + len(sizes) + len(KINDS) * n_rounds, progress, unit="step") as shown,
-        tempfile.TemporaryDirectory() as name,
-    ):
+    with bar(n_starts + len(KINDS) * n_rounds, progress, unit="step") as shown:
         detector = Detector.from_pretrained(model)
         rate = smallest_rate(detector)
         detector.predict([], max_fpr=rate)  # refuses a model that gives no verdicts
         started = cold_start(model, rate, n_runs=n_starts, room_s=seconds / 60, bar=shown)
-        grown = growth(Path(name), sizes, seconds=0.25 * seconds, bar=shown, skipped=skipped)
         detectors = by_runtime(detector, skipped)
         speeds = _speeds(detectors, rate, start_s + seconds, n_rounds, seed, shown)
     return Benchmark(
@@ -92,7 +85,6 @@ def bench(
         took_s=round(time.perf_counter() - start_s, 1),
         cold_start=started,
         speeds=tuple(speeds),
-        growth=tuple(grown),
         skipped=skipped,
     )
 

@@ -82,21 +82,6 @@ class ColdStart:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
-    """Files scored without a model, in a process of their own: what grows with the rows.
-
-    Attributes:
-        n_rows: of the file.
-        rows_per_s: reading, normalising, identifying languages and writing; no model.
-        peak_mb: most memory that the process held; None where it can't be told.
-    """
-
-    n_rows: int
-    rows_per_s: float
-    peak_mb: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Benchmark:
     """What `bench` measured, and where.
 
@@ -107,7 +92,7 @@ class Benchmark:
         load_before: processes that wanted a core before it began (one-minute load average); None
             where it can't be told. See `busy`.
         took_s: all of it.
-        cold_start, speeds, growth: see their classes.
+        cold_start, speeds: see their classes.
         skipped: what was not measured → why.
     """
 
@@ -121,7 +106,6 @@ class Benchmark:
     took_s: float
     cold_start: ColdStart
     speeds: tuple[Speed, ...]
-    growth: tuple[Growth, ...]
     skipped: dict[str, str]
 
     @property

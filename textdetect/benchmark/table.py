@@ -23,6 +23,7 @@ def facts(measured: Benchmark) -> dict[str, Any]:
 def rows(measured: Benchmark) -> list[dict[str, str]]:
     """Give the rows of the table, all with the same columns."""
     start = measured.cold_start
+    peak = "" if start.peak_mb is None else f"{start.peak_mb:,.0f}"
     runs, singles = f"{start.n_runs}", f"{start.n_runs} × {start.n_posts:,}"
     found = [
         *(
@@ -36,15 +37,8 @@ def rows(measured: Benchmark) -> list[dict[str, str]]:
             for s in measured.speeds
         ),
         ("latency", "cold start to a verdict", f"{start.first_verdict_s:.2f}", "s", runs),
-        ("latency", "its peak memory", _whole(start.peak_mb), "MB", runs),
+        ("latency", "its peak memory", peak, "MB", runs),
         ("latency", "one short post, p50", f"{start.p50_ms:.1f}", "ms", singles),
         ("latency", "one short post, p95", f"{start.p95_ms:.1f}", "ms", singles),
     ]
-    for file in measured.growth:
-        found.append(("files", "no model", _whole(file.rows_per_s), "rows/s", f"{file.n_rows:,}"))
-        found.append(("files", "its peak memory", _whole(file.peak_mb), "MB", f"{file.n_rows:,}"))
     return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
-
-
-def _whole(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"

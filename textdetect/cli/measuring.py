@@ -122,15 +122,13 @@ def bench(
             show_default="90, or 900 with --full",
         ),
     ] = None,
-    full: Annotated[
-        bool, Option("--full", help="Also what takes minutes: 1M rows, more rounds.")
-    ] = False,
+    full: Annotated[bool, Option("--full", help="More rounds, of more posts.")] = False,
     out: Annotated[
         str | None, Option("--out", "-o", metavar="FILE", help="JSON file of the figures.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Measure this install: posts a second by each runtime, latency, memory, files.
+    """Measure this install: posts a second by each runtime, latency, memory.
 
     Nothing else should run meanwhile. See docs/speed.md.
     """
