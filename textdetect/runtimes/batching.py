@@ -1,12 +1,17 @@
-"""Batches whose padding is a function of each text alone, so that no neighbour moves a logit."""
+"""Texts → tokens → batches → logits, by whatever engine runs a batch.
+
+A text's padding is a function of the text alone, so that no neighbour moves its logit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from textdetect.types import Scores
 
 MAX_BATCH: Final = 64
 
@@ -53,3 +58,39 @@ def pad(
         input_ids[line, : len(ids[row])] = ids[row]
         mask[line, : len(ids[row])] = 1
     return input_ids, mask
+
+
+def score_in_batches(
+    texts: Sequence[str],
+    tokenizer: Any,
+    infer: Callable[[NDArray[np.int64], NDArray[np.int64]], Any],
+    logits_of: Callable[[Any], NDArray[Any]],
+    *,
+    max_length: int,
+    pad_id: int,
+    **most: int,
+) -> Scores:
+    """Score texts; see `Runtime.run`.
+
+    Args:
+        tokenizer: one of the library `tokenizers`, that truncates and does not pad.
+        infer: input ids and attention mask of a batch → what the engine gives.
+        logits_of: that → a logit a text; asked when all batches are under way, so that a GPU is
+            not waited for before.
+        most: see `batches`.
+    """
+    encodings = tokenizer.encode_batch_fast(list(texts))
+    ids = [encoding.ids for encoding in encodings]
+    special = tokenizer.num_special_tokens_to_add(False)
+    under_way = [
+        (rows, infer(*pad(ids, rows, width, pad_id=pad_id)))
+        for rows, width in batches([len(row) for row in ids], max_length=max_length, **most)
+    ]
+    logits = np.empty(len(ids), dtype=np.float64)
+    for rows, out in under_way:
+        logits[rows] = logits_of(out)
+    return Scores(
+        logits=logits,
+        n_tokens=np.array([len(row) - special for row in ids], dtype=np.int64),
+        truncated=np.array([bool(encoding.overflowing) for encoding in encodings], np.bool_),
+    )

@@ -28,13 +28,11 @@ def load_runtime(
         InvalidInput: a name that is none, or a device that it can't run on.
         MissingDependency, CheckpointError: see each engine.
     """
-    if runtime not in get_args(RuntimeName):
-        names = ", ".join(get_args(RuntimeName))
-        raise InvalidInput(f"runtime: expected one of {names}, got {runtime!r}")
+    for what, asked, known in (("runtime", runtime, RuntimeName), ("dtype", dtype, NumberType)):
+        if asked not in get_args(known):
+            names = ", ".join(get_args(known))
+            raise InvalidInput(f"{what}: expected one of {names}, got {asked!r}")
     on_processor = device in (None, "cpu")
-    if dtype not in get_args(NumberType):
-        names = ", ".join(get_args(NumberType))
-        raise InvalidInput(f"dtype: expected one of {names}, got {dtype!r}")
     if runtime == "hf" or (runtime == "auto" and not (checkpoint.manifest and on_processor)):
         from textdetect.runtimes.hf import HfRuntime
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from textdetect.checkpoint import GRAPH, Checkpoint
 from textdetect.errors import GraphError, InvalidInput, MissingFile
-from textdetect.runtimes.batching import batches, pad
+from textdetect.runtimes.batching import score_in_batches
 from textdetect.runtimes.host import return_freed_memory
 from textdetect.types import Scores
 
@@ -54,18 +54,13 @@ class GraphRuntime:
 
     def run(self, texts: Sequence[str]) -> Scores:
         """Score normalised texts; see `Runtime`."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
-        ids = [encoding.ids for encoding in encodings]
-        special = self._tokenizer.num_special_tokens_to_add(False)
-        logits = np.empty(len(ids), dtype=np.float64)
-        for rows, width in batches([len(row) for row in ids], max_length=self.max_length):
-            input_ids, mask = pad(ids, rows, width, pad_id=self._pad_id)
-            out = self._infer({"input_ids": input_ids, "attention_mask": mask})
-            logits[rows] = out[:, 1].astype(np.float64) - out[:, 0]
-        return Scores(
-            logits=logits,
-            n_tokens=np.array([len(row) - special for row in ids], dtype=np.int64),
-            truncated=np.array([bool(encoding.overflowing) for encoding in encodings], np.bool_),
+        return score_in_batches(
+            texts,
+            self._tokenizer,
+            lambda ids, mask: self._infer({"input_ids": ids, "attention_mask": mask}),
+            lambda out: out[:, 1].astype(np.float64) - out[:, 0],
+            max_length=self.max_length,
+            pad_id=self._pad_id,
         )
 
     def _load(self, graph: Path) -> None:

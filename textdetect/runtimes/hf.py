@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from textdetect._optional import require
 from textdetect.checkpoint import Checkpoint
 from textdetect.errors import InvalidInput
-from textdetect.runtimes.batching import batches, pad
+from textdetect.runtimes.batching import score_in_batches
 from textdetect.types import Scores
 
 _TOKENS_ON_GPU: Final = 65_536
@@ -72,36 +73,28 @@ class HfRuntime:
 
     def run(self, texts: Sequence[str]) -> Scores:
         """Score texts; see `Runtime`."""
-        torch = self._torch
-        encodings = self._tokenizer.backend_tokenizer.encode_batch_fast(list(texts))
-        ids = [encoding.ids for encoding in encodings]
-        special = self._tokenizer.num_special_tokens_to_add()
-        logits = np.empty(len(ids), dtype=np.float64)
-        most = {"max_tokens": _TOKENS_ON_GPU, "max_texts": _TOKENS_ON_GPU} if self._on_gpu else {}
-        found = []
+        torch, most = self._torch, {"max_tokens": _TOKENS_ON_GPU, "max_texts": _TOKENS_ON_GPU}
         with (
             torch.inference_mode(),
             torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half),
         ):
-            for rows, width in batches(
-                [len(row) for row in ids], max_length=self.max_length, **most
-            ):
-                arrays = pad(ids, rows, width, pad_id=self._pad_id)
-                input_ids, mask = (self._sent(torch.from_numpy(array)) for array in arrays)
-                found.append((rows, self._model(input_ids=input_ids, attention_mask=mask).logits))
-        for rows, out in found:  # a GPU is waited for here, when it has all of the work
-            logits[rows] = binary_logit(out.double().cpu().numpy(), self._machine)
-        return Scores(
-            logits=logits,
-            n_tokens=np.array([len(row) - special for row in ids], dtype=np.int64),
-            truncated=np.array([bool(encoding.overflowing) for encoding in encodings], np.bool_),
-        )
+            return score_in_batches(
+                texts,
+                self._tokenizer.backend_tokenizer,
+                self._infer,
+                lambda out: binary_logit(out.double().cpu().numpy(), self._machine),
+                max_length=self.max_length,
+                pad_id=self._pad_id,
+                **(most if self._on_gpu else {}),
+            )
 
-    def _sent(self, array: Any) -> Any:
-        """Send an array to the device, to a GPU without waiting for it."""
+    def _infer(self, *arrays: NDArray[np.int64]) -> Any:
+        """Run one batch; a GPU is sent its arrays, and not waited for."""
+        tensors = map(self._torch.from_numpy, arrays)
         if self._on_gpu:
-            array = array.pin_memory()
-        return array.to(self._device, non_blocking=self._on_gpu)
+            tensors = (tensor.pin_memory() for tensor in tensors)
+        ids, mask = (t.to(self._device, non_blocking=self._on_gpu) for t in tensors)
+        return self._model(input_ids=ids, attention_mask=mask).logits
 
 
 def _keep_last_layer(torch: Any, model: Any, kind: str) -> None:
@@ -152,9 +145,8 @@ def torch_device(torch: Any, name: str | None) -> Any:
     try:
         device = torch.device(name or "cpu")
     except RuntimeError as error:
-        raise InvalidInput(
-            f"no such device: {name!r}; expected 'cpu', 'cuda', 'cuda:0' …"
-        ) from error
+        message = f"no such device: {name!r}; expected 'cpu', 'cuda', 'cuda:0' …"
+        raise InvalidInput(message) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InvalidInput("device='cuda' asked for, but torch sees no GPU here; use device='cpu'")
     return device
@@ -163,7 +155,5 @@ def torch_device(torch: Any, name: str | None) -> Any:
 def _max_length(config: Any) -> int:
     """Tokens that someone else's model reads: its positions, less RoBERTa's two reserved ones."""
     positions = int(getattr(config, "max_position_embeddings", 512) or 512)
-    reserved = (
-        2 if getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "camembert") else 0
-    )
-    return min(512, positions - reserved)
+    family = getattr(config, "model_type", "")
+    return min(512, positions - 2 * (family in ("roberta", "xlm-roberta", "camembert")))

@@ -29,14 +29,11 @@ def available_cores() -> int:
     >>> available_cores() >= 1
     True
     """
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    try:
+    affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+    cores = len(affinity(0))
+    with suppress(OSError, ValueError):  # no cgroup v2, or no quota ("max")
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         cores = min(cores, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):  # no cgroup v2, or no quota ("max")
-        pass
     return max(1, min([cores, *_share]))
 
 
@@ -44,13 +41,7 @@ def processor_features() -> list[str]:
     """Instruction sets that decide how fast, and in which numerics, a model runs."""
     x86 = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16")
     arm = ("bf16", "i8mm", "sve")
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return [platform.machine()]
-    flags = next(
-        (line.split(":")[1].split() for line in lines if line.startswith(("flags", "Features"))), []
-    )
+    flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
     return [platform.machine(), *(flag for flag in (*x86, *arm) if flag in flags)]
 
 
@@ -72,7 +63,7 @@ def machine() -> dict[str, Any]:
     ['cores_available', 'features', 'memory_gb', 'processor', 'threads']
     """
     return {
-        "processor": _processor(),
+        "processor": _cpuinfo("model name") or platform.processor() or platform.machine(),
         "features": processor_features(),
         "threads": os.cpu_count(),
         "cores_available": available_cores(),
@@ -91,11 +82,10 @@ def return_freed_memory() -> None:
 
 def peak_memory_mb() -> float | None:
     """Return the most memory that this process held at once, in MB; None where it can't be told."""
-    try:  # not getrusage where this is there: it counts what the parent held before exec, too
+    # not getrusage where this is there: it counts what the parent held before exec, too
+    with suppress(OSError, IndexError, ValueError):
         status = Path("/proc/self/status").read_text()
         return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
-    except (OSError, IndexError, ValueError):
-        pass
     try:
         import resource
     except ImportError:  # Windows
@@ -103,13 +93,13 @@ def peak_memory_mb() -> float | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)  # bytes on macOS
 
 
-def _processor() -> str:
+def _cpuinfo(name: str) -> str:
+    """Give what Linux says of the first core; "" elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        lines = []
-    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def _memory_gb() -> float | None:
