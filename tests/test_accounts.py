@@ -33,7 +33,7 @@ from textdetect.coordination import find_campaigns
 from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
 from textdetect.posts.columns import account_names
-from textdetect.runtimes.stub import StubRuntime
+from textdetect.runtimes import StubRuntime
 
 WORDS = (
     "so",

@@ -120,7 +120,7 @@ def test_a_second_look_costs_no_inference_and_is_in_the_ledger(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("scored again")
 
-    monkeypatch.setattr("textdetect.runtimes.onnx.OnnxRuntime.run", refuse)
+    monkeypatch.setattr("textdetect.runtimes.graph.OnnxRuntime.run", refuse)
     monkeypatch.setattr("textdetect.evaluation.baselines.BagOfWords.fit", refuse)
     again = evaluate(str(tiny), SUITE, data, out)
     assert again.table == first.table

@@ -117,8 +117,8 @@ def export(
 
 def parity(folder: str | Path, texts: Sequence[str]) -> float:
     """Return the largest |Δlogit| between the two runtimes over some texts."""
+    from textdetect.runtimes.graph import OnnxRuntime
     from textdetect.runtimes.hf import HfRuntime
-    from textdetect.runtimes.onnx import OnnxRuntime
 
     checkpoint = open_checkpoint(folder)
     prepared = [normalise(text) for text in texts]

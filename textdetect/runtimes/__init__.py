@@ -1,6 +1,5 @@
 """Engines that turn texts into logits, behind one small protocol."""
 
-from textdetect.runtimes.protocol import Runtime
-from textdetect.runtimes.stub import StubRuntime
+from textdetect.runtimes.protocol import Runtime, StubRuntime
 
 __all__ = ["Runtime", "StubRuntime"]

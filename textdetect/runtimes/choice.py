@@ -39,13 +39,11 @@ def load_runtime(
         return HfRuntime(checkpoint, device=device, dtype=dtype, machine_label=machine_label)
     if not on_processor:
         raise InvalidInput(f"runtime={runtime!r} runs on the processor, not on {device!r}")
-    if runtime == "openvino":
-        from textdetect.runtimes.openvino import OpenVinoRuntime
+    from textdetect.runtimes.graph import OnnxRuntime, OpenVinoRuntime
 
+    if runtime == "openvino":
         try:
             return OpenVinoRuntime(checkpoint)
         except UnsupportedProcessor as error:
             logger.warning("%s: onnxruntime in fp32 takes the place of runtime='openvino'", error)
-    from textdetect.runtimes.onnx import OnnxRuntime
-
     return OnnxRuntime(checkpoint)

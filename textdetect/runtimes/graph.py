@@ -1,8 +1,9 @@
-"""What the engines that run a checkpoint's ONNX graph share; it knows none of them."""
+"""The engines that run an ONNX graph on the processor; each is imported when it is used."""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from textdetect._optional import require
 from textdetect.checkpoint import GRAPH, Checkpoint
-from textdetect.errors import GraphError, InvalidInput, MissingFile
+from textdetect.errors import GraphError, InvalidInput, MissingFile, UnsupportedProcessor
 from textdetect.runtimes.batching import score_in_batches
-from textdetect.runtimes.host import return_freed_memory
+from textdetect.runtimes.host import available_cores, return_freed_memory
 from textdetect.types import Scores
 
 
@@ -70,6 +72,67 @@ class GraphRuntime:
     def _infer(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[Any]:
         """Run one batch; returns the two classes' logits, shape (n, 2)."""
         raise NotImplementedError
+
+
+class OnnxRuntime(GraphRuntime):
+    """Run it by onnxruntime in fp32, without torch: the same logits on every processor, to 1e-5."""
+
+    numerics = "onnxruntime-fp32"
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        import onnxruntime
+
+        self._engine = onnxruntime
+        super().__init__(checkpoint)
+
+    def _load(self, graph: Path) -> None:
+        options = self._engine.SessionOptions()
+        options.intra_op_num_threads = available_cores()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        providers = ["CPUExecutionProvider"]
+        self._session = self._engine.InferenceSession(str(graph), options, providers=providers)
+
+    def _infer(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[Any]:
+        (out,) = self._session.run(["logits"], feed)
+        return np.asarray(out)
+
+
+class OpenVinoRuntime(GraphRuntime):
+    """Run it by OpenVINO in bf16, for processors that multiply in bf16.
+
+    Matrix products take bf16 factors and add up in fp32; a logit moves by about 0.01 against fp32,
+    whatever its neighbours.
+
+    Raises:
+        MissingDependency: without the extra `openvino`.
+        UnsupportedProcessor: it has no bf16 products, and would be slow and round otherwise.
+    """
+
+    numerics = "openvino-bf16"
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._core = require("openvino", extra="openvino").Core()
+        if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise UnsupportedProcessor(
+                "this processor has no bf16 products (AVX-512 BF16, AMX or Arm's BF16)"
+            )
+        super().__init__(checkpoint)
+
+    def _load(self, graph: Path) -> None:
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16",
+            "INFERENCE_NUM_THREADS": available_cores(),
+            "NUM_STREAMS": "1",
+            "ENABLE_CPU_PINNING": False,  # or several processes would share one core
+        }
+        self._model = self._core.compile_model(self._core.read_model(graph), "CPU", settings)
+        self._of_thread = threading.local()
+
+    def _infer(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[Any]:
+        if not hasattr(self._of_thread, "request"):  # one serves one call at a time
+            self._of_thread.request = self._model.create_infer_request()
+        return np.array(self._of_thread.request.infer(feed, share_inputs=True)[0])
 
 
 def light_tokenizer(folder: Path, max_length: int) -> Tokenizer:

@@ -54,13 +54,13 @@ class HfRuntime:
         self._model.eval().to(self._device)
         manifest = checkpoint.manifest
         self.max_length = manifest.max_length if manifest else _max_length(self._model.config)
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, model_max_length=self.max_length
         )
-        backend = self._tokenizer.backend_tokenizer
-        backend.no_padding()
-        backend.enable_truncation(self.max_length)
-        self._pad_id = int(self._tokenizer.pad_token_id or 0)
+        self._pad_id = int(tokenizer.pad_token_id or 0)
+        self._tokenizer = tokenizer.backend_tokenizer
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self.max_length)
         self._machine = machine_index(self._model.config, machine_label)
         self.fingerprint = checkpoint.fingerprint
         kind, self._on_gpu = self._device.type, self._device.type == "cuda"
@@ -80,7 +80,7 @@ class HfRuntime:
         ):
             return score_in_batches(
                 texts,
-                self._tokenizer.backend_tokenizer,
+                self._tokenizer,
                 self._infer,
                 lambda out: binary_logit(out.double().cpu().numpy(), self._machine),
                 max_length=self.max_length,
@@ -90,22 +90,19 @@ class HfRuntime:
 
     def _infer(self, *arrays: NDArray[np.int64]) -> Any:
         """Run one batch; a GPU is sent its arrays, and not waited for."""
-        tensors = map(self._torch.from_numpy, arrays)
+        tensors = [self._torch.from_numpy(array) for array in arrays]
         if self._on_gpu:
-            tensors = (tensor.pin_memory() for tensor in tensors)
+            tensors = [tensor.pin_memory() for tensor in tensors]
         ids, mask = (t.to(self._device, non_blocking=self._on_gpu) for t in tensors)
         return self._model(input_ids=ids, attention_mask=mask).logits
 
 
 def _keep_last_layer(torch: Any, model: Any, kind: str) -> None:
     """Let the layer that gives the logits compute in float32 whatever is around it."""
-    n_labels = model.config.num_labels
     linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
-    last = [layer for layer in linear if layer.out_features == n_labels][-1:]
-    for layer in last:
-        forward = layer.forward
+    for layer in [each for each in linear if each.out_features == model.config.num_labels][-1:]:
 
-        def exact(x: Any, forward: Any = forward) -> Any:
+        def exact(x: Any, forward: Any = layer.forward) -> Any:
             with torch.autocast(kind, enabled=False):
                 return forward(x.float())
 

@@ -48,8 +48,6 @@ def processor_features() -> list[str]:
 def has_bf16() -> bool:
     """Whether this processor multiplies in bf16; where it doesn't, torch's takes ten times as long.
 
-    What OpenVINO runs in bf16 it says itself.
-
     >>> isinstance(has_bf16(), bool)
     True
     """
