@@ -1,4 +1,4 @@
-"""The benchmark: bounded, complete, right in its arithmetic, and fair to those it compares with."""
+"""The benchmark: bounded and complete, with turns that are fair."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from textdetect import Detector, _optional, benchmark
-from textdetect.benchmark import KINDS, bench, fresh, made_posts, race
+from textdetect.benchmark import KINDS, bench, fresh, made_posts, measure
 from textdetect.benchmark.measure import by_runtime
 from textdetect.benchmark.results import Spread
-from textdetect.benchmark.table import facts, rows
 from textdetect.cli import app
 from textdetect.errors import MissingDependency, TextdetectError
 from textdetect.language import identify
@@ -55,18 +54,21 @@ def test_bench_as_json_has_every_figure_and_keeps_to_its_time(tiny: Path, tmp_pa
     assert time.perf_counter() - start_s < 60
     measured = json.loads(result.stdout)
     assert json.loads(out.read_text(encoding="utf-8")) == measured
-    assert {(s["posts"], s["runtime"]) for s in measured["speeds"]} >= {
+    figures = {(each["group"], each["what"]): each for each in measured["figures"]}
+    assert set(figures) >= {
         (kind, runtime) for kind in KINDS for runtime in ("textdetect", "textdetect, hf")
     }
-    for speed in measured["speeds"]:
-        spread = speed["posts_per_s"]
-        assert 0 < spread["low"] <= spread["median"] <= spread["high"]
-        assert speed["n_posts"] >= 8
-        assert speed["n_rounds"] >= 1
-        assert speed["mean_tokens"] > 0
-    start = measured["cold_start"]
-    assert start["first_verdict_s"]["median"] > 0
-    assert 0 < start["p50_ms"]["median"] <= start["p95_ms"]["median"]
+    for each in figures.values():
+        value = each["value"]
+        assert 0 < value["low"] <= value["median"] <= value["high"]
+        assert each["n"] >= 1
+        assert each["n_posts"] >= 8 or each["group"] == "latency"
+    latency = {what: each["value"] for (group, what), each in figures.items() if group == "latency"}
+    assert set(latency) == {
+        *("cold start to a verdict", "its peak memory"),
+        *("one short post, p50", "one short post, p95"),
+    }
+    assert latency["one short post, p50"]["median"] <= latency["one short post, p95"]["median"]
     assert measured["machine"]["cores_available"] >= 1
     assert measured["model"] == "tiny"
 
@@ -77,7 +79,8 @@ def test_bench_without_torch_measures_what_is_left(
     without("torch", monkeypatch)
     monkeypatch.setattr(fresh, "_SINGLE_POSTS", 3)
     measured = bench(tiny, seconds=1)
-    assert {speed.runtime for speed in measured.speeds} - {"textdetect, openvino"} == {"textdetect"}
+    speeds = [each for each in measured.figures if each.group in KINDS]
+    assert {each.what for each in speeds} - {"textdetect, openvino"} == {"textdetect"}
     assert measured.libraries["torch"] == "not installed"
     assert "not installed" in measured.skipped["textdetect, hf"]
     measured = dataclasses.replace(measured, load_before=9_999.0)
@@ -85,11 +88,11 @@ def test_bench_without_torch_measures_what_is_left(
     result = CliRunner().invoke(app, ["bench"])
     assert "busy before (load 9999.0)" in result.stderr
     assert result.exit_code == 0
-    for row in rows(measured):
+    for row in measured.rows():
         assert row["what"].split()[0] in result.stdout
-    assert f"{measured.speeds[0].posts_per_s.median:,.1f}" in result.stdout
+    assert f"{speeds[0].value.median:,.1f}" in result.stdout
     assert "not measured" in result.stdout
-    assert facts(measured)["torch"] == "not installed"
+    assert measured.facts()["torch"] == "not installed"
 
 
 def test_a_runtime_without_a_calibration_is_skipped(
@@ -104,19 +107,27 @@ def test_a_runtime_without_a_calibration_is_skipped(
 
 def test_in_each_round_another_one_begins() -> None:
     order: list[str] = []
-    runs = {name: lambda n, name=name: order.append(f"{name}{n}") for name in "abc"}
-    rates = race.take_turns(
-        runs, 5, rounds=4, deadline_s=time.perf_counter() + 60, each_round=lambda: order.append("|")
+
+    def run_of(name: str) -> measure.Run:
+        return lambda texts: order.append(f"{name}{len(texts)}"), ["so"] * 2_048
+
+    n_posts, rates = measure.take_turns(
+        {name: run_of(name) for name in ("a", "b", "c", "late")},
+        rounds=4,
+        deadline_s=time.perf_counter() + 60,
+        each_round=lambda: order.append("|"),
+        fits=lambda name, n: name != "late",
     )
-    assert "".join(order) == "|a5b5c5|b5c5a5|c5a5b5|a5b5c5"
+    a, b, c = (f"{name}{n_posts}" for name in "abc")
+    rounds = "".join(order).split("|")
+    assert rounds[1:] == [a + b + c, b + c + a, c + a + b, a + b + c]
     assert {name: len(each) for name, each in rates.items()} == {"a": 4, "b": 4, "c": 4}
 
 
 def test_there_is_one_round_of_eight_posts_even_if_there_is_no_time() -> None:
-    runs = {"a": lambda n: None}
-    assert race.n_fitting(runs, rounds=3, deadline_s=0.0) == 8
-    rates = race.take_turns(runs, 8, rounds=3, deadline_s=0.0)
-    assert [len(each) for each in rates.values()] == [1]
+    run = len, ["so"] * 2_048
+    n_posts, rates = measure.take_turns({"a": run}, rounds=3, deadline_s=0.0)
+    assert (n_posts, [len(each) for each in rates.values()]) == (8, [1])
 
 
 def test_a_fresh_process_that_fails_is_an_error() -> None:

@@ -17,7 +17,7 @@ from scripts import script
 from tiny import human_posts, machine_posts
 
 from textdetect import Detector, _optional
-from textdetect.benchmark import KINDS, made_posts, race
+from textdetect.benchmark import KINDS, made_posts, measure
 from textdetect.benchmark.results import Spread
 from textdetect.checkpoint import open_checkpoint
 from textdetect.errors import MissingDependency, TextdetectError
@@ -195,13 +195,18 @@ def test_ratios_and_shares_are_taken_round_by_round(monkeypatch: pytest.MonkeyPa
         "textdetect": run_of(1),
         "pipeline, batch 8": run_of(2),
     }
-    seconds_a_post: dict[str, Iterator[float]] = {  # one to try, then one a round
-        "pipeline, batch 1": iter([0.04, 0.04, 0.04]),
-        "textdetect": iter([0.01, 0.01, 0.02]),
-        "pipeline, batch 8": iter([0.02, 0.02, 0.05]),
+    seconds_a_post: dict[str, Iterator[float]] = {  # two to try, then one a round
+        "pipeline, batch 1": iter([0.04, 0.04, 0.04, 0.04]),
+        "textdetect": iter([0.01, 0.01, 0.01, 0.02]),
+        "pipeline, batch 8": iter([0.02, 0.02, 0.02, 0.05]),
     }
     names = list(running)
-    monkeypatch.setattr(race, "_took_s", lambda run, n: n * next(seconds_a_post[names[run(1)[0]]]))
+
+    def took_s(run: Any, n: int) -> float:
+        score, texts = run
+        return n * next(seconds_a_post[names[score(texts[:1])[0]]])
+
+    monkeypatch.setattr(measure, "_took_s", took_s)
     gigas = iter([0.1, 0.2])
     cost = Cost(Words(), 64, TINY, {"fp32": lambda: next(gigas)})
     speeds, peaks = speed.race("short", running, cost, rounds=2, seconds=60, seed=0, skipped={})

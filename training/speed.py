@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import numpy as np
 from limits import UNITS, Limit, Shape, disk, matrix_peaks, parsers
@@ -28,9 +28,14 @@ from numpy.typing import NDArray
 
 from textdetect._optional import require
 from textdetect.benchmark import KINDS, made_posts
-from textdetect.benchmark.measure import by_runtime, smallest_rate
-from textdetect.benchmark.race import MOST_POSTS, n_fitting, take_turns
-from textdetect.benchmark.results import Speed, Spread
+from textdetect.benchmark.measure import (
+    MOST_POSTS,
+    Run,
+    by_runtime,
+    smallest_rate,
+    take_turns,
+)
+from textdetect.benchmark.results import Spread
 from textdetect.checkpoint import GRAPH, Checkpoint, write_atomically
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, MissingDependency, TextdetectError
@@ -82,16 +87,26 @@ class Scorer:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared(Speed):
-    """A `Speed` beside others.
+class Compared:
+    """How fast one scored one kind of posts.
 
     Attributes:
+        posts, runtime: the kind, and who.
+        n_posts, n_rounds: posts a round, the same for all; and rounds.
+        mean_tokens: of a post, special ones and padding included.
+        posts_per_s: over the rounds.
         ratio: to the transformers pipeline at batch size 1 in the same round; None without it.
         ratio_best: to the fastest batch size of that pipeline in the same round.
         share_of_peak: of what this machine's matrix products of the same number type reached in the
             same round, in [0, 1] but for noise; None where that is not known.
     """
 
+    posts: str
+    runtime: str
+    n_posts: int
+    n_rounds: int
+    mean_tokens: float
+    posts_per_s: Spread
     ratio: Spread | None
     ratio_best: Spread | None
     share_of_peak: Spread | None
@@ -137,7 +152,7 @@ def main() -> None:
     speeds, limits, skipped = compare(
         asked.model, seconds=seconds, full=asked.full, seed=asked.seed
     )
-    found = {
+    found: dict[str, Any] = {
         "machine": machine(),
         "speeds": [dataclasses.asdict(speed) for speed in speeds],
         "limits": [dataclasses.asdict(limit) for limit in limits],
@@ -221,25 +236,27 @@ def race(
     deadline_s = time.perf_counter() + seconds
     posts = made_posts(kind, MOST_POSTS, seed=seed)
     prepared = [normalise(post) for post in posts]
-    runs = {}
+    runs: dict[str, Run] = {}
     for name, scorer in scorers.items():
         texts = posts if scorer.raw else prepared
         if len(scorer.run(texts[:2])) != 2:
             raise TextdetectError(f"{name} does not answer for every post")
-        runs[name] = _first(scorer, texts)
-    n_posts = n_fitting(runs, rounds=rounds, deadline_s=deadline_s)
-    for name in [name for name in runs if scorers[name].batch_size > n_posts]:
-        skipped[f"{name}, {kind} posts"] = f"only {n_posts} posts a round fit into the time"
-        del runs[name]
+        runs[name] = scorer.run, texts
     peaks: dict[str, list[float]] = {name: [] for name in cost.peaks}
 
     def measure_peaks() -> None:
         for name, measure in cost.peaks.items():
             peaks[name].append(measure())
 
-    rates = take_turns(
-        runs, n_posts, rounds=rounds, deadline_s=deadline_s, each_round=measure_peaks
+    n_posts, rates = take_turns(
+        runs,
+        rounds=rounds,
+        deadline_s=deadline_s,
+        each_round=measure_peaks,
+        fits=lambda name, n: n >= scorers[name].batch_size,
     )
+    for name in set(runs) - set(rates):
+        skipped[f"{name}, {kind} posts"] = f"only {n_posts} posts a round fit into the time"
     tokens = cost.padded(prepared[:n_posts])
     billions = sum(map(cost.shape.flops, tokens)) / n_posts / 1e9 if cost.shape else None
     pipelines = [rates[name] for name in rates if name.startswith(PIPELINE)]
@@ -259,11 +276,6 @@ def race(
         for name, each in rates.items()
     ]
     return speeds, peaks
-
-
-def _first(scorer: Scorer, texts: list[str]) -> Callable[[int], Sized]:
-    """Give what scores the first n of the texts."""
-    return lambda n: scorer.run(texts[:n])
 
 
 def _ratio(each: Sequence[float], others: Any, *, times: float | None = 1.0) -> Spread | None:
@@ -298,7 +310,7 @@ def ours(detector: Detector, skipped: dict[str, str]) -> dict[str, Scorer]:
     rate = smallest_rate(detector)
     return {
         name: Scorer(
-            partial(each.predict, max_fpr=rate, progress=False),
+            cast(_Run, partial(each.predict, max_fpr=rate, progress=False)),
             raw=True,
             number_type=number_type(each.numerics),
         )

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from textdetect.benchmark.posts import made_posts
-from textdetect.benchmark.results import ColdStart, Spread
+from textdetect.benchmark.results import Figure, Spread
 from textdetect.detector import Detector
 from textdetect.errors import TextdetectError
 
@@ -33,8 +33,11 @@ _one_at_a_time(detector, rate, room_s, peak_mb)
 
 def cold_start(
     model: str | os.PathLike[str], max_fpr: float, *, n_runs: int, room_s: float, bar: Any
-) -> ColdStart:
+) -> list[Figure]:
     """Time fresh processes, one after the other: to a first verdict, and one post at a time.
+
+    A first verdict takes interpreter, imports, checksums and model; its memory is the most that the
+    process held until then, and left out where it can't be told.
 
     Args:
         model, max_fpr: as `Detector.from_pretrained` and `Detector.predict` take them.
@@ -45,21 +48,22 @@ def cold_start(
     """
     bar.set_description("cold start")
     post = made_posts("short", 1)[0]
-    times, found = [], []
+    runs = []
     for _ in range(n_runs):
         first_s, said = run_fresh(_FIRST_VERDICT, os.fspath(model), post, str(max_fpr), str(room_s))
-        times.append(first_s)
-        found.append(said)
+        runs.append({"first_s": first_s, **said})
         bar.update()
-    peaks = [each["peak_mb"] for each in found if each["peak_mb"] is not None]
-    return ColdStart(
-        n_runs=n_runs,
-        first_verdict_s=Spread.of(times),
-        peak_mb=max(peaks, default=None),
-        n_posts=min(each["n_posts"] for each in found),
-        p50_ms=Spread.of([each["p50_ms"] for each in found]),
-        p95_ms=Spread.of([each["p95_ms"] for each in found]),
-    )
+    n_posts = min(run["n_posts"] for run in runs)
+    return [
+        Figure("latency", what, Spread.of([run[key] for run in runs]), unit, n_runs, n)
+        for key, what, unit, n in (
+            ("first_s", "cold start to a verdict", "s", 1),
+            ("peak_mb", "its peak memory", "MB", 1),
+            ("p50_ms", "one short post, p50", "ms", n_posts),
+            ("p95_ms", "one short post, p95", "ms", n_posts),
+        )
+        if runs[0][key] is not None
+    ]
 
 
 def run_fresh(code: str, *arguments: str) -> tuple[float, dict[str, Any]]:

@@ -1,33 +1,35 @@
-"""The whole benchmark in one go, within a time: speed, a cold start, on which machine."""
+"""The whole benchmark, within a time; all that score take turns, so that noise meets them alike."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, get_args
+
+import numpy as np
 
 from textdetect._optional import installed_versions
 from textdetect._version import __version__
+from textdetect.about import LIBRARIES
 from textdetect.benchmark.fresh import cold_start
 from textdetect.benchmark.posts import KINDS, made_posts
-from textdetect.benchmark.race import MOST_POSTS, Run, n_fitting, take_turns
-from textdetect.benchmark.results import Benchmark, Speed, Spread
+from textdetect.benchmark.results import Benchmark, Figure, Spread
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, TextdetectError
 from textdetect.progress import bar
 from textdetect.runtimes.choice import RuntimeName
 from textdetect.runtimes.host import machine
 
-QUICK_S: Final = 90.0
-FULL_S: Final = 900.0
+LEAST_POSTS: Final = 8
+MOST_POSTS: Final = 2_048
 OURS: Final = "textdetect"
-_QUICK_ROUNDS: Final = 3
-_FULL_ROUNDS: Final = 7
-_LIBRARIES: Final = (
-    *("numpy", "onnxruntime", "tokenizers", "py3langid", "pyarrow"),
-    *("torch", "transformers", "openvino"),
-)
+_QUICK: Final = 90.0, 3
+_FULL: Final = 900.0, 7
+"""Seconds, and rounds."""
+Run = tuple[Callable[[list[str]], object], list[str]]
+"""What scores, and the posts that it scores the first of."""
 
 
 def bench(
@@ -56,16 +58,16 @@ def bench(
         CheckpointError, NotCalibrated: the model can't be opened, or gives no verdicts.
         TextdetectError: a fresh process failed.
 
-    >>> bench(seconds=20).cold_start.n_runs  # doctest: +SKIP
-    1
+    >>> bench(seconds=20).figures[0].unit  # doctest: +SKIP
+    'posts/s'
     """
-    seconds = (FULL_S if full else QUICK_S) if seconds is None else seconds
+    usual_s, n_rounds = _FULL if full else _QUICK
+    seconds = usual_s if seconds is None else seconds
     if not seconds > 0:
         raise InvalidInput(f"seconds: expected a positive number, got {seconds!r}")
     start_s = time.perf_counter()
     load_before = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     n_starts = max(1, min(5, int(seconds // 30)))
-    n_rounds = _FULL_ROUNDS if full else _QUICK_ROUNDS
     skipped: dict[str, str] = {}
     with bar(n_starts + len(KINDS) * n_rounds, progress, unit="step") as shown:
         detector = Detector.from_pretrained(model)
@@ -80,11 +82,10 @@ def bench(
         fingerprint=detector.fingerprint,
         numerics=detector.numerics,
         machine=machine(),
-        libraries={"textdetect": __version__} | installed_versions(_LIBRARIES),
+        libraries={"textdetect": __version__} | installed_versions(LIBRARIES),
         load_before=load_before,
         took_s=round(time.perf_counter() - start_s, 1),
-        cold_start=started,
-        speeds=tuple(speeds),
+        figures=(*speeds, *started),
         skipped=skipped,
     )
 
@@ -125,7 +126,7 @@ def _speeds(
     n_rounds: int,
     seed: int,
     shown: Any,
-) -> list[Speed]:
+) -> list[Figure]:
     """Let the detectors judge posts of each kind in turn, as many as fit into the time."""
     speeds = []
     for place, kind in enumerate(KINDS):
@@ -133,19 +134,58 @@ def _speeds(
         now_s = time.perf_counter()
         deadline_s = now_s + (until_s - now_s) / (len(KINDS) - place)
         posts = made_posts(kind, MOST_POSTS, seed=seed)
-        runs = {name: judging(each, posts, rate) for name, each in detectors.items()}
-        n_posts = n_fitting(runs, rounds=n_rounds, deadline_s=deadline_s)
-        verdicts = detectors[OURS].predict(posts[:n_posts], max_fpr=rate, progress=False)
-        mean_tokens = round(float(verdicts.n_tokens.mean()), 1)
-        rates = take_turns(
-            runs, n_posts, rounds=n_rounds, deadline_s=deadline_s, each_round=shown.update
+        runs: dict[str, Run] = {
+            name: (partial(each.predict, max_fpr=rate, progress=False), posts)
+            for name, each in detectors.items()
+        }
+        n_posts, rates = take_turns(
+            runs, rounds=n_rounds, deadline_s=deadline_s, each_round=shown.update
         )
         for name, per_s in rates.items():
             spread = Spread.of(per_s)
-            speeds.append(Speed(kind, name, n_posts, len(per_s), mean_tokens, spread))
+            speeds.append(Figure(kind, name, spread, "posts/s", len(per_s), n_posts))
     return speeds
 
 
-def judging(detector: Detector, posts: list[str], max_fpr: float) -> Run:
-    """Give what judges the first n of the posts."""
-    return lambda n: detector.predict(posts[:n], max_fpr=max_fpr, progress=False)
+def take_turns(
+    runs: Mapping[str, Run],
+    *,
+    rounds: int,
+    deadline_s: float,
+    each_round: Callable[[], object] = lambda: None,
+    fits: Callable[[str, int], bool] = lambda name, n_posts: True,
+) -> tuple[int, dict[str, list[float]]]:
+    """Time all on the same posts, as many as fit into the time, another one first in each round.
+
+    Args:
+        runs: by name; each is warm before the first round.
+        rounds: at most; there is one of eight posts even if there is no time.
+        deadline_s: by `time.perf_counter`; no further round begins after it.
+        each_round: called as each round begins.
+        fits: whether one takes part, given the posts of a round.
+
+    Returns:
+        The posts of a round, and posts a second in each round by name.
+    """
+    for run in runs.values():
+        _took_s(run, 2)
+    tried_s = sum(_took_s(run, LEAST_POSTS) for run in runs.values())
+    room_s = (deadline_s - time.perf_counter()) / (rounds + 1)
+    n_posts = int(np.clip(LEAST_POSTS * room_s / tried_s, LEAST_POSTS, MOST_POSTS))
+    names = [name for name in runs if fits(name, n_posts)]
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        if number and time.perf_counter() > deadline_s:
+            break
+        each_round()
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            rates[name].append(n_posts / _took_s(runs[name], n_posts))
+    return n_posts, rates
+
+
+def _took_s(run: Run, n_posts: int) -> float:
+    score, posts = run
+    start_s = time.perf_counter()
+    score(posts[:n_posts])
+    return time.perf_counter() - start_s

@@ -1,7 +1,4 @@
-"""Made posts: words from lists, with a seed, in the lengths that posts have; without meaning.
-
-They say nothing of how well a model detects.
-"""
+"""Made posts: words from lists, with a seed, in the lengths that posts have; without meaning."""
 
 from __future__ import annotations
 

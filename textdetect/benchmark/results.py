@@ -1,4 +1,4 @@
-"""What the benchmark found, as values: the same for the table in a terminal and for JSON."""
+"""What the benchmark found, as values, as a table for a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from textdetect.checkpoint import write_atomically
+
+_FORMS: Final = {"posts/s": ",.1f", "s": ".2f", "MB": ",.0f", "ms": ".1f"}
+"""How a figure is written, by its unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,43 +45,22 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """How fast one runtime judged one kind of posts.
+class Figure:
+    """One line of the benchmark.
 
     Attributes:
-        posts: "short", "chinese" or "long".
-        runtime: "textdetect" as it comes, "textdetect, hf" …
-        n_posts, n_rounds: posts a round, the same for every runtime; and rounds.
-        mean_tokens: of a post, as `Verdict.n_tokens` counts them.
-        posts_per_s: over the rounds.
+        group: "short", "chinese" or "long" posts, or "latency".
+        what: the runtime ("textdetect" as it comes, "textdetect, hf" …), or what took so long.
+        value, unit: over the measurements.
+        n, n_posts: measurements, and posts in each.
     """
 
-    posts: str
-    runtime: str
-    n_posts: int
-    n_rounds: int
-    mean_tokens: float
-    posts_per_s: Spread
-
-
-@dataclass(frozen=True, slots=True)
-class ColdStart:
-    """A fresh process: from its start to its first verdict, and one short post at a time after it.
-
-    Attributes:
-        n_runs: fresh processes.
-        first_verdict_s: interpreter, imports, checksums and model included.
-        peak_mb: most memory that a process held until then; None where it can't be told.
-        n_posts: posts that each process judged one at a time.
-        p50_ms, p95_ms: for one of them, over the processes.
-    """
-
-    n_runs: int
-    first_verdict_s: Spread
-    peak_mb: float | None
-    n_posts: int
-    p50_ms: Spread
-    p95_ms: Spread
+    group: str
+    what: str
+    value: Spread
+    unit: str
+    n: int
+    n_posts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +74,7 @@ class Benchmark:
         load_before: processes that wanted a core before it began (one-minute load average); None
             where it can't be told. See `busy`.
         took_s: all of it.
-        cold_start, speeds: see their classes.
+        figures: posts a second of each kind by each runtime, and a fresh process's latency.
         skipped: what was not measured → why.
     """
 
@@ -104,14 +86,36 @@ class Benchmark:
     libraries: dict[str, str]
     load_before: float | None
     took_s: float
-    cold_start: ColdStart
-    speeds: tuple[Speed, ...]
+    figures: tuple[Figure, ...]
     skipped: dict[str, str]
 
     @property
     def busy(self) -> bool:
         """Whether others wanted more than half of the cores: then no figure is to be trusted."""
         return (self.load_before or 0.0) > 0.5 * int(self.machine["cores_available"])
+
+    def facts(self) -> dict[str, Any]:
+        """Say what was measured where: name → value."""
+        return {
+            "model": f"{self.model} {self.version}, {self.numerics}",
+            **self.machine,
+            "load before": self.load_before,
+            "took, s": self.took_s,
+            **self.libraries,
+        }
+
+    def rows(self) -> list[dict[str, str]]:
+        """Give the rows of the table, all with the same columns."""
+        return [
+            {
+                "": each.group,
+                "what": each.what,
+                "median (low–high)": f"{each.value:{_FORMS[each.unit]}}",
+                "unit": each.unit,
+                "n": f"{each.n} × {each.n_posts:,}" if each.n_posts > 1 else f"{each.n}",
+            }
+            for each in self.figures
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Give all of it as plain values, for JSON."""

@@ -133,15 +133,14 @@ def bench(
     Nothing else should run meanwhile. See docs/speed.md.
     """
     from textdetect import benchmark
-    from textdetect.benchmark import table
     from textdetect.tables import show, show_pairs
 
     measured = benchmark.bench(model, seconds=seconds, full=full)
     if as_json:
         print_json(measured.to_dict())
     else:
-        show_pairs("this install", table.facts(measured))
-        show("benchmark", table.rows(measured))
+        show_pairs("this install", measured.facts())
+        show("benchmark", measured.rows())
         show_pairs("not measured", measured.skipped)
     if out:
         benchmark.write_json(measured, out)
