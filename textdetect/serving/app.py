@@ -1,15 +1,13 @@
-"""The server's endpoints as one ASGI app: our own dialect, those of others, operations, the page.
-
-It knows nothing of sockets and signals.
-"""
+"""The server's endpoints as one ASGI app: our dialect, those of others, operations, the page."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -23,19 +21,21 @@ from textdetect.accounts import score_accounts
 from textdetect.errors import InvalidInput, TextdetectError
 from textdetect.serving import schemas
 from textdetect.serving.bodies import NDJSON, media_type
-from textdetect.serving.desk import ClientGone, Desk, error_answer, json_answer, plain_error
 from textdetect.serving.dialects import dialects
-from textdetect.serving.documents import document
-from textdetect.serving.engine import Engine
+from textdetect.serving.engine import Engine, Model
 from textdetect.serving.guard import Guard
 from textdetect.serving.keys import Keys
 from textdetect.serving.metrics import Metrics
+from textdetect.serving.service import ClientGone, Service, error_answer, json_answer, plain_error
 from textdetect.serving.settings import Limits
 from textdetect.serving.streams import Lines, answers
 from textdetect.types import Scores, Verdicts
 
-_PAGES: Final = ("index.html", "docs.html", "app.css", "app.js", "docs.js")
-_KINDS: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_PAGES: Final = {
+    **dict.fromkeys(("index.html", "docs.html"), "text/html"),
+    **dict.fromkeys(("app.js", "docs.js"), "text/javascript"),
+    "app.css": "text/css",
+}
 _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -47,9 +47,9 @@ def create_app(
 ) -> FastAPI:
     """Make the app; its lifespan starts and stops the engine; without keys, anyone may ask.
 
-    `app.state.desk` is what its endpoints share, `app.state.guard` stands before them.
+    `app.state.service` is what its endpoints share, `app.state.guard` stands before them.
     """
-    desk = Desk(engine, limits or Limits(), keys, Metrics(engine))
+    service = Service(engine, limits or Limits(), keys, Metrics(engine))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -69,21 +69,21 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.include_router(_scoring(desk))
-    app.include_router(dialects(desk))
-    app.include_router(_operations(desk))
+    app.include_router(_scoring(service))
+    app.include_router(dialects(service))
+    app.include_router(_operations(service))
     app.include_router(_page())
     _answer_errors(app)
-    app.openapi = cache(partial(document, app, desk))  # type: ignore[method-assign]
-    app.state.desk = desk
-    app.state.guard = Guard(app, metrics=desk.metrics, most=desk.limits.requests)
+    described = partial(schemas.document, app, service.requests, with_keys=keys is not None)
+    app.openapi = cache(described)  # type: ignore[method-assign]
+    app.state.service = service
+    app.state.guard = Guard(app, metrics=service.metrics, most=service.limits.requests)
     return app
 
 
-def _scoring(desk: Desk) -> APIRouter:
+def _scoring(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["scoring"])
-    origin = desk.engine.model.origin
-    model = {"name" if key == "model" else key: value for key, value in origin.items()}
+    model = service.engine.model.origin
 
     @router.post("/score", response_model=schemas.ScoreAnswer)
     async def score(request: Request) -> Response:
@@ -93,29 +93,33 @@ def _scoring(desk: Desk) -> APIRouter:
         verdict, or {"error": …} where the line can't be read; `max_fpr` is then in the query.
         """
         if media_type(request.headers) == NDJSON:
-            key = desk.who(request)
-            lines = answers(desk, request, key, _rate(request, desk))
-            return Lines(lines, patience_s=desk.limits.request_s)
-        asked, key = await desk.read(request, desk.requests.score)
-        post = desk.requests.post
+            key = service.who(request)
+            lines = answers(service, request, key, _rate(request, service))
+            return Lines(lines, patience_s=service.limits.request_s)
+        asked, key = await service.read(request, service.requests.score)
+        post = service.requests.post
         posts: list[Any] = [post(text=p) if isinstance(p, str) else p for p in asked.posts]
         texts, languages = [p.text for p in posts], [p.language for p in posts]
-        verdicts = await desk.judge(request, key, texts, languages=languages, max_fpr=asked.max_fpr)
+        verdicts = await service.judge(
+            request, key, texts, languages=languages, max_fpr=asked.max_fpr
+        )
         pairs = zip(posts, verdicts.to_dicts(), strict=True)
         each = [{"id": p.id, **verdict} for p, verdict in pairs]
         return json_answer({"model": model, "max_fpr": asked.max_fpr, "verdicts": each})
 
-    if desk.engine.model.null is not None:
+    if service.engine.model.null is not None:
 
         @router.post("/accounts", response_model=schemas.AccountsAnswer)
         async def accounts(request: Request) -> Response:
             """Tell for which accounts a machine writes, at a false-discovery rate."""
-            asked, key = await desk.read(request, desk.requests.accounts)
+            asked, key = await service.read(request, service.requests.accounts)
             texts = [post.text for post in asked.posts]
-            verdicts = await desk.judge(request, key, texts)
+            verdicts = await service.judge(request, key, texts)
             posts = {"account": [post.account for post in asked.posts], "text": texts}
-            known: Any = {"detector": _Judged(desk, verdicts), "null": desk.engine.model.null}
-            found = await asyncio.to_thread(score_accounts, posts, fdr=asked.fdr, **known)
+            detector, null = _judged(service.engine.model, verdicts), service.engine.model.null
+            found = await asyncio.to_thread(
+                score_accounts, posts, fdr=asked.fdr, detector=detector, null=null
+            )
             rows = found.to_table().to_pylist()
             answer = {"model": model, "fdr": found.fdr, "fewest": found.fewest, "accounts": rows}
             return json_answer(answer)
@@ -123,30 +127,25 @@ def _scoring(desk: Desk) -> APIRouter:
     @router.get("/model", response_model=schemas.ModelAnswer)
     async def about(request: Request) -> Response:
         """Tell which model answers, and what this server takes."""
-        key = desk.who(request)
+        key, limits = service.who(request), service.limits
         rate = key.posts_per_minute if key else None
-        return json_answer(
-            {
-                **model,
-                "languages": desk.engine.model.languages,
-                "max_fpr": desk.engine.max_fpr,
-                "smallest_max_fpr": desk.engine.model.smallest,
-                "limits": {
-                    "posts": min(desk.limits.posts, rate or desk.limits.posts),
-                    "characters": desk.limits.characters,
-                    "body_bytes": desk.limits.body_bytes,
-                },
-            }
-        )
+        bounds = {
+            "posts": min(limits.posts, rate or limits.posts),
+            "characters": limits.characters,
+            "body_bytes": limits.body_bytes,
+        }
+        languages, smallest = service.engine.model.languages, service.engine.model.smallest
+        rates = {"max_fpr": service.engine.max_fpr, "smallest_max_fpr": smallest}
+        return json_answer({**model, "languages": languages, **rates, "limits": bounds})
 
     return router
 
 
-def _operations(desk: Desk) -> APIRouter:
+def _operations(service: Service) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
     def state() -> str:
-        return "stopping" if desk.stopping else "ok" if desk.engine.n_ready else "loading"
+        return "stopping" if service.stopping else "ok" if service.engine.n_ready else "loading"
 
     down: dict[int | str, dict[str, Any]] = {
         503: {"model": schemas.State, "description": "The model loads, or the server stops."}
@@ -166,8 +165,8 @@ def _operations(desk: Desk) -> APIRouter:
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         """Give counters for Prometheus."""
-        desk.who(request)
-        return Response(desk.metrics.text(), media_type="text/plain; version=0.0.4")
+        service.who(request)
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     return router
 
@@ -175,13 +174,10 @@ def _operations(desk: Desk) -> APIRouter:
 def _page() -> APIRouter:
     router = APIRouter(tags=["page"])
     folder = files("textdetect.serving") / "page"
+    policy = {"content-security-policy": _PAGE_POLICY}
     ready = {
-        name: Response(
-            (folder / name).read_bytes(),
-            media_type=_KINDS[name.rpartition(".")[2]],
-            headers={"content-security-policy": _PAGE_POLICY},
-        )
-        for name in _PAGES
+        name: Response((folder / name).read_bytes(), media_type=kind, headers=policy)
+        for name, kind in _PAGES.items()
     }
 
     @router.get("/", response_class=HTMLResponse)
@@ -204,10 +200,15 @@ def _page() -> APIRouter:
 def _answer_errors(app: FastAPI) -> None:
     """Answer every error in one shape, without what was sent."""
 
-    async def ours(request: Request, error: Any) -> Response:
-        return error_answer(error)
-
-    async def http(request: Request, error: Any) -> Response:
+    async def answer(request: Request, error: Any) -> Response:
+        if isinstance(error, TextdetectError):
+            return error_answer(error)
+        if isinstance(error, RequestValidationError):
+            return plain_error(422, "invalid_input", "a parameter of the query can't be read")
+        if isinstance(error, ClientGone):
+            return Response(status_code=499)
+        if isinstance(error, ClientDisconnect):
+            return plain_error(400, "http", "the body ended before its end")
         kind, message = {
             404: ("not_found", "there is no such path"),
             405: ("method_not_allowed", "this path takes another method"),
@@ -218,30 +219,15 @@ def _answer_errors(app: FastAPI) -> None:
             headers["Allow"] = ", ".join(map(str.upper, methods)) or headers.get("Allow", "")
         return plain_error(error.status_code, kind, message, **headers)
 
-    async def query(request: Request, error: Any) -> Response:
-        return plain_error(422, "invalid_input", "a parameter of the query can't be read")
-
-    async def gone(request: Request, error: Any) -> Response:
-        return Response(status_code=499)
-
-    async def broken(request: Request, error: Any) -> Response:
-        return plain_error(400, "http", "the body ended before its end")
-
-    handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
-        TextdetectError: ours,
-        HTTPException: http,
-        RequestValidationError: query,
-        ClientGone: gone,
-        ClientDisconnect: broken,
-    }
-    for kind, handler in handlers.items():
-        app.add_exception_handler(kind, handler)
+    ours = (TextdetectError, RequestValidationError, ClientGone, ClientDisconnect)
+    for kind in (*ours, HTTPException):
+        app.add_exception_handler(kind, answer)
 
 
-def _rate(request: Request, desk: Desk) -> float:
-    given, smallest = request.query_params.get("max_fpr"), desk.engine.model.smallest
+def _rate(request: Request, service: Service) -> float:
+    given, smallest = request.query_params.get("max_fpr"), service.engine.model.smallest
     try:
-        rate = desk.engine.max_fpr if given is None else float(given)
+        rate = service.engine.max_fpr if given is None else float(given)
     except ValueError:
         rate = 0.0
     if not smallest <= rate < 1 or not rate > 0:
@@ -249,16 +235,9 @@ def _rate(request: Request, desk: Desk) -> float:
     return rate
 
 
-class _Judged:
-    """Stands for a detector where the posts were judged already; see `score_accounts`."""
-
-    def __init__(self, desk: Desk, verdicts: Verdicts) -> None:
-        model = desk.engine.model
-        self.name, self.version, self.fingerprint = model.name, model.version, model.fingerprint
-        self.languages, self.checkpoint, self.runtime = model.languages, None, model
-        self._verdicts = verdicts
-
-    def score(self, texts: Any, *, progress: bool) -> tuple[Scores, list[str]]:
-        """Give what is known of the texts."""
-        known = self._verdicts
-        return Scores(known.logit, known.n_tokens, known.truncated), known.language.tolist()
+def _judged(model: Model, verdicts: Verdicts) -> Any:
+    """Give what stands for a detector where the posts were judged; see `score_accounts`."""
+    scores = Scores(verdicts.logit, verdicts.n_tokens, verdicts.truncated)
+    scored = scores, verdicts.language.tolist()
+    known = {"languages": model.languages, "checkpoint": None, "runtime": model}
+    return SimpleNamespace(**model.origin, **known, score=lambda texts, progress: scored)

@@ -12,23 +12,23 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from textdetect.serving import schemas
-from textdetect.serving.desk import Desk, json_answer
-from textdetect.types import Verdict, Verdicts
+from textdetect.serving.service import Service, json_answer
+from textdetect.types import Verdict
 
 CATEGORY: Final = "machine_written"
 """The one category of the moderation shape; no other is judged, and so none is listed."""
 
 
-def dialects(desk: Desk) -> APIRouter:
+def dialects(service: Service) -> APIRouter:
     """Make their endpoints."""
     router = APIRouter(tags=["dialects"])
 
     async def classified(request: Request) -> tuple[list[list[dict[str, Any]]], bool]:
-        asked, key = await desk.read(request, desk.requests.predict)
+        asked, key = await service.read(request, service.requests.predict)
         many = isinstance(asked.inputs, list)
         inputs = asked.inputs if many else [asked.inputs]
         texts = [text if isinstance(text, str) else text[0] for text in inputs]
-        verdicts = await desk.judge(request, key, texts)
+        verdicts = await service.judge(request, key, texts)
         given = asked.parameters
         raw = asked.raw_scores or bool(given and given.function_to_apply == "none")
         top_k = given and given.top_k
@@ -51,20 +51,17 @@ def dialects(desk: Desk) -> APIRouter:
     @router.get("/info")
     async def info(request: Request) -> Response:
         """Describe the model as text-embeddings-inference does."""
-        desk.who(request)
-        model = desk.engine.model
+        service.who(request)
+        model = service.engine.model
+        names = {"0": "not_flagged", "1": "machine"}
+        classes = {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
         return json_answer(
             {
                 "model_id": model.name,
                 "model_sha": model.fingerprint,
                 "model_dtype": model.numerics,
-                "model_type": {
-                    "classifier": {
-                        "id2label": {"0": "not_flagged", "1": "machine"},
-                        "label2id": {"not_flagged": 0, "machine": 1},
-                    }
-                },
-                "max_client_batch_size": desk.limits.posts,
+                "model_type": {"classifier": classes},
+                "max_client_batch_size": service.limits.posts,
                 "version": model.version,
             }
         )
@@ -72,17 +69,13 @@ def dialects(desk: Desk) -> APIRouter:
     @router.post("/v1/moderations", response_model=schemas.ModerationAnswer)
     async def moderations(request: Request) -> Response:
         """Judge in the moderation shape; its one category is `machine_written`."""
-        asked, key = await desk.read(request, desk.requests.moderations)
+        asked, key = await service.read(request, service.requests.moderations)
         given = [asked.input] if isinstance(asked.input, str) else asked.input
         texts = [each if isinstance(each, str) else each.text for each in given]
-        verdicts = await desk.judge(request, key, texts)
-        return json_answer(
-            {
-                "id": f"modr-{uuid.uuid4().hex}",
-                "model": f"{desk.engine.model.name}-{desk.engine.model.version}",
-                "results": _results(verdicts),
-            }
-        )
+        results = [_result(each) for each in await service.judge(request, key, texts)]
+        model = f"{service.engine.model.name}-{service.engine.model.version}"
+        answer = {"id": f"modr-{uuid.uuid4().hex}", "model": model, "results": results}
+        return json_answer(answer)
 
     return router
 
@@ -95,13 +88,10 @@ def _classes(verdict: Verdict, *, raw: bool) -> list[dict[str, Any]]:
     return both if machine >= other else both[::-1]
 
 
-def _results(verdicts: Verdicts) -> list[dict[str, Any]]:
-    return [
-        {
-            "flagged": verdict.flagged,
-            "categories": {CATEGORY: verdict.flagged},
-            "category_scores": {CATEGORY: verdict.probability},
-            "category_applied_input_types": {CATEGORY: ["text"]},
-        }
-        for verdict in verdicts
-    ]
+def _result(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "flagged": verdict.flagged,
+        "categories": {CATEGORY: verdict.flagged},
+        "category_scores": {CATEGORY: verdict.probability},
+        "category_applied_input_types": {CATEGORY: ["text"]},
+    }

@@ -1,7 +1,7 @@
 """Posts of many clients → batches → worker processes → verdicts, each request answered once.
 
 Batches form by themselves: a worker that is free takes what waits, up to `BATCH_TOKENS`, so a post
-that comes alone does not wait for company, and under load batches grow. It knows nothing of HTTP.
+that comes alone does not wait for company, and under load batches grow.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _HANGS_S: Final = 120.0
 """A worker that answers nothing for so long is replaced."""
 _PAUSES_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Before a worker is started again, by how often in a row it did not get ready."""
+_ORIGIN: Final = ("name", "version", "fingerprint", "numerics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +58,16 @@ class Model:
         detector.predict([], max_fpr=max_fpr)
         calibration, checkpoint = detector.calibration, detector.checkpoint
         return cls(
-            name=detector.name,
-            version=detector.version,
-            fingerprint=detector.fingerprint,
-            numerics=detector.runtime.numerics,
+            **{name: getattr(detector, name) for name in _ORIGIN},
             languages=detector.languages or (calibration.languages if calibration else ()),
             smallest=calibration.smallest if calibration else 0.0,
-            null=checkpoint.account_null(detector.runtime.numerics) if checkpoint else None,
+            null=checkpoint.account_null(detector.numerics) if checkpoint else None,
         )
 
     @property
     def origin(self) -> dict[str, str]:
-        """See `Verdicts.origin`; the name is `model` there."""
-        rest = ("version", "fingerprint", "numerics")
-        return {"model": self.name, **{name: getattr(self, name) for name in rest}}
+        """Which model gives the answers, as these say it."""
+        return {name: getattr(self, name) for name in _ORIGIN}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,10 +150,7 @@ class Engine:
 
     async def start(self) -> None:
         """Start the workers; returns at once, see `n_ready`."""
-        self._tasks = [
-            asyncio.create_task(self._keep_worker(), name=f"worker {i}")
-            for i in range(self._n_workers)
-        ]
+        self._tasks = [asyncio.create_task(self._keep_worker()) for _ in range(self._n_workers)]
 
     async def stop(self) -> None:
         """End the workers; requests that still wait get `ServerBusy`."""
@@ -164,7 +158,8 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        _fail_all(chain(*self._waiting.values()), _stopping())
+        stopping = ServerBusy("the server is stopping", loading=True)
+        _fail_all(chain(*self._waiting.values()), stopping)
         self._waiting.clear()
 
     async def judge(
@@ -186,7 +181,8 @@ class Engine:
         """
         posts = Posts(texts, languages, self.max_fpr if max_fpr is None else max_fpr)
         if not texts:
-            return Verdicts.from_list([], max_fpr=posts.max_fpr, **self.model.origin)
+            origin = self.model.origin
+            return Verdicts.from_list([], max_fpr=posts.max_fpr, model=origin.pop("name"), **origin)
         self.admit(len(texts), client)
         pieces = _turns(posts)
         self._waiting.setdefault(client, deque()).extend(pieces)
@@ -235,9 +231,8 @@ class Engine:
         n_tokens = 0
         while self._waiting:
             client, line = next(iter(self._waiting.items()))
-            n_tokens += line[0].n_tokens
-            other_rate = batch and line[0].posts.max_fpr != batch[0].posts.max_fpr
-            if batch and (n_tokens > BATCH_TOKENS or other_rate):
+            n_tokens, rate = n_tokens + line[0].n_tokens, line[0].posts.max_fpr
+            if batch and (n_tokens > BATCH_TOKENS or rate != batch[0].posts.max_fpr):
                 break
             batch.append(line.popleft())
             self._waiting.move_to_end(client)
@@ -281,13 +276,14 @@ class Engine:
                 _fail_all(batch, DetectorFailed("the worker that had this post ended"))
                 raise
             except asyncio.CancelledError:
-                _fail_all(batch, _stopping())
+                _fail_all(batch, ServerBusy("the server is stopping", loading=True))
                 raise
             if isinstance(answer, str):
                 _fail_all(batch, DetectorFailed(answer))
                 continue
             took_s = time.perf_counter() - start_s
-            self._note_rate(_n_tokens(batch), took_s)
+            rate = _n_tokens(batch) / max(took_s, 1e-6) * max(self.n_ready, 1)
+            self._tokens_per_s += (rate - self._tokens_per_s) * (0.1 if self._tokens_per_s else 1.0)
             self.on_batch(len(answer), took_s)
             start = 0
             for piece in batch:
@@ -295,10 +291,6 @@ class Engine:
                 if not piece.answer.done():
                     piece.answer.set_result(answer[start:stop])
                 start = stop
-
-    def _note_rate(self, n_tokens: int, took_s: float) -> None:
-        rate = n_tokens / max(took_s, 1e-6) * max(self.n_ready, 1)
-        self._tokens_per_s += (rate - self._tokens_per_s) * (0.1 if self._tokens_per_s else 1.0)
 
 
 class _Worker:
@@ -384,7 +376,3 @@ def _fail_all(pieces: Iterable[_Piece], error: TextdetectError) -> None:
     for piece in pieces:
         if not piece.answer.done():
             piece.answer.set_exception(error)
-
-
-def _stopping() -> ServerBusy:
-    return ServerBusy("the server is stopping", loading=True)

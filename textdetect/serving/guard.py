@@ -1,7 +1,4 @@
-"""What stands around every request: an id, a bound on how many, headers, a log line, metrics.
-
-It never sees a body, and so can't let one out.
-"""
+"""What stands around every request: an id, a bound on how many, headers, a log line, metrics."""
 
 from __future__ import annotations
 
@@ -10,13 +7,13 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from textdetect.serving.desk import plain_error
 from textdetect.serving.metrics import Metrics
+from textdetect.serving.service import plain_error
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +30,6 @@ _HEADERS: Final = {
 _SHARE: Final = 8
 """An address may have so many times the requests that are left for others: 8/9 of all of them."""
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-
 
 class Guard:
     """ASGI middleware.
@@ -51,7 +43,7 @@ class Guard:
         closing: whether each answer ends its connection, as before a stop.
     """
 
-    def __init__(self, app: App, *, metrics: Metrics, most: int) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, most: int) -> None:
         self._app, self._metrics, self._most = app, metrics, most
         self.closing = False
         self._running: Counter[str] = Counter()
@@ -61,7 +53,7 @@ class Guard:
         """Requests that are not answered yet."""
         return self._running.total()
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -91,9 +83,8 @@ class Guard:
             else:
                 await self._app(scope, receive, answer)
         except Exception as error:  # noqa: BLE001 - its message may hold a text: only its type goes on
-            logger.error(
-                "unexpected", extra={"request_id": request_id, "why": type(error).__name__}
-            )
+            why = type(error).__name__
+            logger.error("unexpected", extra={"request_id": request_id, "why": why})
             if not status:
                 refusal = plain_error(500, "internal", "something went wrong; it was logged")
                 await refusal(scope, receive, answer)

@@ -1,7 +1,6 @@
 """API keys: who may ask, and how much a minute. A file holds their hashes, never the keys.
 
-A key has 256 random bits, so that one SHA-256 is enough to keep it secret. It knows nothing of
-HTTP.
+A key has 256 random bits, so that one SHA-256 is enough to keep it secret.
 """
 
 from __future__ import annotations
@@ -27,13 +26,7 @@ _NOBODY: Final = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key.
-
-    Attributes:
-        name: stands in logs and metrics.
-        sha256: of the key, in hex.
-        posts_per_minute: None is without a bound.
-    """
+    """One key: its name in logs, its SHA-256 in hex, and its rate; None is without a bound."""
 
     name: str
     sha256: str

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from textdetect.serving.engine import Engine
 from textdetect.types import Verdicts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _LATENCY_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _POSTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -41,12 +37,11 @@ class Metrics:
             batch_s.observe(took_s)
 
         engine.on_batch, engine.on_restart = on_batch, restarts.inc
-        self._gauge("textdetect_waiting_posts", "Posts in the queue.", lambda: engine.n_waiting)
-        self._gauge("textdetect_wait_seconds", "Of the queue.", engine.expected_wait_s)
-        self._gauge("textdetect_workers_ready", "Workers.", lambda: engine.n_ready)
-
-    def _gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
-        Gauge(name, help_text, registry=self._registry).set_function(value)
+        gauge = partial(Gauge, registry=self._registry)
+        waiting = gauge("textdetect_waiting_posts", "Posts in the queue.")
+        waiting.set_function(lambda: engine.n_waiting)
+        gauge("textdetect_wait_seconds", "Of the queue.").set_function(engine.expected_wait_s)
+        gauge("textdetect_workers_ready", "Workers.").set_function(lambda: engine.n_ready)
 
     def request(self, path: str, status: int, took_s: float) -> None:
         """Count a request."""

@@ -69,13 +69,8 @@ def serve(
     _check_free(host, port)
     _log_as_json()
     limits = limits or Limits()
-    engine = Engine(
-        detector,
-        workers=workers,
-        queued_posts=limits.queued_posts,
-        wait_s=limits.wait_s,
-        max_fpr=max_fpr,
-    )
+    most, wait_s = limits.queued_posts, limits.wait_s
+    engine = Engine(detector, workers=workers, max_fpr=max_fpr, queued_posts=most, wait_s=wait_s)
     del detector  # the workers have their own: unless the caller keeps it, its memory goes back
     return_freed_memory()
     asyncio.run(_serve(engine, host, port, limits, Keys(keys) if keys else None))
@@ -111,8 +106,8 @@ async def _serve(engine: Engine, host: str, port: int, limits: Limits, keys: Key
 
 async def _drain(app: Any, most_s: float) -> None:
     """Let no request in, and wait for those that are."""
-    desk, guard = app.state.desk, app.state.guard
-    desk.stopping = guard.closing = True
+    service, guard = app.state.service, app.state.guard
+    service.stopping = guard.closing = True
     logger.info("stopping", extra={"n_running": guard.n_running})
     with suppress(TimeoutError):
         async with asyncio.timeout(most_s):
@@ -123,19 +118,20 @@ async def _drain(app: Any, most_s: float) -> None:
 
 def _granian(app: Any, host: str, port: int, limits: Limits) -> Any:
     """Make the HTTP server, in this process."""
-    granian = require("granian.server.embed", extra="server")
-    constants = require("granian.constants", extra="server")
-    http = require("granian.http", extra="server")
-    return granian.Server(
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
+    from granian.server.embed import Server
+
+    return Server(
         app,
         address=host,
         port=port,
-        interface=constants.Interfaces.ASGI,
-        http=constants.HTTPModes.http1,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
         websockets=False,
         backlog=limits.connections,
         backpressure=limits.connections,
-        http1_settings=http.HTTP1Settings(
+        http1_settings=HTTP1Settings(
             header_read_timeout=int(limits.header_s * 1_000), max_buffer_size=_MAX_HEADERS
         ),
         log_enabled=False,
@@ -170,12 +166,9 @@ def _log_as_json() -> None:
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.ExtraAdder(),
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
-            ],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.EventRenamer("message"),
-                structlog.processors.JSONRenderer(),
             ],
+            processor=structlog.processors.JSONRenderer(),
         )
     )
     package = logging.getLogger("textdetect")

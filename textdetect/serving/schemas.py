@@ -1,16 +1,16 @@
-"""What requests and answers look like, with the bounds of the server that is asked.
-
-It knows nothing of who answers.
-"""
+"""What requests and answers look like, with the bounds of the server that is asked; OpenAPI."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
+from textdetect.serving.bodies import JSON, NDJSON
 from textdetect.serving.settings import Limits
 from textdetect.types import Label, Reason
 
@@ -18,6 +18,19 @@ _strict: Any = partial(create_model, __config__=ConfigDict(strict=True, extra="f
 _open: Any = partial(create_model, __config__=ConfigDict(strict=True, extra="ignore"))
 """For dialects that others defined: what they have and we don't is left aside."""
 _EXAMPLE = "so good to see you all again last night"
+_REFERENCE: Final = "#/components/schemas/{model}"
+_ERRORS: Final = {
+    "400": "The request can't be read.",
+    "401": "The API key is missing or unknown.",
+    "408": "The body did not come in time.",
+    "413": "Too many posts, characters or bytes.",
+    "415": "A body of another type.",
+    "422": "A body or a value that can't be.",
+    "429": "Busy: try again after Retry-After seconds.",
+    "503": "Loading, stopping, or the worker ended: try again.",
+}
+_OF_READERS: Final = ("400", "401", "429", "503")
+"""Those that a path without a body can give."""
 
 
 class ModelName(BaseModel):
@@ -144,12 +157,7 @@ class ModerationAnswer(BaseModel):
 
 @dataclass(frozen=True)
 class Requests:
-    """The requests' classes, for one server's bounds.
-
-    Attributes:
-        post: a post, alone on a line of a stream.
-        score, accounts, predict, moderations: the bodies of the endpoints.
-    """
+    """The requests' classes, for one server's bounds: a post, and the bodies of the endpoints."""
 
     post: type[BaseModel]
     score: type[BaseModel]
@@ -162,50 +170,44 @@ class Requests:
         """Make them; `max_fpr` is the rate where a request names none, `smallest` the least."""
         text: Any = Annotated[str, Field(max_length=limits.characters, examples=[_EXAMPLE])]
         name: Any = Annotated[str, Field(max_length=256)]
-        language: Any = Annotated[
-            str,
-            Field(
-                pattern="^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$",
-                description="BCP-47, such as en or zh-Hans; replaces identification.",
-            ),
-        ]
-        rate: Any = Annotated[
-            float, Field(ge=smallest, lt=1, description="Share of human posts that may be flagged.")
-        ]
-        share: Any = Annotated[float, Field(gt=0, lt=1)]
-        top_k: Any = Annotated[int, Field(ge=1)] | None
-        several = Field(max_length=limits.posts)
-        post: Any = _strict(
+        told = "BCP-47, such as en or zh-Hans; replaces identification."
+        tag = Field(pattern="^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$", description=told)
+        language: Any = Annotated[str, tag]
+        told = "Share of human posts that may be flagged."
+        rate = Field(max_fpr, ge=smallest, lt=1, description=told)
+
+        def several(item: Any) -> Any:
+            return Annotated[list[item], Field(max_length=limits.posts)]
+
+        post = _strict(
             "Post",
             id=(name | None, None),
             text=(text | None, ...),
             language=(language | None, None),
         )
-        owner = (name | None, Field(examples=["a"]))
-        owned: Any = _strict("AccountPost", account=owner, text=(text | None, ...))
-        part: Any = _open("TextPart", type=(Literal["text"], ...), text=(text, ...))
+        account = name | None, Field(examples=["a"])
+        owned = _strict("AccountPost", account=account, text=(text | None, ...))
+        part = _open("TextPart", type=(Literal["text"], ...), text=(text, ...))
         lone: Any = Annotated[list[text], Field(min_length=1, max_length=1)]
-        chosen: Any = _open("Parameters", top_k=(top_k, None), function_to_apply=(str | None, None))
-        one: Any = _either(text, post, dict, "an object with a text")
-        alone: Any = _either(text, lone, list, "a list of one string")
-        said: Any = _either(text, part, dict, "a part of type text")
+        top_k = Annotated[int, Field(ge=1)] | None, None
+        chosen = _open("Parameters", top_k=top_k, function_to_apply=(str | None, None))
+        one = _either(text, post, dict, "an object with a text")
+        inputs = several(_either(text, lone, list, "a list of one string"))
+        parts = several(_either(text, part, dict, "a part of type text"))
         return cls(
             post=post,
-            score=_strict(
-                "ScoreRequest", posts=(Annotated[list[one], several], ...), max_fpr=(rate, max_fpr)
-            ),
+            score=_strict("ScoreRequest", posts=(several(one), ...), max_fpr=(float, rate)),
             accounts=_strict(
-                "AccountsRequest", posts=(Annotated[list[owned], several], ...), fdr=(share, 0.05)
+                "AccountsRequest", posts=(several(owned), ...), fdr=(float, Field(0.05, gt=0, lt=1))
             ),
             predict=_open(
                 "PredictRequest",
-                inputs=(_either(text, Annotated[list[alone], several], list, "a list"), ...),
+                inputs=(_either(text, inputs, list, "a list"), ...),
                 raw_scores=(bool, False),
                 parameters=(chosen | None, None),
             ),
             moderations=_open(
-                "ModerationRequest",
-                input=(_either(text, Annotated[list[said], several], list, "a list"), ...),
+                "ModerationRequest", input=(_either(text, parts, list, "a list"), ...)
             ),
         )
 
@@ -219,3 +221,45 @@ def _either(text: Any, other: Any, form: type, what: str) -> Any:
     kinds: Any = Annotated[other, Tag("other")] | Annotated[text, Tag("string")]
     wrong = f"expected a string or {what}"
     return Annotated[kinds, Discriminator(came, "no_text", wrong)]
+
+
+def document(app: FastAPI, requests: Requests, *, with_keys: bool) -> dict[str, Any]:
+    """Make the OpenAPI document: requests with this server's bounds, and every error it gives.
+
+    Bodies are read by hand, within bounds, and so their schemas are written in here.
+    """
+    found = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    parts = found.setdefault("components", {}).setdefault("schemas", {})
+    bodies = {
+        "/v1/score": requests.score,
+        "/v1/accounts": requests.accounts,
+        "/predict": requests.predict,
+        "/": requests.predict,
+        "/v1/moderations": requests.moderations,
+    }
+    for kind in (*bodies.values(), ErrorAnswer):
+        schema = kind.model_json_schema(ref_template=_REFERENCE)
+        parts |= schema.pop("$defs", {}) | {kind.__name__: schema}
+    for path, methods in found["paths"].items():
+        for method, about in methods.items():
+            about["responses"].pop("422", None)
+            if path.startswith("/health"):
+                continue
+            for status in _ERRORS if method == "post" else _OF_READERS:
+                about["responses"][status] = {
+                    "description": _ERRORS[status],
+                    "content": {JSON: {"schema": {"$ref": _REFERENCE.format(model="ErrorAnswer")}}},
+                }
+            if method == "post":
+                of_body = {"$ref": _REFERENCE.format(model=bodies[path].__name__)}
+                about["requestBody"] = {"required": True, "content": {JSON: {"schema": of_body}}}
+            if with_keys:
+                about["security"] = [{"key": []}]
+    stream = {"schema": {"type": "string", "description": "A post, or a verdict, a line."}}
+    score = found["paths"]["/v1/score"]["post"]
+    score["responses"]["200"]["content"][NDJSON] = stream
+    if with_keys:
+        found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    return found

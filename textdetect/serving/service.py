@@ -1,13 +1,10 @@
-"""What every endpoint does: who asks, how much, the verdicts, and errors as answers.
-
-It knows the engine and the keys, and no dialect.
-"""
+"""What every endpoint does: who asks, how much, the verdicts, and errors as answers."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -31,7 +28,6 @@ from textdetect.serving.schemas import Requests
 from textdetect.serving.settings import Limits
 from textdetect.types import Verdicts
 
-T = TypeVar("T")
 _STATUS: Final[tuple[tuple[type[TextdetectError], int, str], ...]] = (
     (NotAllowed, 401, "not_allowed"),
     (TooSlow, 408, "too_slow"),
@@ -48,7 +44,7 @@ class ClientGone(Exception):
     """The client left before it was answered."""
 
 
-class Desk:
+class Service:
     """One server's engine, bounds and keys.
 
     Attributes:
@@ -145,7 +141,7 @@ def plain_error(
     return json_answer({"error": error}, status, **headers)
 
 
-async def _while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def _while_there(request: Request, work: Coroutine[Any, Any, Verdicts]) -> Verdicts:
     """Wait for an answer; where the client leaves, cancel it."""
     answer, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
     try:

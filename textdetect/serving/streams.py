@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from textdetect.errors import InvalidInput, RequestTooLarge, ServerBusy, TextdetectError
 from textdetect.serving.bodies import NDJSON, parsed, read_lines
-from textdetect.serving.desk import Desk, error_answer
 from textdetect.serving.keys import Key
+from textdetect.serving.service import Service, error_answer
 
 _GROUP: Final = 64
 """Lines that are judged together, at most."""
@@ -26,30 +26,27 @@ _TRIES: Final = 60
 Line = BaseModel | TextdetectError
 
 
-class Lines(Response):
+class Lines(StreamingResponse):
     """An answer that is made while the request is still read.
 
-    Starlette's `StreamingResponse` watches for the client's leaving by taking what comes in, which
-    here are the posts. A client may take `patience_s` seconds to read a part of the answer.
+    Starlette's own response watches for the client's leaving by taking what comes in, which here
+    are the posts. A client may take `patience_s` seconds to read a part of the answer.
     """
 
-    media_type = NDJSON
-
     def __init__(self, lines: AsyncIterator[bytes], *, patience_s: float) -> None:
-        super().__init__()
-        del self.headers["content-length"]
-        self._lines, self._patience_s = lines, patience_s
+        super().__init__(lines, media_type=NDJSON)
+        self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async for part in self._lines:
-            async with asyncio.timeout(self._patience_s):  # a client that does not read
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(self._patience_s):
+                await send(message)
+
+        await self.stream_response(send_in_time)
 
 
 async def answers(
-    desk: Desk, request: Request, key: Key | None, max_fpr: float
+    service: Service, request: Request, key: Key | None, max_fpr: float
 ) -> AsyncIterator[bytes]:
     """Yield a line for each line: a verdict, or {"error": …} for one that can't be read.
 
@@ -57,12 +54,25 @@ async def answers(
     end it. What ends it early is said in its last line.
     """
     ahead: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(_AHEAD)
-    reader = asyncio.create_task(_read(desk, request, key, max_fpr, ahead))
+
+    async def read() -> None:
+        """Let what comes be judged; raises what ends it before its end."""
+        try:
+            async for lines in read_lines(request, service.limits):
+                for first in range(0, len(lines), _GROUP):
+                    group = [_post(service, line) for line in lines[first : first + _GROUP]]
+                    work = _judged(service, request, key, group, max_fpr)
+                    await ahead.put(asyncio.create_task(work))
+        finally:
+            await ahead.put(None)
+
+    reader = asyncio.create_task(read())
     try:
         while (task := await ahead.get()) is not None:
             yield await task
-        if (error := await reader) is not None:
-            yield _error_line(error)
+        await reader
+    except TextdetectError as error:
+        yield _error_line(error)
     finally:
         reader.cancel()
         while not ahead.empty():
@@ -70,57 +80,27 @@ async def answers(
                 task.cancel()
 
 
-async def _read(
-    desk: Desk,
-    request: Request,
-    key: Key | None,
-    max_fpr: float,
-    ahead: asyncio.Queue[asyncio.Task[bytes] | None],
-) -> TextdetectError | None:
-    """Let what comes be judged; returns what ended it before its end."""
+def _post(service: Service, line: bytes) -> Line:
     try:
-        async for lines in read_lines(request, desk.limits):
-            for first in range(0, len(lines), _GROUP):
-                group = [_post(desk, line) for line in lines[first : first + _GROUP]]
-                work = _judged(desk, request, key, group, max_fpr)
-                await ahead.put(asyncio.create_task(work))
-    except TextdetectError as error:
-        return error
-    finally:
-        await ahead.put(None)
-    return None
-
-
-def _post(desk: Desk, line: bytes) -> Line:
-    try:
-        return parsed(desk.requests.post, line)
+        return parsed(service.requests.post, line)
     except (InvalidInput, RequestTooLarge) as error:
         return error
 
 
 async def _judged(
-    desk: Desk, request: Request, key: Key | None, group: Sequence[Line], max_fpr: float
+    service: Service, request: Request, key: Key | None, group: Sequence[Line], max_fpr: float
 ) -> bytes:
     posts: list[Any] = [each for each in group if isinstance(each, BaseModel)]
-    verdicts: Iterator[dict[str, Any]] = iter(())
-    for tried in range(_TRIES):
+    texts, languages = [post.text for post in posts], [post.language for post in posts]
+    options: dict[str, Any] = {"languages": languages, "max_fpr": max_fpr, "watched": False}
+    for tried in range(1, _TRIES + 1):
         try:
-            found = await desk.judge(
-                request,
-                key,
-                [post.text for post in posts],
-                languages=[post.language for post in posts],
-                max_fpr=max_fpr,
-                watched=False,
-            )
-            verdicts = iter(found.to_dicts())
+            verdicts = iter((await service.judge(request, key, texts, **options)).to_dicts())
             break
-        except ServerBusy as error:
-            if error.loading or tried == _TRIES - 1:
-                return b"".join(_error_line(error) for _ in group)
-            await asyncio.sleep(min(1.0, error.retry_after_s))
         except TextdetectError as error:
-            return b"".join(_error_line(error) for _ in group)
+            if not isinstance(error, ServerBusy) or error.loading or tried == _TRIES:
+                return _error_line(error) * len(group)
+            await asyncio.sleep(min(1.0, error.retry_after_s))
     return b"".join(
         _error_line(each)
         if isinstance(each, TextdetectError)
