@@ -1,8 +1,4 @@
-"""Clients of a scoring server: the same calls and verdicts as a `Detector`, over HTTP.
-
-They send posts in pieces, and try again where the server is busy or away. They know nothing of how
-a verdict is made.
-"""
+"""Clients of a scoring server: the calls and verdicts of a `Detector`, over HTTP, with retries."""
 
 from __future__ import annotations
 
@@ -10,15 +6,14 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Final, Self, overload
+from itertools import count, islice
+from typing import Any, Final, NamedTuple, Self, overload
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._optional import require
 from textdetect.calibration import check_share
 from textdetect.errors import (
     InvalidInput,
@@ -55,8 +50,7 @@ _ERRORS: Final[dict[str, type[TextdetectError]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
+class _Ask(NamedTuple):
     """A request that is to be sent."""
 
     method: str
@@ -71,10 +65,11 @@ _Steps = Generator[_Ask | float, Any, Any]
 
 
 class _Talk:
-    """What both clients say, whoever does the sending."""
+    """What both clients send, and what they make of the answers."""
 
     calibration = None
     normalises = True
+    _http: Any = None
 
     def __init__(
         self,
@@ -108,7 +103,7 @@ class _Talk:
     def _answered(self, ask: _Ask) -> _Steps:
         """Ask until it is answered, or a try more would not help."""
         error: TextdetectError
-        for tried in range(self._n_retries + 1):
+        for tried in count():
             response = yield ask
             if isinstance(response, Exception):
                 wait_s, error = 0.0, ServerBusy(f"{self.url} does not answer ({response!r:.80})")
@@ -119,11 +114,10 @@ class _Talk:
                 if not isinstance(error, ServerBusy):
                     raise error
                 wait_s = error.retry_after_s
-            if tried == self._n_retries:
+            if tried >= self._n_retries:
                 raise error
             backoff_s = _FIRST_PAUSE_S * 2**tried * random.uniform(0.5, 1.0)
             yield min(_LONGEST_PAUSE_S, max(wait_s, backoff_s))
-        raise AssertionError("unreachable")  # pragma: no cover
 
     def _about(self) -> _Steps:
         """Learn which model answers, once."""
@@ -158,11 +152,12 @@ class _Talk:
         n_chars = 0
         for text, code in paired(texts, language):
             plain = None if text is None else _sendable(text)
-            if piece and n_chars + len(plain or "") > _PIECE_CHARS:
+            more = len(plain or "")
+            if piece and n_chars + more > _PIECE_CHARS:
                 yield piece
                 piece, n_chars = [], 0
             piece.append((plain, code))
-            n_chars += len(plain or "")
+            n_chars += more
             if len(piece) == self._batch_posts:
                 yield piece
                 piece, n_chars = [], 0
@@ -193,8 +188,6 @@ class Client(_Talk):
     >>> client.predict("so good to see you all again")  # doctest: +SKIP
     Verdict(label='not_flagged', ...)
     """
-
-    _http: Any = None
 
     name = _fact("name", "The model's name.")
     version = _fact("version", "The model's version.")
@@ -274,7 +267,7 @@ class Client(_Talk):
         """Close its connections; it opens new ones when it is used again."""
         if self._http is not None:
             self._http.close()
-            self._http = None
+        self._http = None
 
     def __enter__(self) -> Self:
         return self
@@ -283,21 +276,17 @@ class Client(_Talk):
         self.close()
 
     def _run(self, steps: _Steps) -> Any:
-        httpx = require("httpx", extra="server")
-        if self._http is None:
-            self._http = httpx.Client(**self._options())
+        self._http = self._http or httpx.Client(**self._options())
         answer: Any = None
         while True:
             try:
                 step = steps.send(answer)
+                if isinstance(step, float):
+                    time.sleep(step)
+                else:
+                    answer = self._http.request(step.method, step.path, json=step.body)
             except StopIteration as end:
                 return end.value
-            if isinstance(step, float):
-                time.sleep(step)
-                answer = None
-                continue
-            try:
-                answer = self._http.request(step.method, step.path, json=step.body)
             except httpx.TransportError as error:
                 answer = error
 
@@ -312,8 +301,6 @@ class AsyncClient(_Talk):
     >>> client = AsyncClient("http://127.0.0.1:8000", concurrency=8)
     >>> await client.predict(["so good to see you all again"])  # doctest: +SKIP
     """
-
-    _http: Any = None
 
     def __init__(self, url: str, *, concurrency: int = 4, **options: Any) -> None:
         super().__init__(url, **options)
@@ -385,21 +372,17 @@ class AsyncClient(_Talk):
                 task.cancel()
 
     async def _run(self, steps: _Steps) -> Any:
-        httpx = require("httpx", extra="server")
-        if self._http is None:
-            self._http = httpx.AsyncClient(**self._options())
+        self._http = self._http or httpx.AsyncClient(**self._options())
         answer: Any = None
         while True:
             try:
                 step = steps.send(answer)
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                else:
+                    answer = await self._http.request(step.method, step.path, json=step.body)
             except StopIteration as end:
                 return end.value
-            if isinstance(step, float):
-                await asyncio.sleep(step)
-                answer = None
-                continue
-            try:
-                answer = await self._http.request(step.method, step.path, json=step.body)
             except httpx.TransportError as error:
                 answer = error
 
