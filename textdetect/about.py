@@ -1,7 +1,4 @@
-"""What a bug report needs: versions, machine, and a model down to each file's checksum.
-
-It judges nothing and repairs nothing; what is wrong with a model is reported, not raised.
-"""
+"""What a bug report needs: versions, machine, and a model down to each file's checksum."""
 
 from __future__ import annotations
 
@@ -75,41 +72,37 @@ def _describe(folder: Path, report: dict[str, Any]) -> None:
         except CheckpointError:  # raised again when the folder is opened
             report["files"] = _files(folder, None)
         else:
-            report |= {
-                "name": manifest.name,
-                "version": manifest.version,
-                "fingerprint": manifest.fingerprint,
-                "normalisation": manifest.normalisation,
-                "max_length": manifest.max_length,
-                "languages": list(manifest.languages),
-                "files": _files(folder, manifest),
-            }
+            for name in ("name", "version", "fingerprint", "normalisation", "max_length"):
+                report[name] = getattr(manifest, name)
+            report["languages"] = list(manifest.languages)
+            report["files"] = _files(folder, manifest)
     checkpoint = open_checkpoint(folder)
     parts = [name.split(".") for name in (manifest.files if manifest else ())]
     classes = [part[1] for part in parts if len(part) == 3 and part[0] == "calibration"]
     report["strata"] = {name: checkpoint.calibration(name).describe() for name in classes}
     detector = Detector.from_pretrained(folder)
-    report |= {
-        "name": detector.name,
-        "fingerprint": detector.fingerprint,
-        "numerics": detector.runtime.numerics,
-    }
+    report |= {name: getattr(detector, name) for name in ("name", "fingerprint", "numerics")}
 
 
 def _files(folder: Path, manifest: Manifest | None) -> list[dict[str, str | None]]:
     """List the files of a checkpoint of ours, those that are missing too, against its manifest."""
     listed = manifest.files if manifest else {}
-    found = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*")}
-    files: list[dict[str, str | None]] = []
-    for name in sorted({*listed, *(name for name, file in found.items() if file.is_file())}):
-        digest = sha256(found[name]) if name in found and found[name].is_file() else None
-        if digest is None:
-            verdict = "missing"
-        elif name == MANIFEST:
-            verdict = "as written" if manifest else "damaged"
-        elif name not in listed:
-            verdict = "not listed"
-        else:
-            verdict = "as listed" if digest == listed[name] else "differs"
-        files.append({"file": name, "verdict": verdict, "sha256": digest})
-    return files
+    there = {
+        file.relative_to(folder).as_posix(): sha256(file)
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+    def verdict(name: str) -> str:
+        if name not in there:
+            return "missing"
+        if name == MANIFEST:
+            return "as written" if manifest else "damaged"
+        if name not in listed:
+            return "not listed"
+        return "as listed" if there[name] == listed[name] else "differs"
+
+    return [
+        {"file": name, "verdict": verdict(name), "sha256": there.get(name)}
+        for name in sorted({*listed, *there})
+    ]

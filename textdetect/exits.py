@@ -79,16 +79,12 @@ def say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-class _Says(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        if logging.getLogger("textdetect").propagate:  # else the server writes the log, as JSON
-            say(f"textdetect: {self.format(record)}")
-
-
 @contextmanager
 def _log_on_stderr() -> Iterator[None]:
     """Show this package's warnings, which no handler shows outside a program of one's own."""
-    package, handler = logging.getLogger("textdetect"), _Says()
+    package, handler = logging.getLogger("textdetect"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("textdetect: %(message)s"))
+    handler.addFilter(lambda _: package.propagate)  # else the server writes the log, as JSON
     level = package.level
     package.addHandler(handler)
     try:
