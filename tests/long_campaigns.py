@@ -15,12 +15,16 @@ import time
 from typing import Any
 
 import numpy as np
+from scripts import script
 
 from textdetect.coordination import Campaigns, find_campaigns
 from textdetect.coordination.projection import find_edges, find_meetings
 from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.intervals import clopper_pearson
-from textdetect.simulate import BURSTS, Planted, World, simulate_world
+
+simulate = script("simulate")
+BURSTS, Planted, World = simulate.BURSTS, simulate.Planted, simulate.World
+simulate_world = simulate.simulate_world
 
 
 def row(*cells: object) -> None:

@@ -53,7 +53,6 @@ FLOORS = {
     "report": 4,
     "bulk": 4,
     "coordination": 4,
-    "simulate": 4,
     "recipe": 5,
     "evidence": 5,
     "benchmark": 5,

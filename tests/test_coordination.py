@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripts import script
 from typer.testing import CliRunner
 
 from textdetect.cli import app
@@ -26,7 +27,9 @@ from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evidence import verify
 from textdetect.posts.files import write_table
-from textdetect.simulate import Planted, World, simulate_world
+
+simulate = script("simulate")
+Planted, World, simulate_world = simulate.Planted, simulate.World, simulate.simulate_world
 
 START = datetime(2024, 12, 1, 8, tzinfo=UTC)
 

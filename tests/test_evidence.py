@@ -19,6 +19,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scripts import script
 from typer.testing import CliRunner
 
 from textdetect.accounts import AccountVerdicts, benjamini_hochberg
@@ -33,7 +34,9 @@ from textdetect.evidence.bundle import MANIFEST, VERDICTS, alias_by, make_tables
 from textdetect.evidence.keys import read_key, read_or_make_key
 from textdetect.evidence.page import _timeline, render
 from textdetect.posts.files import write_table
-from textdetect.simulate import Planted, simulate_world
+
+simulate = script("simulate")
+Planted, simulate_world = simulate.Planted, simulate.simulate_world
 
 KEY = bytes(range(32))
 

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripts import script
 
 from textdetect.coordination import find_campaigns
 from textdetect.coordination.tactics import Codebook
 from textdetect.errors import ConfigError
-from textdetect.simulate import Planted, simulate_world
+
+simulate = script("simulate")
+Planted, simulate_world = simulate.Planted, simulate.simulate_world
 
 POSTS = Path(__file__).parents[1] / "examples" / "campaign_posts.jsonl"
 TACTICS = ("false_claim", "unfair_comparison", "division")

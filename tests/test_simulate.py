@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts import script
 
 from textdetect.errors import InvalidInput
-from textdetect.simulate import BURSTS, Planted, simulate_world
+
+simulate = script("simulate")
+BURSTS, Planted, simulate_world = simulate.BURSTS, simulate.Planted, simulate.simulate_world
 
 
 def test_the_same_seed_gives_the_same_world() -> None:

@@ -82,10 +82,15 @@ def find_campaigns(
         InvalidInput: a column, time, or option that cannot be used, or too few worlds for `fdr`.
         MissingDependency: scipy or networkx is not installed.
 
-    >>> from textdetect.simulate import Planted, simulate_world
-    >>> campaign = Planted(n_accounts=50, reach=0.2)
-    >>> world = simulate_world(n_accounts=400, n_posts=4000, campaigns=[campaign])
-    >>> found = find_campaigns(world.posts, window="5min")
+    >>> posts = [
+    ...     {"account": f"p{i % 199}", "time": 977 * i, "url": f"example.org/{i % 301}"}
+    ...     for i in range(2_000)
+    ... ]
+    >>> posts += [
+    ...     {"account": f"bot{i}", "time": 90_000 * day + 9 * i, "url": f"example.org/new/{day}"}
+    ...     for day in range(10) for i in range(12)
+    ... ]
+    >>> found = find_campaigns(posts, window="5min")
     >>> len(found.campaigns), found.campaigns[0].p_value
     (1, 0.05)
     """
