@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from textdetect.attacks import ATTACKS, Attack, Composition, Unit, attack, compose, mix
 from textdetect.attacks.attack import WORD
-from textdetect.attacks.tables import TABLES
+from textdetect.attacks.edits import TABLES
 from textdetect.errors import InvalidInput
 from textdetect.text import normalise
 

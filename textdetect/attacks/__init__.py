@@ -15,29 +15,22 @@ from dataclasses import replace
 from typing import Final
 
 from textdetect.attacks.attack import Attack, Composition, Unit, compose
-from textdetect.attacks.characters import CHARACTER_EDITS
-from textdetect.attacks.tables import load
-from textdetect.attacks.words import WORD_EDITS, mix
+from textdetect.attacks.edits import EDITS, load, mix
 from textdetect.errors import InvalidInput
 
 __all__ = ["ATTACKS", "Attack", "Composition", "Unit", "attack", "compose", "mix"]
 
-_EDITS: Final = CHARACTER_EDITS | WORD_EDITS
 ATTACKS: Final[dict[str, Attack]] = {
-    name: Attack(name=name, edit=_EDITS[name], **row) for name, row in load("attacks.toml").items()
+    name: Attack(name=name, edit=EDITS[name], **row) for name, row in load("attacks.toml").items()
 }
 """Every attack by its name, each with its usual budget."""
 
 
 def attack(name: str, *, budget: float | None = None) -> Attack:
-    """Return an attack by its name.
-
-    Args:
-        name: one of `ATTACKS`.
-        budget: share of its units that may change, in (0, 1]; None: its usual one.
+    """Return an attack by its name, with its usual budget or another share of its units.
 
     Raises:
-        InvalidInput: no attack of that name, or a budget out of range.
+        InvalidInput: no attack of that name, or a budget that is not in (0, 1].
 
     >>> attack("article")("the dog saw a cat", seed=0)
     'dog saw cat'

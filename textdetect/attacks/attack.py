@@ -5,6 +5,7 @@ It knows nothing of detectors, nor whether a text still means what it meant: eac
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -32,17 +33,8 @@ WORD: Final = re.compile(rf"{_HELD}|[{CJK}]|[^\W{CJK}]+(?:['’][^\W{CJK}]+)*")
 class Attack:
     """A seeded perturbation of a text, which keeps within its budget.
 
-    Attributes:
-        name: its name in `ATTACKS`.
-        family: what is attacked: "homoglyph", "space", "synonym" …
-        unit: what the budget counts. A Chinese character counts as a word.
-        budget: share of the units that may be changed or added, in (0, 1]; their number is rounded
-            up, so that short posts are attacked too.
-        note: what meaning it keeps and what it does not.
-        undone: whether `text.normalise` takes it out again wholly, in posts it reads to the end.
-
-    Raises:
-        InvalidInput: the budget is not in (0, 1].
+    The budget is a share of the units, in (0, 1], that may be changed or added; their number is
+    rounded up, so that short posts are attacked too. Another share is `InvalidInput`.
 
     >>> from textdetect.attacks import attack
     >>> attack("lower", budget=0.5)("Now THAT Was Good", seed=0)
@@ -50,12 +42,12 @@ class Attack:
     """
 
     name: str
-    family: str
-    unit: Unit
+    family: str  # what is attacked: "homoglyph", "space", "synonym" …
+    unit: Unit  # a Chinese character counts as a word
     budget: float
-    note: str
+    note: str  # what meaning it keeps and what it does not
     edit: Edit = field(repr=False)
-    undone: bool = False
+    undone: bool = False  # wholly, by `text.normalise`, in posts that it reads to the end
 
     def __post_init__(self) -> None:
         check(self.name, self.budget)
@@ -63,20 +55,19 @@ class Attack:
     def __call__(self, text: str, *, seed: int) -> str:
         """Return `text` attacked, or as it is where the attack finds nothing to change.
 
-        What comes depends on the seed and the text alone, and with a larger budget the smaller
-        one's places are among the changed ones, but for edits that cost more than one unit.
+        It depends on the seed and the text alone; a larger budget changes a smaller one's places
+        too, but for edits that cost more than one unit.
         """
         return self.edit(self, text, chance(seed, self.name, text))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
     """Attacks one after the other, each within its own budget; see `compose` and `Attack`."""
 
-    name: str
-    note: str
-    undone: bool
-    parts: tuple[Attack, ...]
+    def __init__(self, *parts: Attack) -> None:
+        self.name = "+".join(part.name for part in parts)
+        self.note = " ".join(part.note for part in parts)
+        self.undone, self.parts = all(part.undone for part in parts), parts
 
     def __call__(self, text: str, *, seed: int) -> str:
         """Return `text` after every part, in order."""
@@ -86,10 +77,7 @@ class Composition:
 
 
 def compose(*attacks: Attack | Composition) -> Composition:
-    """Chain attacks; a composition among them is taken apart.
-
-    Raises:
-        InvalidInput: there is none.
+    """Chain attacks, at least one; a composition among them is taken apart.
 
     >>> from textdetect.attacks import attack
     >>> both = compose(attack("article"), attack("upper"))
@@ -98,13 +86,8 @@ def compose(*attacks: Attack | Composition) -> Composition:
     """
     if not attacks:
         raise InvalidInput("expected at least one attack to compose, got none")
-    parts = tuple(p for a in attacks for p in (a.parts if isinstance(a, Composition) else (a,)))
-    return Composition(
-        name="+".join(part.name for part in parts),
-        note=" ".join(part.note for part in parts),
-        undone=all(part.undone for part in parts),
-        parts=parts,
-    )
+    each = (a.parts if isinstance(a, Composition) else (a,) for a in attacks)
+    return Composition(*itertools.chain.from_iterable(each))
 
 
 def chance(seed: int, *what: str) -> Random:
