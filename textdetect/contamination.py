@@ -2,20 +2,17 @@
 
 A checkpoint carries a `SeenFilter` of its training posts, so that an evaluation can set apart the
 posts among its own that are no test. Case, blanks, punctuation, links and @names count for nothing.
-What counts as seen depends on a post's length in words (a Chinese, Japanese or Korean character is
-a word, as in `text.n_words`):
+What counts as seen depends on a post's length in words, as `text.n_words` counts them:
 
 - any length: the same letters and digits in the same order are "exact";
 - 5 to 9 words: one word replaced is "near". From Chinese or Japanese characters it takes 10;
 - 10 words and more: word pairs that overlap by about a half (Jaccard) are "near": copies with a
   tenth of their words replaced overlap by more, other people's posts on a subject by less.
 
-So a post of 1 to 4 words is never "near"; a common greeting that a training post consists of is
-"exact", as the model did learn a label for just these words. Only the first 256 words are compared.
-A part of a post, a translation and a paraphrase are not found. No text can be read from the
-fingerprints, but whoever holds or guesses one can ask whether it was trained on: that is what they
-are for, and a reason not to publish those of confidential posts. It knows nothing of labels, parts
-or models.
+Only the first 256 words are compared. A part of a post, a translation and a paraphrase are not
+found. No text can be read from the fingerprints, but whoever holds or guesses one can ask whether
+it was trained on: that is what they are for, and a reason not to publish those of confidential
+posts. It knows nothing of labels, parts or models.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, Self
 
 import numpy as np
@@ -61,7 +58,10 @@ _MIN_AGREEMENT: Final = 0.765
 """Share of equal bits from which two posts are near: (1 + J) / 2 at a Jaccard index J of 0.53."""
 _HASH_BITS: Final = 40
 
+_AGAIN: Final = "take the file from the checkpoint again"
+_NEWER: Final = "install the textdetect that made the checkpoint"
 _MAGIC: Final = b"tdseen\r\n"
+_steps: Final = partial(np.diff, prepend=np.uint64(0))
 _HEADER: Final = struct.Struct("<8sHHHHIIII")
 """Magic, versions of format and normalisation, bits, bytes of a step, posts, the three counts."""
 
@@ -79,8 +79,7 @@ class SeenFilter:
             each further minimum (Li & König, "b-Bit minwise hashing", 2010), uint8, shape
             (n_sketches, 10 + n_bits / 8).
         normalisation: version of the text normalisation whose words these are. Of an older one, a
-            post with the same letters in both is found; one of which a part is cut now may go
-            unrecognised, and no fresh one is accused for it.
+            post of which a part is cut now may go unrecognised; no fresh one is accused for it.
 
     >>> seen = SeenFilter.build(["The bus was late again, so we walked home in the rain today."])
     >>> seen.look_up(["the bus was late again so we walked home in the snow today", "No bus."])
@@ -95,30 +94,24 @@ class SeenFilter:
 
     @classmethod
     def build(cls, texts: Iterable[str | None], *, max_bytes: int = MAX_BYTES) -> Self:
-        """Take the fingerprints of training posts; the same on every machine.
+        """Take the fingerprints of raw or normalised posts; the same on every machine.
 
         A post takes 4 bytes, and 50 more where it has 10 words or more (4 for each word where it
         has 5 to 9). Up to 77,000 posts fit into 4 MB; with more, the sketches get fewer bits
         (`n_bits`), down to 256, where 92,000 fit; fewer would accuse too many fresh posts.
 
-        Args:
-            texts: raw or normalised posts, read once.
-            max_bytes: the most that `to_bytes` may give.
-
         Raises:
             InvalidInput: a text that is not a str, or more posts than fit into `max_bytes`.
         """
-        n_posts, exact, gaps, sketches = 0, [], [], []
-        for chunk in _chunks(texts):
-            posts = [_words(text) for text in chunk]
+        empty, n_posts = np.empty(0, dtype=np.uint64), 0
+        exact, gaps, sketches = [empty], [empty], [_sketch([])]
+        for posts in _chunks(texts):
             n_posts += len(posts)
             exact.append(np.array([_key(words) for words in posts if words], dtype=np.uint64))
             gaps.append(_gap_hashes([words for words in posts if _has_gaps(words)])[0])
             sketches.append(_sketch([words for words in posts if len(words) >= _SKETCHED]))
-        empty = np.empty(0, dtype=np.uint64)
-        known = np.unique(np.concatenate([empty, *exact]))
-        short = np.unique(np.concatenate([empty, *gaps]))
-        rows = np.concatenate([_sketch([]), *sketches])
+        known, short = (np.unique(np.concatenate(tables)) for tables in (exact, gaps))
+        rows = np.concatenate(sketches)
         rows = np.unique(rows, axis=0) if len(rows) else rows
         room = max_bytes - _HEADER.size - 32 - (len(known) + len(short)) * _step_bytes(known, short)
         n_bits = min(_BITS[1], 8 * (room // max(1, len(rows)) - _N_KEYS))
@@ -136,19 +129,11 @@ class SeenFilter:
         return 8 * (int(self.sketches.shape[1]) - _N_KEYS)
 
     def look_up(self, texts: Iterable[str | None]) -> NDArray[np.object_]:
-        """Say of each post whether it was seen in training.
+        """Say of each post whether it was seen in training: "exact", "near" or "".
 
-        Args:
-            texts: raw or normalised posts; a missing one was not seen.
-
-        Returns:
-            "exact", "near" or "", object array of shape (n,).
-
-        Raises:
-            InvalidInput: a text that is not a str.
+        Posts are raw or normalised; a missing one was not seen. Object array, shape (n,).
         """
-        found = [self._look_up([_words(text) for text in chunk]) for chunk in _chunks(texts)]
-        return np.concatenate([np.empty(0, dtype=object), *found])
+        return np.concatenate([np.empty(0, dtype=object), *map(self._look_up, _chunks(texts))])
 
     def _look_up(self, posts: list[list[str]]) -> NDArray[np.object_]:
         found = np.full(len(posts), "", dtype=object)
@@ -196,11 +181,8 @@ class SeenFilter:
         return buckets
 
     def to_bytes(self) -> bytes:
-        """Write the filter as bytes: a header with versions and counts, the tables, a SHA-256.
-
-        Of the sorted hashes, the steps from each to the next are written: large tables have small
-        ones.
-        """
+        """Write the filter as bytes: a header with versions and counts, the tables, a SHA-256."""
+        # Of sorted hashes, the steps from each to the next: those of a large table are small.
         step_bytes = _step_bytes(self.exact, self.gaps)
         counts = (self.n_posts, len(self.exact), len(self.gaps), len(self.sketches))
         versions = (FORMAT_VERSION, self.normalisation)
@@ -217,65 +199,55 @@ class SeenFilter:
         """Read what `to_bytes` wrote.
 
         Raises:
-            CheckpointError: not a filter, or of another version of the format.
-            ChecksumMismatch: damaged or cut off.
-            NormalisationMismatch: made with a later version of the text normalisation.
+            CheckpointError, ChecksumMismatch, NormalisationMismatch: not a filter, or of another
+                format; damaged; made with a later version of the text normalisation.
         """
+        what = "the fingerprints of training posts"
         if len(data) < _HEADER.size + 32 or not data.startswith(_MAGIC):
-            raise CheckpointError(
-                f"expected the fingerprints of training posts, got {len(data):,} other bytes; "
-                "take the file from the checkpoint again"
-            )
+            raise CheckpointError(f"expected {what}, got {len(data):,} other bytes; {_AGAIN}")
         _, version, normalisation, n_bits, step_bytes, n_posts, *counts = _HEADER.unpack_from(data)
         if version != FORMAT_VERSION:
             raise CheckpointError(
-                f"the fingerprints of training posts are in format {version}, this textdetect "
-                f"reads {FORMAT_VERSION}; install the textdetect that made the checkpoint"
+                f"{what} are in format {version}, this textdetect reads {FORMAT_VERSION}; {_NEWER}"
             )
         if hashlib.sha256(data[:-32]).digest() != data[-32:]:
-            raise ChecksumMismatch(
-                "the fingerprints of training posts are damaged or cut off; take the file from "
-                "the checkpoint again"
-            )
+            raise ChecksumMismatch(f"{what} are damaged or cut off; {_AGAIN}")
         if normalisation > NORMALISATION_VERSION:
             raise NormalisationMismatch(
-                f"the fingerprints of training posts were made for text normalisation "
-                f"{normalisation}, this textdetect has {NORMALISATION_VERSION}; install the "
-                "textdetect that made the checkpoint"
+                f"{what} were made for text normalisation {normalisation}, this textdetect has "
+                f"{NORMALISATION_VERSION}; {_NEWER}"
             )
         n_exact, n_gaps, n_sketches = counts
         shapes = ((n_exact, step_bytes), (n_gaps, step_bytes), (n_sketches, _N_KEYS + n_bits // 8))
         ends = _HEADER.size + np.cumsum([0, *(n * width for n, width in shapes)])
         possible = _BITS[0] <= n_bits <= _BITS[1] and n_bits % 8 == 0 and step_bytes <= 8
         if ends[-1] != len(data) - 32 or not possible:
-            raise CheckpointError("the fingerprints of training posts have counts that cannot be")
+            raise CheckpointError(f"{what} have counts that cannot be")
+        tables = zip(ends, ends[1:], shapes, strict=False)
         exact, gaps, sketches = (
-            np.frombuffer(data[begin:end], dtype=np.uint8).reshape(shape)
-            for begin, end, shape in zip(ends, ends[1:], shapes, strict=False)
+            np.frombuffer(data[a:b], dtype=np.uint8).reshape(shape) for a, b, shape in tables
         )
         return cls(n_posts, _summed(exact), _summed(gaps), sketches, normalisation)
 
 
-def _chunks(texts: Iterable[Any]) -> Iterator[list[str | None]]:
-    posts = coerce(texts)
+def _chunks(texts: Iterable[Any]) -> Iterator[list[list[str]]]:
+    """Yield the words of some posts at a time."""
+    posts = map(_words, coerce(texts))
     while chunk := list(itertools.islice(posts, _CHUNK)):
         yield chunk
 
 
 def _words(text: str | None) -> list[str]:
-    """Split a post into its words, casefolded, without links and @names.
-
-    Folded first, as entities, escapes and placeholders are known by their case; and once more, as
-    the normal form of some signs is in capitals.
-    """
+    """Split a post into its words, casefolded, without links and @names."""
+    # Folded first, as entities and placeholders are known by their case; and once more, as the
+    # normal form of some signs is in capitals.
     return _WORD.findall(without(normalise((text or "").casefold()).casefold()))
 
 
 def _key(words: Sequence[str]) -> int:
     """Hash the letters and digits alone, so that no blank or hyphen makes a difference."""
-    letters = "".join(words).replace("'", "").replace("-", "")
-    digest = hashlib.blake2b(letters.encode(), digest_size=_HASH_BITS // 8).digest()
-    return int.from_bytes(digest, "little")
+    letters = "".join(words).replace("'", "").replace("-", "").encode()
+    return int.from_bytes(hashlib.blake2b(letters, digest_size=_HASH_BITS // 8).digest(), "little")
 
 
 def _has_gaps(words: Sequence[str]) -> bool:
@@ -339,10 +311,6 @@ def _among(values: _U64, table: _U64) -> NDArray[np.bool_]:
         return np.zeros(len(values), dtype=np.bool_)
     place = np.minimum(np.searchsorted(table, values), len(table) - 1)
     return np.asarray(table[place] == values)
-
-
-def _steps(table: _U64) -> _U64:
-    return np.diff(table, prepend=np.uint64(0))
 
 
 def _step_bytes(*tables: _U64) -> int:
