@@ -12,22 +12,14 @@ import shutil
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from textdetect import checkpoint as folders
 from textdetect._optional import require
-from textdetect.checkpoint import (
-    GRAPH,
-    MANIFEST,
-    WEIGHTS,
-    Manifest,
-    find_folder,
-    open_checkpoint,
-    write_manifest,
-)
+from textdetect.checkpoint import GRAPH, MANIFEST, WEIGHTS, Manifest
 from textdetect.errors import InvalidInput, ParityError
 from textdetect.text import NORMALISATION_VERSION, normalise
 
@@ -57,33 +49,17 @@ def export(
 
     Args:
         model: transformers folder, or hub id, of a two-label classifier (human, machine).
-        out: the checkpoint folder; what is there under the same names is replaced.
+        out: the checkpoint folder; what is there under the same names is replaced. It has no
+            calibration yet.
         name, version, languages, max_length, training: see `Manifest`.
-
-    Returns:
-        The checkpoint folder, without a calibration yet.
 
     Raises:
         ModelNotFound: no such folder or hub id.
         InvalidInput: its labels are not (human, machine), or it reads fewer than `max_length`.
         ParityError: the graph's logits are not the model's.
-        MissingDependency: without the extra `train`.
     """
-    source, folder = find_folder(model), Path(out)
-    transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
-    require("onnx", extra="train")
-    config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
-    labels = [str(label).lower() for _, label in sorted(config.id2label.items())]
-    if labels != ["human", "machine"]:
-        raise InvalidInput(f"id2label: expected human, machine in this order, got {labels}")
-    if max_length > config.max_position_embeddings:
-        raise InvalidInput(
-            f"max_length: expected at most {config.max_position_embeddings}, which is what the "
-            f"model reads, got {max_length}"
-        )
-    classifier = transformers.AutoModelForSequenceClassification.from_pretrained(
-        source, dtype=torch.float32, attn_implementation="eager", trust_remote_code=False
-    ).eval()
+    source, folder = folders.find_folder(model), Path(out)
+    classifier = _classifier(source, max_length)
     folder.mkdir(parents=True, exist_ok=True)
     for tensor in classifier.state_dict().values():  # both runtimes must see the rounded weights
         if tensor.is_floating_point():
@@ -96,15 +72,9 @@ def export(
         if (source / file).is_file():
             shutil.copyfile(source / file, folder / file)
     manifest = Manifest(
-        name=name,
-        version=version,
-        normalisation=NORMALISATION_VERSION,
-        max_length=max_length,
-        languages=tuple(languages),
-        files={},
-        training=training or {},
+        name, version, NORMALISATION_VERSION, max_length, tuple(languages), {}, training or {}
     )
-    write_manifest(folder, manifest)
+    folders.write_manifest(folder, manifest)
     difference = parity(folder, _PROBE)
     if not difference <= TOLERANCE:
         (folder / MANIFEST).unlink()  # or the folder would pass for a checkpoint
@@ -120,20 +90,35 @@ def parity(folder: str | Path, texts: Sequence[str]) -> float:
     from textdetect.runtimes.graph import OnnxRuntime
     from textdetect.runtimes.hf import HfRuntime
 
-    checkpoint = open_checkpoint(folder)
+    checkpoint = folders.open_checkpoint(folder)
     prepared = [normalise(text) for text in texts]
     graph, model = OnnxRuntime(checkpoint).run(prepared), HfRuntime(checkpoint).run(prepared)
     return float(np.max(np.abs(graph.logits - model.logits)))
 
 
+def _classifier(source: Path, max_length: int) -> Any:
+    """Load the model in fp32, if it is one that can be exported."""
+    transformers, torch = require("transformers", extra="train"), require("torch", extra="train")
+    require("onnx", extra="train")
+    config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+    labels = [str(label).lower() for _, label in sorted(config.id2label.items())]
+    if labels != ["human", "machine"]:
+        raise InvalidInput(f"id2label: expected human, machine in this order, got {labels}")
+    if max_length > (most := config.max_position_embeddings):
+        raise InvalidInput(
+            f"max_length: expected at most {most}, which is what the model reads, got {max_length}"
+        )
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        source, dtype=torch.float32, attn_implementation="eager", trust_remote_code=False
+    )
+    return model.eval()
+
+
 def _write_weights(classifier: Any, path: Path) -> None:
     """Write the parameters as fp16, contiguous and without aliases."""
     safetensors = require("safetensors.torch", extra="train")
-    state = {
-        name: tensor.detach().half().contiguous().clone()
-        for name, tensor in classifier.state_dict().items()
-        if tensor.is_floating_point()
-    }
+    floats = {k: v for k, v in classifier.state_dict().items() if v.is_floating_point()}
+    state = {name: v.detach().half().contiguous().clone() for name, v in floats.items()}
     safetensors.save_file(state, str(path), metadata={"format": "pt"})
 
 
@@ -222,20 +207,15 @@ def _key(array: Any) -> tuple[Any, ...]:
 
 
 def _external(onnx: Any, name: str, place: _Place) -> Any:
-    tensor = onnx.TensorProto(
-        name=name,
-        data_type=onnx.TensorProto.FLOAT16,
-        dims=place.shape,
-        data_location=onnx.TensorProto.EXTERNAL,
-    )
+    kind, outside = onnx.TensorProto.FLOAT16, onnx.TensorProto.EXTERNAL
+    tensor = onnx.TensorProto(name=name, data_type=kind, dims=place.shape, data_location=outside)
     where = {"location": WEIGHTS, "offset": place.offset, "length": place.n_bytes}
     for key, value in where.items():
         tensor.external_data.add(key=key, value=str(value))
     return tensor
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a tensor lies in a safetensors file."""
 
     shape: tuple[int, ...]
@@ -245,13 +225,12 @@ class _Place:
 
 def _tensor_places(path: Path) -> dict[str, _Place]:
     with path.open("rb") as stream:
-        (header_size,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(header_size))
+        (size,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(size))
     places = {}
-    for name, item in header.items():
-        if name != "__metadata__":
-            begin, end = item["data_offsets"]
-            places[name] = _Place(tuple(item["shape"]), 8 + header_size + begin, end - begin)
+    for name in header.keys() - {"__metadata__"}:
+        begin, end = header[name]["data_offsets"]
+        places[name] = _Place(tuple(header[name]["shape"]), 8 + size + begin, end - begin)
     return places
 
 
