@@ -1,12 +1,12 @@
 """How sure a figure is: posts of one account are alike, so accounts are counted, not posts.
 
 It knows nothing of detectors. A cluster is an account, a thread or a group of near-copies:
-whatever was sampled as one. With fewer than about 50 clusters every interval here is hopeful.
+whatever was sampled as one. With fewer than about 50 clusters every interval here is hopeful; how
+often each covers in simulations stands in docs/evaluation.md.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,13 +28,9 @@ _ROUNDING: Final = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure and its confidence interval.
+    """A figure, the ends of its interval (NaN where nothing tells the spread), posts and clusters.
 
-    Attributes:
-        value: the figure on the posts at hand.
-        low, high: the ends of the interval; NaN where the posts hold no sign of the spread.
-        n: posts.
-        n_clusters: accounts or groups among them; n where the posts are independent.
+    `n_clusters` counts the accounts or groups among the n posts; n where these are independent.
     """
 
     value: float
@@ -46,11 +42,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference(Interval):
-    """An interval for a difference, with the p-value of there being none.
+    """An interval for a difference, with the two-sided p-value of there being none, in [0, 1].
 
-    Attributes:
-        p_value: two-sided, in [0, 1]; it agrees with the interval: below 1 − level where that
-            leaves out 0. NaN where every resample gives one difference that is not 0.
+    It is below 1 − level where the interval leaves out 0, and NaN where every resample gives one
+    difference that is not 0.
     """
 
     p_value: float
@@ -63,16 +58,12 @@ def clopper_pearson(n_events: float, n: float, *, level: float = 0.95) -> tuple[
     binomial", Biometrika 26, 1934. Zero events among n still leave 1 − (α/2)^(1/n) above.
 
     Args:
-        n_events: in [0, n]; need not be whole, as an effective count is not.
-        n: posts, > 0.
-        level: in (0, 1).
-
-    Returns:
-        The lower and the upper end, in [0, 1].
+        n_events: in [0, n], n > 0; need not be whole, as an effective count is not.
+        level: in (0, 1), here and below.
 
     Raises:
         InvalidInput: an argument out of range.
-        MissingDependency: scipy is not installed.
+        MissingDependency: scipy is not installed; so it is of all intervals here.
 
     >>> low, high = clopper_pearson(0, 300)
     >>> low, round(high, 4)
@@ -95,21 +86,16 @@ def proportion(
     n* = p(1 − p) / V̂, with the variance V̂ between clusters and the correction for its degrees of
     freedom; never more than n (Korn & Graubard, "Confidence intervals for proportions with small
     expected number of positive counts estimated from survey data", Survey Methodology 24, 1998).
-    Where fewer than 10 clusters have an event, or lack one, V̂ says little (in simulations
-    coverage fell to 87 %), so a cluster counts as one post there, at most: n* = (Σm)² / Σm², with
-    Kish's design effect for clusters of m posts that all agree ("Survey sampling", 1965). In
-    simulations 95 % intervals for a share of 0.05 to 0.8 covered it in 95 to 97 %; few events are
-    bounded with care, a share of 0.01 among 500 independent posts in 98 %, and among 1,000 posts
-    of 100 much alike accounts in almost all.
+    Where fewer than 10 clusters have an event, or lack one, V̂ says little, so a cluster counts as
+    one post there, at most: n* = (Σm)² / Σm², with Kish's design effect for clusters of m posts
+    that all agree ("Survey sampling", 1965).
 
     Args:
         events: bool, or 0 and 1; shape (n,), n ≥ 1.
         clusters: the account of each post, hashable; None: the posts are independent.
-        level: in (0, 1).
 
     Raises:
         InvalidInput: other events, a missing or a single cluster, different lengths.
-        MissingDependency: scipy is not installed.
 
     >>> alone = proportion([0] * 60)
     >>> alone.low, round(alone.high, 3), alone.n_clusters
@@ -160,28 +146,16 @@ def cluster_bootstrap(
     of both are each resampled among themselves, as in a sample of so many of each. Where no
     resample differs, as with an AUROC of 1, the ends are NaN.
 
-    In simulations of 500 to 3,000 posts in 50 to 100 clusters, half of people, 95 % intervals
-    covered an AUROC of 0.76, 0.92 or 0.983 in 94 to 97 %, and in 93 % where clusters were of very
-    unequal size; an average precision of 0.75 to 0.98 in 94 to 95 %; with strong correlation
-    (0.6) in a cluster and without. A TPR at an FPR of 1 % rests on the few people who score
-    highest: its intervals covered it in 93 to 97 % with 250 to 1,500 people's posts that were
-    independent, but with strong correlation, where each account says little more than one post, in
-    86 to 95 % with 25 to 100 accounts of people, in 92 % with 300 and in 95 % with 750; when they
-    miss, they are mostly too high.
-
     Args:
         metric: in [0, 1], as `metrics.weighted_auroc`; see `one_by_one` for one without weights.
-        labels: 0 human, 1 machine; shape (n,).
-        scores: as the metric takes them; shape (n,).
-        clusters: the account of each post, hashable; n of them; at least three with each class.
-        level: in (0, 1).
+        labels, scores: 0 human, 1 machine; as the metric takes them; shape (n,).
+        clusters: the account of each post, hashable; at least three with each class.
         n_resamples: at least 100.
-        seed: of the resampling; the same seed gives the same interval.
+        seed: the same seed gives the same interval.
 
     Raises:
         InvalidInput: as the metric, or it leaves [0, 1]; a missing cluster, too few of a class;
             different lengths.
-        MissingDependency: scipy is not installed.
 
     >>> from textdetect.metrics import weighted_auroc
     >>> labels, scores = [0, 1] * 20, [i % 7 + i % 2 for i in range(40)]
@@ -209,16 +183,10 @@ def paired_bootstrap(
 
     As `cluster_bootstrap`, with both scored on the same resamples, and the difference taken from
     [−1, 1] to [0, 1] first. The p-value turns the interval around: it is one minus the level at
-    which an end would touch 0. In simulations with strong correlation in 60 clusters 95 % intervals
-    covered the difference of AUROCs of 0.86 or less in 96 to 97 %. Near 1 they are rougher: two of
-    0.983 were told apart in 2 % instead of 5 %, and the gap of 0.983 to 0.958 covered in 91 %.
-
-    Args:
-        scores, rival: of the two detectors; shape (n,), in the order of `labels`.
+    which an end would touch 0. `scores` and `rival` are in the order of `labels`.
 
     >>> from textdetect.metrics import weighted_auroc
-    >>> labels, scores = [0, 1] * 20, [i % 7 + i % 2 for i in range(40)]
-    >>> accounts = [i // 4 for i in range(40)]
+    >>> labels, scores, accounts = [0, 1] * 20, list(range(40)), [i // 4 for i in range(40)]
     >>> paired_bootstrap(weighted_auroc, labels, scores, scores, clusters=accounts).p_value
     1.0
     """
@@ -257,16 +225,10 @@ def one_by_one(metric: Callable[[Any, Any], float]) -> Weighted:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Adjust a table of p-values so that one at 0.05 or less is wrong once in twenty tables.
+    """Adjust p-values of any shape, one family, so that one at 0.05 is wrong in one of 20 tables.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
     Statistics 6, 1979: the chance of any false claim is kept, whatever the dependence.
-
-    Args:
-        p_values: in [0, 1]; of any shape, one family.
-
-    Returns:
-        Adjusted p-values, float64, of the same shape, in [0, 1].
 
     Raises:
         InvalidInput: a p-value that is not in [0, 1].
@@ -319,7 +281,8 @@ def _bootstrap(
         return Interval(value, np.nan, np.nan, n, n_clusters), np.nan if value else 1.0
     t = require("scipy.stats", extra="train").t
     reach = float(t.ppf(1 - tail, n_fewest - 1)) * error
-    low, high = (lowest + width * _expit(z) for z in (centre - reach, centre + reach))
+    expit = require("scipy.special", extra="train").expit
+    low, high = (lowest + width * float(expit(z)) for z in (centre - reach, centre + reach))
     p_value = 2 * float(t.sf(abs(centre) / error, n_fewest - 1))
     return Interval(value, min(low, value), max(high, value), n, n_clusters), p_value
 
@@ -346,10 +309,6 @@ def _logits(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     edge = float(np.min(room, where=room > _ROUNDING, initial=0.5)) / 2
     inside = np.clip(shares, edge, 1 - edge)
     return np.asarray(np.log(inside / (1 - inside)))
-
-
-def _expit(z: float) -> float:
-    return (1 + math.tanh(z / 2)) / 2
 
 
 def _codes(clusters: Iterable[Any], n: int) -> NDArray[np.int64]:
