@@ -29,11 +29,7 @@ def render(results: Results) -> str:
     """Render the page: HTML with its styles and charts inside, without scripts.
 
     Every name and text is escaped, and characters that don't show are written as [U+202E]. The
-    same results give the same page.
-
-    Raises:
-        InvalidInput: no rows to show, or a chart's row without numbers.
-        MissingDependency: jinja2 or matplotlib is not installed.
+    same results give the same page. No rows to show, or a chart's without numbers: `InvalidInput`.
 
     >>> row = {"suite": "s", "part": "report", "slice": "all", "attack": "none", "detector": "d"}
     >>> html = render(Results([row | {"metric": "auroc", "value": 0.9, "low": 0.8, "high": 0.95}]))

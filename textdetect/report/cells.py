@@ -35,14 +35,9 @@ _PLAIN: Final = {"auroc", "average_precision", "macro_f1", "brier", "ece", "auro
 
 @dataclass(frozen=True)
 class Cell:
-    """What is written of a figure.
+    """What is written of a figure: with its unit and its interval, or "–" and why there is none.
 
-    Attributes:
-        text: the figure with its unit, or "–".
-        detail: its interval; or, beside a "–", why there is no number.
-        value, low, high: finite, or None.
-        n, n_clusters: "1,234", or "".
-        notes: the row's.
+    The numbers are finite, or None; counts are "1,234", or "".
     """
 
     text: str

@@ -36,11 +36,8 @@ _LEAST_FPR: Final = 1e-4  # where the log axis of the groups begins
 class Figures:
     """The figures of the part that is shown, found by what they are about.
 
-    Attributes:
-        part, parts: the part, and all that there are.
-        detectors, slices, attacks: in the order of the rows, without "all" and "none".
-        attacked: the slice that attacks were measured on.
-        comparisons: rows of two detectors.
+    Detectors, slices and attacks are in the order of the rows, without "all" and "none"; `attacked`
+    is the slice that attacks were measured on, `comparisons` the rows of two detectors.
     """
 
     def __init__(self, results: Results) -> None:
@@ -74,12 +71,7 @@ class Figures:
 
 
 def page(results: Results) -> dict[str, Any]:
-    """Give all that the template shows.
-
-    Raises:
-        InvalidInput: no figures of the part to show; a curve's point is not a number.
-        MissingDependency: matplotlib is not installed.
-    """
+    """Give all that the template shows; see `report.render` for what is refused."""
     figures, facts = Figures(results), results.facts
     promise, looks = finite(facts.get("max_fpr")), finite(facts.get("looks"))
     metrics = {row["metric"]: row["metric"] for row in results.table} | METRICS
