@@ -40,11 +40,7 @@ class Fitted:
         self.fingerprint = f"{self.name} {model!r} scikit-learn {version('scikit-learn')}"
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> Self:
-        """Fit on texts; labels 0 human, 1 machine.
-
-        Raises:
-            InvalidInput: texts and labels differ in number, or there are not both labels.
-        """
+        """Fit on texts; labels 0 human, 1 machine, both among them, or it is `InvalidInput`."""
         if len(texts) != len(labels) or set(labels) != {0, 1}:
             raise InvalidInput(
                 f"{self.name}: expected a label 0 or 1 for each text, and both among them; got "
@@ -55,16 +51,15 @@ class Fitted:
         return self
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return logits, shape (n,), higher = more machine-like.
-
-        Raises:
-            InvalidInput: it was not fitted.
-        """
+        """Return logits, shape (n,), higher = more machine-like."""
         if not self.is_fitted:
             raise InvalidInput(f"{self.name} must be fitted first: fit(texts, labels)")
         if not len(texts):
             return np.empty(0, dtype=np.float64)
-        return np.asarray(self._model.decision_function(self._inputs(texts)), dtype=np.float64)
+        return np.asarray(self._logits(self._inputs(texts)), dtype=np.float64)
+
+    def _logits(self, inputs: Any) -> Any:
+        return self._model.decision_function(inputs)
 
     def _inputs(self, texts: Sequence[str]) -> Any:
         return [text[:_MAX_CHARS] for text in texts]
@@ -73,8 +68,8 @@ class Fitted:
 class BagOfWords(Fitted):
     """Character 2–4-grams and word 1–2-grams, tf-idf, logistic regression.
 
-    The classic rival of a fine-tuned transformer, and a strong one on generators it has seen. It
-    reads the first 1,500 characters of a text.
+    The classic rival of a fine-tuned transformer, strong on generators that it has seen. It reads
+    the first 1,500 characters of a text.
 
     Args:
         seed: of the solver.
@@ -91,14 +86,8 @@ class BagOfWords(Fitted):
     def __init__(self, *, seed: int = 0, n_features: int = 2**19, grams: Any = None) -> None:
         pipeline, text, linear = _sklearn("pipeline", "feature_extraction.text", "linear_model")
         tf_idf = text.TfidfTransformer(sublinear_tf=True)
-        classifier = linear.SGDClassifier(
-            loss="log_loss",
-            alpha=2e-6,
-            max_iter=20,
-            class_weight="balanced",
-            average=True,
-            random_state=seed,
-        )
+        options = {"class_weight": "balanced", "average": True, "random_state": seed}
+        classifier = linear.SGDClassifier(loss="log_loss", alpha=2e-6, max_iter=20, **options)
         super().__init__(pipeline.make_pipeline(ngrams(n_features), tf_idf, classifier))
         if grams is not None:
             self._model.steps[0] = ("remembered", grams)
@@ -153,8 +142,6 @@ class _Linear(Fitted):
 class Stylometry(_Linear):
     """A handful of countable habits (see `style`), standardised, logistic regression.
 
-    What it finds, a reader could check by hand. It sees no word but function words.
-
     >>> people, machines = ["omg SO good!!", "no way lol"], ["It is, indeed, good.", "It is so."]
     >>> rival = Stylometry().fit(people + machines, [0, 0, 1, 1])
     >>> rival.score(["It is, of course, fine."]).shape
@@ -169,8 +156,6 @@ class Stylometry(_Linear):
 
 class LengthOnly(_Linear):
     """The logarithm of the number of characters and its square: what length alone gives away.
-
-    With the square it finds a class that is longer, shorter, or in between.
 
     >>> rival = LengthOnly().fit(["a", "ab", "a" * 99, "a" * 80], [0, 0, 1, 1])
     >>> bool(rival.score(["a" * 90])[0] > 0)
@@ -194,18 +179,12 @@ class Constant(Fitted):
     name = "constant"
 
     def __init__(self) -> None:
-        super().__init__(_LogOdds())
+        (dummy,) = _sklearn("dummy")
+        super().__init__(dummy.DummyClassifier(strategy="prior"))
 
-
-class _LogOdds:
-    def __repr__(self) -> str:
-        return "log-odds"
-
-    def fit(self, texts: Sequence[str], labels: NDArray[np.int64]) -> None:
-        self.value = float(np.log(labels.mean() / (1 - labels.mean())))
-
-    def decision_function(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        return np.full(len(texts), self.value)
+    def _logits(self, inputs: Any) -> Any:
+        human, machine = self._model.predict_log_proba(inputs).T
+        return machine - human
 
 
 def style(text: str) -> dict[str, float]:
