@@ -240,3 +240,17 @@ def test_logits_that_are_not_numbers_are_an_error_and_not_a_score(folders: tuple
         model._models[0].transformer.wte.weight[5] = float("nan")
     with pytest.raises(DetectorFailed, match="not finite"):
         model.metrics(["some text"])
+
+
+def test_two_tokens_with_round_numbers_give_these_scores() -> None:
+    columns = ([-1.0, -3.0], [1, 4], [1.0, 2.0], [-1.0, -2.0], [0.5, 0.5])
+    tokens = TokenStatistics(*np.array(columns, dtype=np.float64))
+    assert {name: round(metric(tokens), 4) for name, metric in METRICS.items()} == {
+        "log-likelihood": -2.0,
+        "rank": -2.5,
+        "log-rank": -0.6931,
+        "entropy": 1.5,
+        "lrr": 2.8854,
+        "fast-detectgpt": -1.0,
+        "binoculars": -1.3333,
+    }

@@ -2,7 +2,7 @@
 
 One forward pass a model gives five numbers a token (`TokenStatistics`); every metric is a few lines
 of numpy over them. It knows nothing of thresholds, labels or normalisation: a text is read as it
-comes.
+comes. GLTR is Gehrmann, Strobelt, Rush 2019; DetectGPT is Mitchell et al. 2023.
 
 The first token is context only, as in the papers' code: nothing stands before it that could predict
 it. Where a tokenizer puts a token before each text by itself (Llama's <s>), that is the first
@@ -39,64 +39,38 @@ class TokenStatistics:
 
     p is the scoring model's distribution of the token, q the reference model's (p, if there is
     none); both are given all tokens before it. Logarithms are natural.
-
-    Attributes:
-        log_p: log p(token).
-        rank: 1 + the number of tokens that p holds more likely.
-        entropy: of p.
-        mean: mean of log p under q.
-        variance: variance of log p under q.
     """
 
-    log_p: NDArray[np.float64]
-    rank: NDArray[np.float64]
-    entropy: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    variance: NDArray[np.float64]
+    log_p: NDArray[np.float64]  # of the token
+    rank: NDArray[np.float64]  # 1 + the number of tokens that p holds more likely
+    entropy: NDArray[np.float64]  # of p
+    mean: NDArray[np.float64]  # of log p under q
+    variance: NDArray[np.float64]  # of log p under q
 
 
 def log_likelihood(tokens: TokenStatistics) -> float:
-    """Return the mean of log p(token).
-
-    Gehrmann, Strobelt, Rush 2019 (GLTR), Section 2, test 1; as a score: Mitchell et al. 2023
-    (DetectGPT), Section 5, baseline log p(x).
-
-    >>> log_likelihood(_example())
-    -2.0
-    """
+    """Return the mean of log p(token): GLTR, Section 2, test 1; DetectGPT, Section 5."""
     return float(tokens.log_p.mean())
 
 
 def rank(tokens: TokenStatistics) -> float:
-    """Return minus the mean rank of the tokens.
+    """Return minus the mean rank of the tokens: GLTR, Section 2, test 2; DetectGPT, Section 5.
 
-    GLTR, Section 2, test 2; as a score: DetectGPT, Section 5. Where a model holds two tokens
-    equally likely to the last float, the rank of either may move by one.
-
-    >>> rank(_example())
-    -2.5
+    Where a model holds two tokens equally likely, the rank of either may move by one.
     """
     return -float(tokens.rank.mean())
 
 
 def log_rank(tokens: TokenStatistics) -> float:
-    """Return minus the mean log-rank of the tokens: DetectGPT, Section 5.
-
-    >>> round(log_rank(_example()), 4)
-    -0.6931
-    """
+    """Return minus the mean log-rank of the tokens: DetectGPT, Section 5."""
     return -float(np.log(tokens.rank).mean())
 
 
 def entropy(tokens: TokenStatistics) -> float:
-    """Return the mean entropy of the model's distributions.
+    """Return the mean entropy of the model's distributions: GLTR, Section 2, test 3.
 
-    GLTR, Section 2, test 3. The sign is DetectGPT's (Section 5): higher = more machine-like. It is
-    an observation, and holds on some texts only: in Su et al. 2023, Table 1, the AUROC is 0.57 on
-    news and below 0.5 on stories.
-
-    >>> entropy(_example())
-    1.5
+    The sign is DetectGPT's (Section 5), and an observation that holds on some texts only: in Su et
+    al. 2023, Table 1, the AUROC is 0.57 on news and below 0.5 on stories.
     """
     return float(tokens.entropy.mean())
 
@@ -106,9 +80,6 @@ def lrr(tokens: TokenStatistics) -> float:
 
     Su, Zhuo, Wang, Nakov 2023 (DetectLLM), Section 3.1. Where every token is the likeliest, the
     ratio has no value; the denominator is then log 2, as if one token were the second likeliest.
-
-    >>> round(lrr(_example()), 4)
-    2.8854
     """
     return -float(tokens.log_p.sum() / max(np.log(tokens.rank).sum(), np.log(2)))
 
@@ -117,12 +88,8 @@ def fast_detectgpt(tokens: TokenStatistics) -> float:
     """Return the conditional probability curvature, in its analytic form.
 
     Bao, Zhao, Teng, Yang, Zhang 2024 (Fast-DetectGPT), Section 2: d = (log p(x) - m) / s, where m
-    and s are mean and deviation of log p of texts whose every token is drawn from the sampling
-    model q at its place; they are sums over the tokens, m = sum mean and s² = sum variance, so
-    nothing is drawn. NaN where s is 0.
-
-    >>> fast_detectgpt(_example())
-    -1.0
+    and s are mean and deviation of log p of texts whose tokens are drawn from q; they are sums
+    over the tokens, so nothing is drawn. NaN where s is 0.
     """
     deviation = float(np.sqrt(tokens.variance.sum()))
     return float((tokens.log_p - tokens.mean).sum() / deviation) if deviation else float("nan")
@@ -132,13 +99,9 @@ def binoculars(tokens: TokenStatistics) -> float:
     """Return minus the ratio of log-perplexity to cross-perplexity.
 
     Hans et al. 2024 (Binoculars), Section 3: log PPL / log X-PPL, where log PPL = - mean log p of
-    the performer p, and log X-PPL = - mean over places of sum q log p, with the observer q, as in
-    the authors' code. They call a text machine-written below a threshold; the sign is turned. Both
-    means are over the tokens that count, as in the paper; the authors' code also counts the
-    distribution after the last token in X-PPL. NaN where X-PPL is 1.
-
-    >>> round(binoculars(_example()), 4)
-    -1.3333
+    the performer p, and log X-PPL = - mean over places of sum q log p, with the observer q; the
+    sign is turned. Both means are over the tokens that count, as in the paper; the authors' code
+    also counts the distribution after the last token in X-PPL. NaN where X-PPL is 1.
     """
     cross = float(tokens.mean.sum())
     return -float(tokens.log_p.sum()) / cross if cross else float("nan")
@@ -163,19 +126,15 @@ class LanguageModel:
         device: "cpu", "cuda" …; None is "cpu".
         dtype: of the weights. Under "bfloat16" a score moves by more than 1e-5 with its batch.
         max_length: tokens that are read of a text; None: as many as both models have places for.
-            A longer text is cut at its end.
-        bos: put the tokenizer's beginning-of-sequence token before each text, where the tokenizer
-            does not do so by itself.
+        bos: begin each text with the tokenizer's beginning-of-sequence token.
         batch_tokens: tokens of a batch, padding included; the logits take this × vocabulary × 4
-            bytes for each model (a longer text is a batch by itself).
+            bytes for each model.
 
     Raises:
         ModelNotFound: no such folder or hub id, or not a causal language model in safetensors.
         InvalidInput: the tokenizers differ; no such device; `bos` where there is no such token.
-        MissingDependency: the extra `train` is not installed.
 
-    >>> model = LanguageModel("distilgpt2")  # doctest: +SKIP
-    >>> model.metrics(["So good, so cheap."])["lrr"].shape  # doctest: +SKIP
+    >>> LanguageModel("distilgpt2").metrics(["So good."])["lrr"].shape  # doctest: +SKIP
     (1,)
     """
 
@@ -191,17 +150,15 @@ class LanguageModel:
         batch_tokens: int = 512,
     ) -> None:
         self._torch = require("torch", extra="train")
-        self.name = model if reference is None else f"{model},{reference}"
-        self._tokenizer, scoring = load_frozen("AutoModelForCausalLM", model, device, dtype)
-        self._models = [scoring]
-        if reference is not None:
-            tokenizer, observer = load_frozen("AutoModelForCausalLM", reference, device, dtype)
-            if tokenizer.get_vocab() != self._tokenizer.get_vocab():
-                raise InvalidInput(
-                    f"{model} and {reference} have different vocabularies; expected two models "
-                    "with one tokenizer"
-                )
-            self._models.append(observer)
+        names = [model] if reference is None else [model, reference]
+        loaded = [load_frozen("AutoModelForCausalLM", name, device, dtype) for name in names]
+        self.name, self._models = ",".join(names), [each for _, each in loaded]
+        self._tokenizer = loaded[0][0]
+        if loaded[-1][0].get_vocab() != self._tokenizer.get_vocab():
+            raise InvalidInput(
+                f"{model} and {reference} have different vocabularies; expected two models with "
+                "one tokenizer"
+            )
         self._bos = self._tokenizer.bos_token_id if bos else None
         if bos and self._bos is None:
             raise InvalidInput(f"bos=True, but the tokenizer of {model} has no such token")
@@ -212,9 +169,8 @@ class LanguageModel:
             raise InvalidInput(f"max_length: expected at least 2 tokens, got {max_length}")
         self._batch_tokens = batch_tokens
         self._memory = Memory(len(self.names))
-        named = zip(self.name.split(","), self._models, strict=True)
-        origins = [_origin(name, loaded) for name, loaded in named]
-        self.fingerprint = f"{' '.join(origins)} {dtype} {self.max_length} {self._bos}"
+        origins = " ".join(map(_origin, names, self._models))
+        self.fingerprint = f"{origins} {dtype} {self.max_length} {self._bos}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -225,31 +181,26 @@ class LanguageModel:
         """Score texts by every metric in one pass: name → float64, shape (n,).
 
         Higher = more machine-like; NaN where no token counts. A text's score is the same to 1e-5
-        whatever stands beside it. What a text got is remembered (a few numbers), so that scorers
-        that share a model share its passes.
-
-        Raises:
-            DetectorFailed: the model gave a logit that is not a number.
+        whatever stands beside it, and is remembered: scorers that share a model share its passes.
         """
         rows = self._memory.recall(texts, self._metrics, progress=False)
         return dict(zip(self.names, rows.T, strict=True))
 
     def _metrics(self, texts: list[str]) -> NDArray[np.float64]:
-        nothing = [np.nan] * len(self.names)
-        found = self.statistics(texts)
-        rows = [[METRICS[n](of) for n in self.names] if of.log_p.size else nothing for of in found]
+        of, nothing = self.statistics(texts), [np.nan] * len(self.names)
+        rows = [[METRICS[n](one) for n in self.names] if one.log_p.size else nothing for one in of]
         return np.array(rows, dtype=np.float64)
 
     def statistics(self, texts: Sequence[str]) -> list[TokenStatistics]:
         """Give what the models say of each token that counts, text by text."""
         ids = self._encode(texts)
         found: list[TokenStatistics] = [TokenStatistics(*np.empty((5, 0)))] * len(ids)
-        long = [place for place, row in enumerate(ids) if len(row) > 1]
+        long = np.array([place for place, row in enumerate(ids) if len(row) > 1], dtype=np.int64)
         lengths = [len(ids[place]) for place in long]
         plan = batches(lengths, max_length=self.max_length, max_tokens=self._batch_tokens)
         with self._torch.inference_mode():
             for rows, width in plan:
-                places = np.array(long, dtype=np.int64)[rows]
+                places = long[rows]
                 logits = self._forward(ids, places, width)
                 for line, place in enumerate(places):
                     found[place] = self._of_text([each[line] for each in logits], ids[place])
@@ -266,41 +217,36 @@ class LanguageModel:
         return [row[: self.max_length] for row in ids]
 
     def _forward(self, ids: list[list[int]], places: NDArray[np.int64], width: int) -> list[Any]:
-        """Logits of each model, shape (len(places), width, vocabulary).
-
-        Padding is on the right: no token can see it, so any id will do. Of two models that share a
-        tokenizer, one may have a few unused outputs more; they are left out.
-        """
-        arrays = pad(ids, places, width, pad_id=0)
+        """Logits of each model, shape (len(places), width, vocabulary)."""
+        arrays = pad(ids, places, width, pad_id=0)  # on the right, where no token can see it
         logits = []
         for model in self._models:
             input_ids, mask = (self._torch.from_numpy(a).to(model.device) for a in arrays)
             logits.append(model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits)
+        # Of two models that share a tokenizer, one may have a few unused outputs more.
         shared = min(each.shape[-1] for each in logits)
         return [each[..., :shared] for each in logits]
 
     def _of_text(self, logits: list[Any], ids: list[int]) -> TokenStatistics:
         """Statistics of one text: logits (width, vocabulary) of each model, and its tokens."""
-        torch = self._torch
-        n = len(ids) - 1
+        torch, n = self._torch, len(ids) - 1
         targets = torch.tensor(ids[1:], device=logits[0].device)
         step = max(1, _CHUNK // logits[0].shape[-1])
-        parts = [
-            _chunk(torch, [each[i : min(i + step, n)] for each in logits], targets[i : i + step])
-            for i in range(0, n, step)
-        ]
-        columns = np.concatenate(parts, axis=1)
+        logits = [each[:n] for each in logits]
+        columns = np.concatenate(
+            [
+                _chunk(torch, [each[i : i + step] for each in logits], targets[i : i + step])
+                for i in range(0, n, step)
+            ],
+            axis=1,
+        )
         if not np.isfinite(columns).all():
             raise DetectorFailed(f"{self.name}: the model gave logits that are not finite")
         return TokenStatistics(*columns)
 
 
 def load_frozen(kind: str, name: str, device: str | None, dtype: str) -> tuple[Any, Any]:
-    """Load tokenizer and model, an `AutoModel…` of transformers, for reading alone.
-
-    Raises:
-        ModelNotFound: no such folder or hub id, or not this kind of model in safetensors.
-    """
+    """Load tokenizer and model, an `AutoModel…` of transformers, from safetensors alone."""
     torch, transformers = (require(name, extra="train") for name in ("torch", "transformers"))
     of: dict[str, Any] = {"dtype": getattr(torch, dtype), "use_safetensors": True}
     try:
@@ -338,47 +284,21 @@ def _chunk(torch: Any, logits: list[Any], targets: Any) -> NDArray[np.float64]:
     return np.stack([column.double().cpu().numpy() for column in columns])
 
 
-@dataclass(frozen=True)
 class ZeroShot:
-    """One metric of a language model, as a scorer.
-
-    Args:
-        model: shared by the scorers of its other metrics.
-        metric: one of `METRICS`.
-
-    Raises:
-        InvalidInput: a metric that is not known, or needs a reference model.
+    """One metric of a language model, as a scorer; those of other metrics may share the model.
 
     >>> ZeroShot(LanguageModel("distilgpt2"), "lrr").name  # doctest: +SKIP
     'lrr:distilgpt2'
     """
 
-    model: LanguageModel
-    metric: str
-
-    def __post_init__(self) -> None:
-        if self.metric not in self.model.names:
-            raise InvalidInput(
-                f"metric: expected one of {list(self.model.names)}, got {self.metric!r}"
-                + (" (needs two models)" if self.metric in METRICS else "")
-            )
-
-    @property
-    def fingerprint(self) -> str:
-        """The metric's and the models'."""
-        return f"{self.metric} {self.model.fingerprint}"
-
-    @property
-    def name(self) -> str:
-        """METRIC:MODEL."""
-        return f"{self.metric}:{self.model.name}"
+    def __init__(self, model: LanguageModel, metric: str) -> None:
+        if metric not in model.names:
+            two = " (needs two models)" if metric in METRICS else ""
+            raise InvalidInput(f"metric: expected one of {list(model.names)}, got {metric!r}{two}")
+        self.model, self.metric = model, metric
+        self.name = f"{metric}:{model.name}"
+        self.fingerprint = f"{metric} {model.fingerprint}"
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the metric, shape (n,), higher = more machine-like; NaN where no token counts."""
         return self.model.metrics(texts)[self.metric]
-
-
-def _example() -> TokenStatistics:
-    """Two tokens with round numbers, for the examples above."""
-    columns = ([-1.0, -3.0], [1, 4], [1.0, 2.0], [-1.0, -2.0], [0.5, 0.5])
-    return TokenStatistics(*np.array(columns, dtype=np.float64))
