@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,9 @@ from textdetect.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One figure and what it must keep to.
+    """One figure, of the rows with these columns ("" for any), and what all of them must keep to.
 
-    Attributes:
-        metric: of the table.
-        suite, slice, attack, detector: of the row; "" for any (all of them must keep to it).
-        at_least, at_most: the bar; None for none.
-        on: "value", or the end of the interval that the bar is held against.
+    The bar is held against the "value", or the "low" or "high" end of its interval.
     """
 
     metric: str
@@ -44,21 +41,15 @@ class Bars:
 
 
 def read_bars(file: str | Path) -> tuple[Bar, ...]:
-    """Read a gate's bars.
-
-    Raises:
-        ConfigError: no such file, an unknown key, a bar without a limit.
-    """
+    """Read a gate's bars; a file that cannot be used is a `ConfigError`."""
     return load_config(file, Bars)[0].bars
 
 
-def fallen(table: list[dict[str, Any]], bars: tuple[Bar, ...]) -> list[str]:
+def fallen(table: Sequence[Mapping[str, Any]], bars: tuple[Bar, ...]) -> list[str]:
     """Say, a line each, which figures do not keep to their bar.
 
-    A figure that could not be had does not keep to it.
-
-    Raises:
-        InvalidInput: a bar that fits no row of the table, and so would hold nothing.
+    A figure that could not be had does not keep to it; a bar that fits no row of the table, and so
+    would hold nothing, is `InvalidInput`.
 
     >>> row = {"suite": "s", "slice": "all", "attack": "none", "detector": "d", "metric": "auroc"}
     >>> row |= {"value": 0.8, "low": 0.7, "high": 0.9}

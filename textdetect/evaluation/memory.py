@@ -27,13 +27,10 @@ def digest(*parts: str) -> bytes:
 
 
 class Memory:
-    """A row of numbers for each text, computed once.
+    """A row of `width` numbers for each text, computed once.
 
-    Args:
-        width: numbers of a text.
-        folder: keeps them for later runs, a file a chunk, so that a run that was cut off goes on;
-            None: in memory alone.
-        of: what the numbers depend on besides the text.
+    A folder keeps them for later runs, a file a chunk, so that a run that was cut off goes on; `of`
+    is what the numbers depend on besides the text.
 
     >>> memory = Memory(1)
     >>> memory.recall(["a", "bb", "a"], lambda texts: np.array([[len(t)] for t in texts])).tolist()
@@ -64,10 +61,7 @@ class Memory:
     ) -> NDArray[Any]:
         """Give each text's numbers, shape (n, width); those that are not known are computed.
 
-        Args:
-            compute: texts → their numbers, in their order.
-            seen_as: texts that it makes one are computed once.
-            progress, what: of the bar; see `progress.bar`.
+        Texts that `seen_as` makes one are computed once. `progress` and `what` are of the bar.
         """
         keys = [digest(text if seen_as is None else seen_as(text)) for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}

@@ -33,9 +33,6 @@ class UrlScorer:
         pause_s: before the first retry; doubled before each further one.
         batch_size: posts in a request.
 
-    Raises:
-        InvalidInput: another scheme, no host, or a user in it.
-
     >>> UrlScorer("https://example.org/v1/score?key=1").name
     'https://example.org/v1/score'
     """
@@ -51,25 +48,16 @@ class UrlScorer:
     ) -> None:
         try:
             parts = urlsplit(url)
-            named = bool(parts.hostname) and "@" not in parts.netloc
-            usable = named and parts.scheme in ("http", "https")
         except ValueError:
-            usable = False
-        if not usable:
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
             raise InvalidInput("expected a scoring URL like http://host/path, or https://…")
         self.name = f"{parts.scheme}://{parts.netloc}{parts.path}"
-        self._url = url
-        self._n_retries = n_retries
-        self._pause_s = pause_s
-        self._batch_size = batch_size
-        self._http = httpx.Client(timeout=timeout_s)
+        self._url, self._http = url, httpx.Client(timeout=timeout_s)
+        self._n_retries, self._pause_s, self._batch_size = n_retries, pause_s, batch_size
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return logits or probabilities, shape (n,); NaN = unanswered.
-
-        Raises:
-            DetectorFailed: no answer, or not one verdict with a number or null for each post.
-        """
+        """Return logits or probabilities, shape (n,); NaN = unanswered."""
         verdicts: list[dict[str, Any]] = []
         for first in range(0, len(texts), self._batch_size):
             verdicts += self._verdicts(texts[first : first + self._batch_size])
@@ -81,28 +69,23 @@ class UrlScorer:
     def _verdicts(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         answer = self._post(json.dumps({"posts": [{"text": text} for text in texts]}).encode())
         try:
-            verdicts = json.loads(answer)["verdicts"]
-            usable = isinstance(verdicts, list) and all(isinstance(v, dict) for v in verdicts)
+            verdicts: Any = json.loads(answer)["verdicts"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            usable = False
-        if not usable:
-            raise DetectorFailed(
-                f'{self.name}: expected JSON like {{"verdicts": [{{"logit": 0}}]}}'
-            )
+            verdicts = None
+        if not isinstance(verdicts, list) or not all(isinstance(v, dict) for v in verdicts):
+            expected = '{"verdicts": [{"logit": 0}]}'
+            raise DetectorFailed(f"{self.name}: expected JSON like {expected}")
         if len(verdicts) != len(texts):
             raise DetectorFailed(
                 f"{self.name}: {len(texts)} posts were sent, {len(verdicts)} verdicts came back"
             )
-        return list(verdicts)
+        return verdicts
 
     def _number(self, value: Any) -> float:
-        if value is None:
-            return float("nan")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise DetectorFailed(
-                f"{self.name}: a score is a {type(value).__name__}; expected a number or null"
-            )
-        return float(value)
+        if type(value) not in (int, float, type(None)):  # json knows no others, but for bool
+            kind = type(value).__name__
+            raise DetectorFailed(f"{self.name}: a score is a {kind}; expected a number or null")
+        return float("nan") if value is None else float(value)
 
     def _post(self, body: bytes) -> bytes:
         why = ""
