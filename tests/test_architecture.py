@@ -50,7 +50,7 @@ FLOORS = {
     "adaptation": 4,
     "export": 4,
     "evaluation": 4,
-    "report": 4,
+    "report": 3,
     "bulk": 4,
     "coordination": 4,
     "recipe": 5,

@@ -18,11 +18,11 @@ from textdetect.cli import app
 from textdetect.config import DataConfig
 from textdetect.errors import ConfigError, DataError, DetectorFailed, InvalidInput
 from textdetect.evaluation import Suite, evaluate, find_suite
-from textdetect.evaluation.contenders import Frozen, conformal_threshold
 from textdetect.evaluation.gate import Bar, fallen
 from textdetect.evaluation.measures import SCHEMA
 from textdetect.evaluation.scorers import resolve
 from textdetect.evaluation.suite import Panel, clusters, gather, slices, suite_names
+from textdetect.evaluation.thresholds import Frozen, conformal_threshold
 from textdetect.posts import load_posts
 
 SUITE = Suite(
@@ -136,7 +136,7 @@ def test_a_second_look_costs_no_inference_and_is_in_the_ledger(
 def test_thresholds_are_frozen(data: Path, tmp_path: Path) -> None:
     material = gather(SUITE, data)
     settings: dict[str, Any] = {"max_fpr": 0.05, "thresholds": tmp_path / "t.json"}
-    train = (material.train_texts, material.train_labels)
+    train = material.labelled
     first = Frozen(resolve("length"), material.select, train=lambda: train, **settings)
     humans = first.answer([t or "" for t in material.select.texts]).scores[
         material.select.labels == 0

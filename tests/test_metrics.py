@@ -27,15 +27,12 @@ from sklearn.metrics import (
 
 from textdetect.errors import InvalidInput
 from textdetect.metrics import (
-    Rates,
     accuracy,
     auroc,
-    average_precision,
     brier,
     ece,
     macro_f1,
     predictive_value,
-    rates,
     tpr_at_fpr,
     weighted_auroc,
     weighted_average_precision,
@@ -143,7 +140,7 @@ def oracles(y: Any, s: Any, w: Any, rng: np.random.Generator) -> dict[str, tuple
     u = stats.mannwhitneyu(s[y == 1], s[y == 0], method="asymptotic").statistic
     rate = float(rng.uniform(0, 1))
     stream = np.where(y == 1, rate / np.sum(y == 1), (1 - rate) / np.sum(y == 0))
-    at = rates(y, s, threshold=threshold)
+    caught, blamed = tp / (tp + fn), fp / (fp + tn)
     edges = np.linspace(0, 1, 16)
     n_in_bin = np.array([np.sum((p > low) & (p <= high)) for low, high in pairwise(edges)])
     n_in_bin[0] += np.sum(p == 0)
@@ -152,7 +149,10 @@ def oracles(y: Any, s: Any, w: Any, rng: np.random.Generator) -> dict[str, tuple
     return {
         "auroc": (auroc(y, s), roc_auc_score(y, s)),
         "auroc, scipy": (auroc(y, s), u / (np.sum(y == 1) * np.sum(y == 0))),
-        "average_precision": (average_precision(y, s), average_precision_score(y, s)),
+        "average_precision": (
+            weighted_average_precision(y, s, np.ones(len(y)))[0],
+            average_precision_score(y, s),
+        ),
         "tpr_at_fpr": (tpr_at_fpr(y, s, max_fpr), tpr[fpr <= max_fpr + 1e-9].max()),
         "weighted_auroc": (weighted_auroc(y, s, w)[0], roc_auc_score(y, s, sample_weight=w)),
         "weighted_average_precision": (
@@ -165,10 +165,8 @@ def oracles(y: Any, s: Any, w: Any, rng: np.random.Generator) -> dict[str, tuple
         ),
         "accuracy": (accuracy(y, s, threshold=threshold), accuracy_score(y, flagged)),
         "macro_f1": (macro_f1(y, s, threshold=threshold), f1_score(y, flagged, average="macro")),
-        "tpr": (at.tpr, tp / (tp + fn)),
-        "fpr": (at.fpr, fp / (fp + tn)),
         "predictive_value": (
-            predictive_value(at.tpr, at.fpr, base_rates=[rate])[rate],
+            predictive_value(caught, blamed, base_rates=[rate])[rate],
             precision_score(y, flagged, sample_weight=stream, zero_division=np.nan),
         ),
         "brier": (brier(y, p), brier_score_loss(y, p)),
@@ -194,7 +192,7 @@ def test_resamples_are_scored_as_if_each_were_a_sample_of_its_own() -> None:
     rows = [np.repeat(np.arange(len(y)), row) for row in weights]
     pairs: list[tuple[Any, Callable[[Any, Any], float]]] = [
         (weighted_auroc, auroc),
-        (weighted_average_precision, average_precision),
+        (weighted_average_precision, average_precision_score),
         (partial(weighted_tpr_at_fpr, max_fpr=0.1), partial(tpr_at_fpr, max_fpr=0.1)),
     ]
     for weighted, plain in pairs:
@@ -222,7 +220,6 @@ def test_weights_that_count_nothing_are_refused(weights: Any) -> None:
 
 def test_a_score_at_the_threshold_is_flagged_by_every_figure() -> None:
     labels, scores = [0, 1], [1.0, 1.0]
-    assert rates(labels, scores, threshold=1.0) == Rates(tpr=1.0, fpr=1.0)
     assert accuracy(labels, scores, threshold=1.0) == 0.5
     assert macro_f1(labels, scores, threshold=1.0) == pytest.approx(1 / 3)
 
@@ -260,7 +257,6 @@ def test_logits_are_no_probabilities(metric: Callable[[Any, Any], float]) -> Non
 THRESHOLDED: list[Callable[..., Any]] = [
     accuracy,
     macro_f1,
-    rates,
 ]
 
 
@@ -272,11 +268,10 @@ def test_a_threshold_that_is_not_a_number_is_refused(metric: Callable[..., Any])
 
 TWO_CLASSES: list[Callable[[Any, Any], Any]] = [
     auroc,
-    average_precision,
+    lambda y, s: weighted_average_precision(y, s, np.ones(np.shape(s))),
     lambda y, s: tpr_at_fpr(y, s, 0.1),
     lambda y, s: weighted_auroc(y, s, np.ones(np.shape(s))),
     lambda y, s: macro_f1(y, s, threshold=0.0),
-    lambda y, s: rates(y, s, threshold=0.0),
 ]
 ANY_CLASSES: list[Callable[[Any, Any], Any]] = [
     accuracy,

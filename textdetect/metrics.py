@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -20,28 +19,12 @@ FEWEST_OF_A_GENRE: Final = 20
 """Posts of each class with which a genre has an AUROC worth averaging."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What a threshold finds, and at whose expense.
-
-    Attributes:
-        tpr: share of the machine posts that are flagged, in [0, 1].
-        fpr: share of the human posts that are flagged, in [0, 1].
-    """
-
-    tpr: float
-    fpr: float
-
-
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve: how often a machine post outscores a human one, ties by half.
 
     Args:
         labels: 0 human, 1 machine; shape (n,).
         scores: higher = more machine-like; shape (n,); finite.
-
-    Returns:
-        A number in [0, 1].
 
     Raises:
         InvalidInput: one class only, other labels, a score that is not finite, or unequal lengths.
@@ -56,44 +39,26 @@ def auroc_within(labels: NDArray[Any], scores: NDArray[np.float64], genres: NDAr
     """Give the AUROC of posts ranked against posts of their own genre; NaN where none has both.
 
     A mean over the genres with at least `FEWEST_OF_A_GENRE` of each class, each weighing as many as
-    its smaller class has: where people and machines come from different genres, telling these apart
-    counts for nothing.
+    its smaller class has: telling genres apart counts for nothing.
 
-    >>> import numpy as np
     >>> y, genre = np.tile([0, 1], 50), np.repeat(["tweet", "review"], 50)
     >>> float(auroc_within(y, y + (genre == "review"), genre))
     1.0
     >>> float(auroc_within(y, y * 1.0, np.where(y, "tweet", "review")))
     nan
     """
-    found, weights = [], []
+    areas, weights = [], []
     for genre in sorted(set(genres)):
         rows = genres == genre
         smaller = int(min(np.sum(labels[rows] == 0), np.sum(labels[rows] == 1)))
         if smaller >= FEWEST_OF_A_GENRE:
-            found.append(auroc(labels[rows], scores[rows]))
+            areas.append(auroc(labels[rows], scores[rows]))
             weights.append(smaller)
-    return float(np.average(found, weights=weights)) if found else float("nan")
-
-
-def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Average the precision over the machine posts, each at its own score as the threshold.
-
-    Σ (Rₖ − Rₖ₋₁) Pₖ over the distinct scores, without the interpolation that flatters (Davis &
-    Goadrich, "The relationship between precision-recall and ROC curves", ICML 2006). It depends on
-    the share of machine posts in the sample. Arguments, range and errors as for `auroc`.
-
-    >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
-    0.8333
-    """
-    return float(weighted_average_precision(labels, scores, np.ones(np.shape(scores)))[0])
+    return float(np.average(areas, weights=weights)) if areas else float("nan")
 
 
 def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, max_fpr: float) -> float:
     """Share of machine posts above the lowest threshold that flags at most `max_fpr` of humans.
-
-    Raises:
-        InvalidInput: as `auroc`, or `max_fpr` is not in [0, 1].
 
     >>> tpr_at_fpr([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], 0.0)
     0.5
@@ -105,11 +70,8 @@ def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, max_fpr: float) -> float:
 def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
     """Compute `auroc` once for each row of weights, as for the resamples of a bootstrap.
 
-    Args:
-        weights: how often each post counts, shape (n_rows, n) or (n,); ≥ 0.
-
-    Returns:
-        float64, shape (n_rows,); NaN for a row that leaves one class only.
+    Weights say how often each post counts: ≥ 0, shape (n_rows, n) or (n,). A row that leaves one
+    class only gives NaN.
 
     >>> weighted_auroc([0, 0, 1], [0.1, 0.4, 0.3], [[1, 1, 1], [2, 0, 1]]).tolist()
     [0.5, 1.0]
@@ -122,7 +84,11 @@ def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike) -> 
 def weighted_average_precision(
     labels: ArrayLike, scores: ArrayLike, weights: ArrayLike
 ) -> NDArray[np.float64]:
-    """Compute `average_precision` once for each row of weights; see `weighted_auroc`.
+    """Average the precision over the machine posts, for each row of weights (see `weighted_auroc`).
+
+    Σ (Rₖ − Rₖ₋₁) Pₖ over the distinct scores, without the interpolation that flatters (Davis &
+    Goadrich, "The relationship between precision-recall and ROC curves", ICML 2006). It depends on
+    the share of machine posts in the sample.
 
     >>> weighted_average_precision([0, 1], [0.2, 0.1], [[1, 1], [3, 1]]).tolist()
     [0.5, 0.25]
@@ -150,30 +116,10 @@ def weighted_tpr_at_fpr(
     return np.asarray((machine * kept).sum(axis=1) / machine.sum(axis=1))
 
 
-def rates(labels: ArrayLike, scores: ArrayLike, *, threshold: float) -> Rates:
-    """Share of machine and of human posts that are flagged at a frozen `threshold`.
-
-    Arguments and errors as for `auroc`; a threshold that is NaN is refused too.
-
-    >>> rates([0, 0, 1, 1], [-2.0, 1.0, 1.0, 2.0], threshold=0.0)
-    Rates(tpr=1.0, fpr=0.5)
-    """
-    y, s = _columns(labels, scores)
-    flagged = _flags(s, threshold)
-    return Rates(tpr=_mean(flagged[y == 1]), fpr=_mean(flagged[y == 0]))
-
-
 def accuracy(labels: ArrayLike, scores: ArrayLike, *, threshold: float = 0.0) -> float:
-    """Share of posts on the right side of `threshold`; a score at it counts as machine.
+    """Share of posts on the right side of a frozen `threshold`; NaN where there are no posts.
 
-    Args:
-        threshold: frozen beforehand, on the scale of the scores; never chosen on these posts.
-
-    Returns:
-        A number in [0, 1]; NaN where there are no posts.
-
-    Raises:
-        InvalidInput: as `auroc`, but one class will do; or a threshold that is NaN.
+    One class will do here; a threshold that is NaN is refused.
 
     >>> accuracy([0, 1], [-1.0, 2.0])
     1.0
@@ -185,8 +131,7 @@ def accuracy(labels: ArrayLike, scores: ArrayLike, *, threshold: float = 0.0) ->
 def macro_f1(labels: ArrayLike, scores: ArrayLike, *, threshold: float) -> float:
     """Average the F1 of the two classes at a frozen `threshold`, each counting half.
 
-    F1 of a class is 2 TP / (2 TP + FP + FN); it is 0 for a class that is never given. Arguments,
-    range and errors as for `auroc`; a threshold that is NaN is refused too.
+    F1 of a class is 2 TP / (2 TP + FP + FN); it is 0 for a class that is never given.
 
     >>> round(macro_f1([0, 0, 1, 1], [-2.0, 1.0, 1.0, 2.0], threshold=0.0), 4)
     0.7333
@@ -208,11 +153,7 @@ def predictive_value(
     detection", ACM TISSEC 3, 2000). An FPR of 0 among few humans is not 0: give the
     upper end of its interval.
 
-    Returns:
-        A share in [0, 1] for each base rate; NaN where nothing is ever flagged.
-
-    Raises:
-        InvalidInput: a rate that is not in [0, 1].
+    A base rate has NaN where nothing is ever flagged; a rate outside [0, 1] is refused.
 
     >>> {rate: round(ppv, 3) for rate, ppv in predictive_value(0.8, 0.01).items()}
     {0.001: 0.074, 0.01: 0.447, 0.1: 0.899}
@@ -228,8 +169,8 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Average the squared distance of the probabilities from the labels; 0 is best.
 
     The two-class form, in [0, 1]: half of what Brier wrote ("Verification of forecasts expressed
-    in terms of probability", Monthly Weather Review 78, 1950). Labels, range and errors as for
-    `accuracy`; probabilities are of machine-written, and those outside [0, 1] are refused too.
+    in terms of probability", Monthly Weather Review 78, 1950). Labels and errors as for
+    `accuracy`; probabilities outside [0, 1] are refused too.
 
     >>> brier([0, 1], [0.5, 1.0])
     0.125
@@ -242,8 +183,7 @@ def ece(labels: ArrayLike, probabilities: ArrayLike, *, n_bins: int = 15) -> flo
     """Average the gap, bin by bin, between the mean probability and the share of machine posts.
 
     The expected calibration error of the probability of "machine": Σ |Bₘ|/n · |ō(Bₘ) − p̄(Bₘ)|
-    over bins of equal width, (0, 1/15] … (14/15, 1], with 0 in the first (Naeini et al., "Obtaining
-    well calibrated probabilities using Bayesian binning", AAAI 2015; 15 bins as in Guo et al., "On
+    over bins of equal width, (0, 1/15] … (14/15, 1], with 0 in the first (Guo et al., "On
     calibration of modern neural networks", ICML 2017, equation 3). It is biased upwards where bins
     hold few posts. Arguments, range and errors as for `brier`; `n_bins` ≥ 1.
 

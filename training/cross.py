@@ -29,7 +29,7 @@ from textdetect.evaluation.baselines import BagOfWords
 from textdetect.evaluation.figures import Table
 from textdetect.evaluation.harness import CACHE, LEDGER
 from textdetect.evaluation.scorers import Scorer
-from textdetect.evaluation.suite import gather, posts_of
+from textdetect.evaluation.suite import gather, posts_of, written
 from textdetect.posts.dimensions import DIMENSIONS
 from textdetect.recipe import corpus_folder
 
@@ -79,10 +79,8 @@ def main() -> None:
         table += FILL[kind](material.posts, parts, makers, by=by, options=options)
     if part == "report":
         look(folder / LEDGER, suite.name, arguments)
-    sink = pa.BufferOutputStream()
-    pa.csv.write_csv(pa.Table.from_pylist(table), sink)
     file = folder / f"{suite.name}.matrices.csv"
-    write_atomically(file, sink.getvalue().to_pybytes())
+    write_atomically(file, written(pa.Table.from_pylist(table), pa.csv.write_csv))
     print(file)
 
 

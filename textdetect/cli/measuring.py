@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -65,6 +66,10 @@ def evaluate(
         int | None,
         Option(metavar="N", help="At most N posts of each class, source and language.", min=1),
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        Option(metavar="NAME", help="Another metric of the library evaluate; may be repeated."),
+    ] = None,
     gate: Annotated[
         str | None, Option(metavar="FILE", help="YAML file of bars; exit code 1 below one.")
     ] = None,
@@ -102,8 +107,10 @@ def evaluate(
         device=device,
         show_texts=show_texts,
         n_most=most,
+        metrics=metric or (),
     )
-    show(f"{found.facts['title'] or suite} ({part} part)", summary(found.table))
+    more = [Path(name).name for name in metric or ()]
+    show(f"{found.facts['title'] or suite} ({part} part)", summary(found.table, more=more))
     typer.echo(write_report(found, out, command=shlex.join(["textdetect", *sys.argv[1:]])))
     below = fallen(found.table, bars)
     for line in below:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,43 +23,27 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+import textdetect.evaluation.measures as measures
 from textdetect._optional import installed_versions
 from textdetect._version import __version__
 from textdetect.checkpoint import Checkpoint, write_atomically
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput
-from textdetect.evaluation.contenders import Answers, Calibrated, Contender, Frozen
-from textdetect.evaluation.measures import SCHEMA, Place, Row, compare, curves, measure, with_holm
+from textdetect.evaluation.measures import Decided, Judged, Place, Row
 from textdetect.evaluation.memory import digest
 from textdetect.evaluation.scorers import Checked, Classifier, resolve
-from textdetect.evaluation.suite import Material, Part, Suite, clusters, gather, slices
+from textdetect.evaluation.suite import Material, Part, Suite, clusters, gather, slices, written
+from textdetect.evaluation.thresholds import Calibrated, Frozen, Thresholded
 from textdetect.evaluation.under_attack import measure_attacks, sample
 from textdetect.evaluation.zeroshot import LanguageModel
+from textdetect.report.results import Results
 
+Evaluation = Results
+"""What a run of a suite found."""
 LEDGER: Final = "ledger.jsonl"
 CACHE: Final = "cache"
 _N_ERRORS: Final = 10
-_LIBRARIES: Final = (
-    *("numpy", "onnxruntime", "openvino", "tokenizers"),
-    *("torch", "transformers", "scikit-learn"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What a run of a suite found.
-
-    Attributes:
-        table: the long table, rows of `measures.SCHEMA`.
-        curves: points of ROC and reliability curves (see `measures.curves`).
-        errors: the detector's worst errors, with their texts only where those were asked for.
-        facts: what was run: suite, part, detectors, seed, contamination, looks, versions.
-    """
-
-    table: list[Row]
-    curves: list[Row]
-    errors: list[Row]
-    facts: dict[str, Any] = field(default_factory=dict)
+_ENGINES: Final = ("numpy", "onnxruntime", "openvino", "tokenizers", "torch", "transformers")
 
 
 def evaluate(
@@ -74,6 +59,7 @@ def evaluate(
     device: str | None = None,
     show_texts: bool = False,
     n_most: int | None = None,
+    metrics: Sequence[str] = (),
 ) -> Evaluation:
     """Run a suite on a detector, beside its rivals, and write what was found to a folder.
 
@@ -83,8 +69,7 @@ def evaluate(
 
     Args:
         model: a `Detector`, or what `scorers.resolve` takes.
-        suite: see `find_suite`.
-        data: folder or file of posts.
+        suite, data: see `find_suite`; a folder or file of posts.
         out: folder of the results; several suites may share it.
         compare_with: more detectors, each compared with the model on the same posts; the suite's
             rivals are measured besides.
@@ -94,6 +79,7 @@ def evaluate(
         device: "cpu", "cuda" … for models that run here.
         show_texts: put the texts of the worst errors into the result.
         n_most: measures at most so many posts of each class, source and language.
+        metrics: more metrics over the whole suite, by their names (see `measures.named_metrics`).
 
     Raises:
         ConfigError, DataError: a suite or data that cannot be used.
@@ -104,32 +90,38 @@ def evaluate(
         raise InvalidInput(f"part: expected 'select' or 'report', got {part!r}")
     if not 0 < max_fpr < 1:
         raise InvalidInput(f"max_fpr: expected a number in (0, 1), got {max_fpr}")
+    named = measures.named_metrics(metrics)
     scorers = _resolve(model, compare_with, suite, machine_label=machine_label, device=device)
     if n_most is not None:
         suite = replace(suite, most=(n_most, n_most))
     folder = Path(out)
     material = gather(suite, data, part=part, cache=folder / CACHE, progress=True)
     contenders = [_freeze(s, material, suite, max_fpr, folder) for s in scorers]
-    run = _Run(suite, material, scorers, contenders)
-    found = Evaluation(run.table(), run.curves(), run.errors(show_texts=show_texts))
+    run = _Run(suite, material, scorers, contenders, named)
+    measured = run.table(), run.curves(), run.errors(show_texts=show_texts)
     looks = run.log(folder / LEDGER, max_fpr) if part == "report" else 0
-    found.facts.update(run.facts(), max_fpr=max_fpr, looks=looks)
-    write(found, folder)
-    return found
+    evaluation = Evaluation(*measured, run.facts() | {"max_fpr": max_fpr, "looks": looks})
+    write(evaluation, folder)
+    return evaluation
 
 
 class _Run:
     """Detectors and a suite's posts, each post answered once by each detector."""
 
     def __init__(
-        self, suite: Suite, material: Material, scorers: list[Checked], contenders: list[Contender]
+        self,
+        suite: Suite,
+        material: Material,
+        scorers: list[Checked],
+        contenders: list[Thresholded],
+        named: Mapping[str, Decided],
     ) -> None:
-        self.suite, self.scorers, self.contenders = suite, scorers, contenders
+        self.suite, self.scorers, self.contenders, self.named = suite, scorers, contenders, named
         self.part, self.posts = material.part, material.measured
         self.texts = [text or "" for text in self.posts.texts]
-        self.clusters = np.array(clusters(self.posts), dtype=object)
         self.settings: dict[str, Any] = {"seed": suite.seed, "min_slice": suite.min_slice}
-        self.answers = [contender.answer(self.texts) for contender in contenders]
+        of = self.posts.labels, np.array(clusters(self.posts), dtype=object)
+        self.judged = [(self._place(c), Judged(*of, c.answer(self.texts))) for c in contenders]
         self.slices = [*slices(self.posts, suite)]
         self.classed = self.slices[0][1]
         seen, self.contamination = _seen(scorers[0], self.texts)
@@ -139,38 +131,35 @@ class _Run:
     def table(self) -> list[Row]:
         """Measure each detector on each slice, compare, and attack."""
         suite, rows = self.suite, list[Row]()
-        for contender, answers in zip(self.contenders, self.answers, strict=True):
+        for place, judged in self.judged:
             for name, mask in self.slices:
-                rows += self._slice(replace(self._place(contender), slice=name), answers, mask)
+                rows += self._slice(replace(place, slice=name), judged.take(mask))
         rows += self._comparisons()
         if suite.attacks:
-            posts = sample(self.posts, suite.n_attacked, seed=suite.seed)
+            posts, names = sample(self.posts, suite.n_attacked, seed=suite.seed), suite.attack_names
             for contender, scorer in zip(self.contenders, self.scorers, strict=True):
-                at, names = replace(self._place(contender), slice="attacked"), suite.attack_names
+                place = replace(self._place(contender), slice="attacked")
                 seen = tuple(_trained_with(scorer).get("data", {}).get("augment", {}))
-                rows += measure_attacks(at, posts, contender, names, seen=seen, **self.settings)
+                rows += measure_attacks(place, posts, contender, names, seen=seen, **self.settings)
         return rows
 
     def curves(self) -> list[Row]:
         """Give the points of each detector's curves over the whole suite."""
-        labels = self.posts.labels[self.classed]
-        return [
-            point
-            for contender, answers in zip(self.contenders, self.answers, strict=True)
-            for point in curves(self._place(contender), labels, answers.take(self.classed))
+        points = [
+            measures.curves(place, judged.take(self.classed)) for place, judged in self.judged
         ]
+        return list(chain.from_iterable(points))
 
     def errors(self, *, show_texts: bool) -> list[Row]:
         """List the people that the detector finds most machine-like, and the machines least so."""
-        scores = self.answers[0].scores
+        place, judged = self.judged[0]
         columns = {name: self.posts.column(name) for name in ("source", "language", "generator")}
-        rows = []
+        scores, rows = judged.answers.scores, []
         for label in (0, 1):
-            of = np.flatnonzero(self.classed & (self.posts.labels == label) & np.isfinite(scores))
+            of = np.flatnonzero(self.classed & (judged.labels == label) & np.isfinite(scores))
             order = np.argsort(scores[of] * (1 if label else -1), kind="stable")
             for i in of[order[:_N_ERRORS]]:
-                row: dict[str, Any] = {"detector": self.contenders[0].name, "label": label}
-                row |= {"score": float(scores[i])}
+                row = {"detector": place.detector, "label": label, "score": float(scores[i])}
                 row |= {name: str(values[i]) for name, values in columns.items()}
                 shown = self.texts[i] if show_texts else None
                 rows.append(row | {"key": digest(self.texts[i]).hex()[:12], "text": shown})
@@ -178,21 +167,22 @@ class _Run:
 
     def facts(self) -> dict[str, Any]:
         """Say what was run."""
-        kinds = self.posts.column("kind")
-        return {
-            "suite": self.suite.name,
-            "title": self.suite.title,
-            "description": self.suite.about,
+        kinds, suite = self.posts.column("kind").tolist(), self.suite
+        detectors = {
+            c.name: {"fingerprint": c.fingerprint, "thresholds": c.note} for c in self.contenders
+        }
+        asked = {"suite": suite.name, "title": suite.title, "description": suite.about}
+        return asked | {
             "part": self.part,
-            "seed": self.suite.seed,
-            "posts": {kind: int(np.sum(kinds == kind)) for kind in sorted(set(kinds))},
-            "detectors": {
-                c.name: {"fingerprint": c.fingerprint, "thresholds": c.note}
-                for c in self.contenders
-            },
+            "seed": suite.seed,
+            "posts": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+            "detectors": detectors,
             "contamination": self.contamination,
             "date": datetime.date.today().isoformat(),
-            "versions": {"textdetect": __version__, **installed_versions(_LIBRARIES)},
+            "versions": {
+                "textdetect": __version__,
+                **installed_versions((*_ENGINES, "scikit-learn")),
+            },
         }
 
     def log(self, ledger: Path, max_fpr: float) -> int:
@@ -210,58 +200,47 @@ class _Run:
         lines = ledger.read_text(encoding="utf-8").splitlines()
         return sum(json.loads(line)["suite"] == self.suite.name for line in lines)
 
-    def _place(self, contender: Contender) -> Place:
+    def _place(self, contender: Thresholded) -> Place:
         who = {"detector": contender.name, "fingerprint": contender.fingerprint}
         return Place(suite=self.suite.name, part=self.part, **who)
 
-    def _slice(self, place: Place, answers: Answers, rows: NDArray[np.bool_]) -> list[Row]:
+    def _slice(self, place: Place, posts: Judged) -> list[Row]:
         """Measure a slice; of texts that are neither class, only the share that is flagged."""
-        if not rows.any():
+        if not len(posts.labels):
             return [place.row("auroc", None, note="no posts")]
-        answers, of = answers.take(rows), self.clusters[rows].tolist()
         if place.slice == "kind=assisted":
-            ones = np.ones(len(of), dtype=np.int64)
-            found = measure(place, ones, answers, of, shown=("tpr",), **self.settings)
-            return [row | {"metric": "flagged"} for row in found]
-        labels, full = self.posts.labels[rows], place.slice == "all"
-        return measure(place, labels, answers, of, full=full, **self.settings)
+            posts = replace(posts, labels=np.ones_like(posts.labels))
+            rows = measures.measure(place, posts, shown=("tpr",), **self.settings)
+            return [row | {"metric": "flagged"} for row in rows]
+        full = place.slice == "all"
+        named = self.named if full else None
+        return measures.measure(place, posts, full=full, named=named, **self.settings)
 
     def _comparisons(self) -> list[Row]:
         """Compare the first detector with each other, slice by slice; Holm over all of them."""
-        ours, rows = self._place(self.contenders[0]), []
-        for other, theirs in zip(self.contenders[1:], self.answers[1:], strict=True):
-            both = replace(
-                ours,
-                detector=f"{ours.detector} - {other.name}",
-                fingerprint=f"{ours.fingerprint} {other.fingerprint}",
-            )
+        (ours, judged), rows = self.judged[0], []
+        for other, theirs in self.judged[1:]:
+            names = f"{ours.detector} - {other.detector}", f"{ours.fingerprint} {other.fingerprint}"
             for name, mask in self.slices:
-                labels = self.posts.labels[mask]
-                if len(set(labels)) == 2:
-                    pair = self.answers[0].take(mask), theirs.take(mask)
-                    place, of = replace(both, slice=name), self.clusters[mask].tolist()
-                    rows.append(compare(place, labels, *pair, of, seed=self.suite.seed))
-        return with_holm(rows)
+                place = replace(ours, slice=name, detector=names[0], fingerprint=names[1])
+                if len(set(judged.labels[mask])) == 2:
+                    pair = judged.take(mask), theirs.answers.take(mask)
+                    rows.append(measures.compare(place, *pair, seed=self.suite.seed))
+        return measures.with_holm(rows)
 
 
 def write(found: Evaluation, folder: Path) -> None:
     """Write the tables of an evaluation; texts of errors are never written here."""
     name = found.facts["suite"]
-    table = pa.Table.from_pylist(found.table, schema=SCHEMA)
-    for suffix, content in (
-        ("parquet", _bytes(table, pa.parquet.write_table)),
-        ("csv", _bytes(table, pa.csv.write_csv)),
-        ("curves.parquet", _bytes(pa.Table.from_pylist(found.curves), pa.parquet.write_table)),
+    table = pa.Table.from_pylist(list(found.table), schema=measures.SCHEMA)
+    for suffix, rows, writer in (
+        ("parquet", table, pa.parquet.write_table),
+        ("csv", table, pa.csv.write_csv),
+        ("curves.parquet", pa.Table.from_pylist(list(found.curves)), pa.parquet.write_table),
     ):
-        write_atomically(folder / f"{name}.{suffix}", content)
+        write_atomically(folder / f"{name}.{suffix}", written(rows, writer))
     raw = json.dumps(found.facts, indent=1, ensure_ascii=False) + "\n"
     write_atomically(folder / f"{name}.json", raw.encode())
-
-
-def _bytes(table: pa.Table, writer: Any) -> bytes:
-    sink = pa.BufferOutputStream()
-    writer(table, sink)
-    return bytes(sink.getvalue().to_pybytes())
 
 
 def _resolve(
@@ -275,12 +254,8 @@ def _resolve(
     """Find the detector and its rivals, so that a wrong name ends a run before it begins."""
     loaded: dict[str, LanguageModel] = {}
     specs = [model, *dict.fromkeys([*compare_with, *(r for r in suite.rivals if r != model)])]
-    scorers = [
-        Checked(Classifier(spec.name, spec))
-        if isinstance(spec, Detector)
-        else resolve(spec, machine_label=machine_label, device=device, loaded=loaded)
-        for spec in specs
-    ]
+    options: dict[str, Any] = {"machine_label": machine_label, "device": device, "loaded": loaded}
+    scorers = [resolve(spec, **options) for spec in specs]
     names = [scorer.name for scorer in scorers]
     if len(set(names)) < len(names):
         raise InvalidInput(f"two detectors of one name: {', '.join(names)}")
@@ -289,12 +264,12 @@ def _resolve(
 
 def _freeze(
     scorer: Checked, material: Material, suite: Suite, max_fpr: float, folder: Path
-) -> Contender:
+) -> Thresholded:
     """Give a detector its frozen thresholds: its own calibration's, or those of select posts."""
     inner = scorer.scorer
     if isinstance(inner, Classifier) and inner.detector.calibration is not None:
         return Calibrated(inner.detector, max_fpr=max_fpr, cache=folder / CACHE)
-    texts, labels = material.train_texts, material.train_labels
+    texts, labels = material.labelled
     plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in scorer.name)
     return Frozen(
         scorer,

@@ -5,37 +5,21 @@ It knows nothing of where posts come from, nor of what was done to them before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textdetect import intervals, metrics
+from textdetect._optional import require
 from textdetect.errors import InvalidInput
-from textdetect.evaluation.contenders import Answers
-from textdetect.intervals import (
-    Interval,
-    Weighted,
-    cluster_bootstrap,
-    holm,
-    one_by_one,
-    paired_bootstrap,
-    proportion,
-)
-from textdetect.metrics import (
-    BASE_RATES,
-    auroc,
-    brier,
-    ece,
-    macro_f1,
-    predictive_value,
-    weighted_auroc,
-    weighted_average_precision,
-    weighted_tpr_at_fpr,
-)
+from textdetect.evaluation.thresholds import Answers
+from textdetect.intervals import Interval, Weighted
 
 SCHEMA: Final = pa.schema(
     [(name, pa.string()) for name in ("suite", "part", "slice", "attack", "detector", "metric")]
@@ -49,6 +33,8 @@ rate the people), `n_clusters` the accounts or groups among them; a value, or an
 that cannot be had is null, and the note says why."""
 
 Row = dict[str, Any]
+Decided = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
+"""A metric of labels and decisions (1: flagged)."""
 _RATES: Final = (0.001, 0.01, 0.05)
 _MIN_RESAMPLES: Final = 400
 
@@ -57,9 +43,7 @@ _MIN_RESAMPLES: Final = 400
 class Place:
     """Where in the table figures belong: the columns that they share.
 
-    Attributes:
-        suite, part, slice, attack, detector, fingerprint: of those columns.
-        note: why a figure needs care: "small", "seen family" …
+    Its `note` says why they need care: "small", "seen family" …
     """
 
     suite: str
@@ -84,116 +68,147 @@ class Place:
         found = Interval(np.nan, np.nan, np.nan, n, n) if found is None else found
         unsure = found.value == found.value and found.low != found.low
         why = "no interval: every resample agrees" if unsure and not note else ""
-        where = ("suite", "part", "slice", "attack", "detector")
-        return {
-            **{name: getattr(self, name) for name in where},
-            "metric": metric,
-            **{name: _null(getattr(found, name)) for name in ("value", "low", "high")},
-            "n": found.n,
-            "n_clusters": found.n_clusters,
-            "threshold": None if threshold is None else _null(threshold),
-            "fingerprint": self.fingerprint,
-            "note": "; ".join(dict.fromkeys(t for t in (note, self.note, why) if t)),
-            "p_value": p_value,
-            "p_holm": None,
-        }
+        notes = "; ".join(dict.fromkeys(text for text in (note, self.note, why) if text))
+        row = dict.fromkeys(SCHEMA.names) | asdict(self) | asdict(found)
+        row |= {"metric": metric, "note": notes, "threshold": threshold, "p_value": p_value}
+        return {name: _null(row[name]) for name in SCHEMA.names}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a detector says of n posts whose writers are known; arrays of shape (n,)."""
+
+    labels: NDArray[np.int64]  # 0 human, 1 machine
+    clusters: NDArray[np.object_]  # what was sampled as one, a name for each post
+    answers: Answers
+
+    def take(self, rows: NDArray[Any]) -> Judged:
+        """Return the posts at `rows`: positions, or a boolean mask of shape (n,)."""
+        return Judged(self.labels[rows], self.clusters[rows], self.answers.take(rows))
+
+    def ranked(self) -> Judged:
+        """Return the posts that have a score."""
+        return self.take(np.isfinite(self.answers.scores))
+
+    def share(self, events: NDArray[np.bool_], among: NDArray[np.bool_] | None = None) -> Interval:
+        """Bound a share (see `intervals.proportion`); posts of one cluster count as independent."""
+        rows = slice(None) if among is None else among
+        of = self.clusters[rows]
+        several = len(set(of.tolist())) > 1
+        return intervals.proportion(events[rows].astype(int), clusters=of if several else None)
 
 
 def measure(
     place: Place,
-    labels: NDArray[np.int64],
-    answers: Answers,
-    clusters: Sequence[str],
+    posts: Judged,
     *,
     seed: int,
     min_slice: int = 100,
     full: bool = False,
     shown: tuple[str, ...] | None = None,
+    named: Mapping[str, Decided] | None = None,
 ) -> list[Row]:
     """Measure one slice.
 
     Rates at the frozen thresholds count an unanswered post as not flagged. Figures of the ranking
-    (AUROC …) leave out posts without a score and say how many.
+    (AUROC …) leave out posts without a score and say how many. Figures that need a class that is
+    missing are null, with the note "one class".
 
     Args:
-        labels: 0 human, 1 machine; shape (n,).
-        answers: on the same posts.
-        clusters: what was sampled as one, a name for each post.
         full: all metrics, as for a suite's "all"; else AUROC, rates, accuracy and share answered.
         shown: only these metrics.
-
-    Returns:
-        Rows of `SCHEMA`; where a class is missing, figures that need it are null with the note
-        "one class".
+        named: more metrics (see `named_metrics`), at the frozen threshold.
     """
-    human, machine = labels == 0, labels == 1
-    n_few = min((int(np.sum(m)) for m in (human, machine) if m.any()), default=0)
+    answers, rows = posts.answers, list[Row]()
+    classes = {"fpr": posts.labels == 0, "tpr": posts.labels == 1}
+    n_few = min((int(mask.sum()) for mask in classes.values() if mask.any()), default=0)
     small = "small" if 0 < n_few < min_slice else ""
     place = replace(place, note="; ".join(text for text in (small, place.note) if text))
-    names = np.array(clusters, dtype=object)
-    rows = []
-    for name, of in (("fpr", human), ("tpr", machine)):
+    for name, among in classes.items():
         if answers.threshold != answers.threshold and not answers.stratified:
             rows.append(place.row(name, None, note="no threshold: too few people on select"))
-        elif of.any():
-            found = share(answers.flagged[of], names[of])
-            rows.append(place.row(name, found, threshold=answers.threshold))
+        elif among.any():
+            flagged = posts.share(answers.flagged, among)
+            rows.append(place.row(name, flagged, threshold=answers.threshold))
     rates = {row["metric"]: row for row in rows if row["value"] is not None}
     if full and {"fpr", "tpr"} <= set(rates):
         rows += _predictive(place, rates["fpr"], rates["tpr"])
-    if len(labels):
-        rows.append(place.row("answered", share(answers.answered, names)))
-        rows += _right(place, labels, answers, names)
-    rows += _ranking(place, labels, answers, names, seed=seed, full=full)
+    if len(posts.labels):
+        rows.append(place.row("answered", posts.share(answers.answered)))
+        rows += _right(place, posts)
+    rows += _ranking(place, posts, seed=seed, full=full)
+    for name, metric in (named or {}).items() if len(posts.labels) else ():
+        flags = answers.flagged.astype(np.int64)
+        bounds = _interval(intervals.one_by_one(metric), posts, flags, seed, _MIN_RESAMPLES)
+        note = "no interval" if np.isnan(bounds.low) else ""
+        ours = name in {row["metric"] for row in rows}
+        name = f"{name}_at_threshold" if ours else name
+        rows.append(place.row(name, bounds, threshold=answers.threshold, note=note))
     return [row for row in rows if shown is None or row["metric"] in shown]
 
 
-def compare(
-    place: Place,
-    labels: NDArray[np.int64],
-    ours: Answers,
-    theirs: Answers,
-    clusters: Sequence[str],
-    *,
-    seed: int,
-    metric: str = "auroc",
-) -> Row:
-    """Bound the difference in AUROC of two detectors on the posts that both score."""
-    both = np.isfinite(ours.scores) & np.isfinite(theirs.scores)
-    if len(set(labels[both])) < 2:
-        return place.row(metric, None, note="one class", n=int(both.sum()))
-    names = np.array(clusters, dtype=object)[both]
-    scores = ours.scores[both], theirs.scores[both]
+def named_metrics(names: Sequence[str]) -> dict[str, Decided]:
+    """Load metrics of the library evaluate, each by its name, hub id or folder.
+
+    A name that is no folder is looked up on the hub, once, and `InvalidInput` where it is not
+    there. A metric is given the labels and, as predictions, the flags at the frozen threshold.
+    """
+    return {Path(name).name: _loaded(name) for name in names}
+
+
+def _loaded(name: str) -> Decided:
+    library = require("evaluate", extra="train")
     try:
-        found = paired_bootstrap(weighted_auroc, labels[both], *scores, clusters=names, seed=seed)
+        module = library.load(name, module_type="metric", keep_in_memory=True)
+    except (OSError, ImportError, ValueError) as error:
+        raise InvalidInput(
+            f"metric: the library evaluate finds no {name!r} ({type(error).__name__}); expected "
+            "the name of one on the hub, or its folder"
+        ) from error
+
+    def metric(labels: NDArray[np.int64], flags: NDArray[np.int64]) -> float:
+        try:
+            found = module.compute(references=labels, predictions=flags)
+            return float(next(iter(found.values())))
+        except (ValueError, TypeError, AttributeError) as error:  # it wants texts, or gives a table
+            raise InvalidInput(f"metric: {name!r} gives no number for labels 0 and 1") from error
+
+    return metric
+
+
+def compare(place: Place, ours: Judged, theirs: Answers, *, seed: int) -> Row:
+    """Bound the difference in AUROC of two detectors on the posts that both score."""
+    both = np.isfinite(ours.answers.scores) & np.isfinite(theirs.scores)
+    posts, rival = ours.take(both), theirs.scores[both]
+    labels, scores = posts.labels, posts.answers.scores
+    if len(set(labels)) < 2:
+        return place.row("auroc", None, note="one class", n=len(labels))
+    try:
+        columns = metrics.weighted_auroc, labels, scores, rival
+        found = intervals.paired_bootstrap(*columns, clusters=posts.clusters, seed=seed)
     except InvalidInput:
-        value = auroc(labels[both], scores[1]) - auroc(labels[both], scores[0])
-        n, n_clusters = int(both.sum()), len(set(names))
-        few = Interval(-value, np.nan, np.nan, n, n_clusters)
-        return place.row(metric, few, note="no interval: too few clusters of a class")
-    return place.row(metric, found, p_value=_null(found.p_value))
-
-
-def share(events: NDArray[Any], clusters: NDArray[np.object_]) -> Interval:
-    """Bound a share of posts (see `intervals.proportion`); one cluster counts as independent."""
-    several = len(set(clusters.tolist())) > 1
-    return proportion(events.astype(int), clusters=clusters if several else None)
+        value = metrics.auroc(labels, rival) - metrics.auroc(labels, scores)
+        few = Interval(-value, np.nan, np.nan, len(labels), len(set(posts.clusters)))
+        return place.row("auroc", few, note="no interval: too few clusters of a class")
+    return place.row("auroc", found, p_value=_null(found.p_value))
 
 
 def with_holm(rows: Sequence[Row]) -> list[Row]:
     """Adjust the p-values of a table's comparisons, as one family (Holm)."""
     tested = [i for i, row in enumerate(rows) if row["p_value"] is not None]
-    adjusted = dict(zip(tested, holm([rows[i]["p_value"] for i in tested]).tolist(), strict=True))
+    adjusted = dict(
+        zip(tested, intervals.holm([rows[i]["p_value"] for i in tested]).tolist(), strict=True)
+    )
     return [row | {"p_holm": adjusted.get(i)} for i, row in enumerate(rows)]
 
 
-def summary(table: Sequence[Row]) -> list[Row]:
+def summary(table: Sequence[Mapping[str, Any]], *, more: Sequence[str] = ()) -> list[Row]:
     """Give each detector's figures over the whole suite, for reading: none without its FPR.
 
-    Returns:
-        A row a detector: detector, people, machines, then figures with their intervals as text.
+    A row a detector: detector, people, machines, then figures with their intervals as text; those
+    of `more` metrics at the end.
     """
-    shown = ("auroc", "tpr_at_1%", "accuracy", "fpr", "tpr", "answered")
+    shown = ("auroc", "tpr_at_1%", "accuracy", "fpr", "tpr", "answered", *more)
     rows: list[Row] = []
     for name in dict.fromkeys(row["detector"] for row in table if row["p_value"] is None):
         of = {
@@ -207,48 +222,39 @@ def summary(table: Sequence[Row]) -> list[Row]:
     return rows
 
 
-def _text(row: Row | None) -> str:
+def _text(row: Mapping[str, Any] | None) -> str:
     if row is None or row["value"] is None:
         return ""
     ends = "" if row["low"] is None else f" ({row['low']:.3f}-{row['high']:.3f})"
     return f"{row['value']:.3f}{ends}"
 
 
-def curves(
-    place: Place, labels: NDArray[np.int64], answers: Answers, *, n_points: int = 200
-) -> list[Row]:
+def curves(place: Place, posts: Judged, *, n_points: int = 200) -> list[Row]:
     """Give the points of the ROC curve, and of the reliability curve where there are probabilities.
 
-    Returns:
-        Rows of suite, detector, kind ("roc": x false-positive rate, y true-positive rate, n the
-        people; "reliability": x mean probability, y share of machine posts, n the posts of a
-        tenth), x, y, n.
+    Rows as `report.Results` has them; a point of the reliability curve stands for a tenth of the
+    scale of probabilities.
     """
     rows: list[Row] = []
-    known = np.isfinite(answers.scores)
-    y, s = labels[known], answers.scores[known]
+    posts = posts.ranked()
+    y, chances = posts.labels, posts.answers.probabilities
 
     def add(kind: str, x: float, share: float, n: int) -> None:
         of = {"suite": place.suite, "detector": place.detector, "kind": kind}
         rows.append(of | {"x": float(x), "y": float(share), "n": int(n)})
 
     if len(set(y)) == 2:
-        order = np.argsort(-s, kind="stable")
-        last = np.append(s[order][1:] != s[order][:-1], True)
-        fpr = (np.cumsum(y[order] == 0) / np.sum(y == 0))[last]
-        tpr = (np.cumsum(y[order] == 1) / np.sum(y == 1))[last]
-        steps = np.unique(np.geomspace(1, len(fpr), n_points).astype(int)) - 1
-        add("roc", 0.0, 0.0, np.sum(y == 0))
-        for i in steps:
+        roc_curve = require("sklearn.metrics", extra="train").roc_curve
+        fpr, tpr, _ = roc_curve(y, posts.answers.scores, drop_intermediate=False)
+        for i in (0, *np.unique(np.geomspace(1, len(fpr) - 1, n_points).astype(int))):
             add("roc", fpr[i], tpr[i], np.sum(y == 0))
-    if answers.probabilities is not None and len(y):
-        known &= np.isfinite(answers.probabilities)  # none where no stratum speaks
-        y, p = labels[known], answers.probabilities[known]
+    if chances is not None and len(y):
+        known = np.isfinite(chances)  # no chance where no stratum speaks
+        y, p = y[known], chances[known]
         bins = np.minimum((p * 10).astype(int), 9)
-        for tenth in range(10):
-            rows_in = bins == tenth
-            if rows_in.any():
-                add("reliability", p[rows_in].mean(), y[rows_in].mean(), rows_in.sum())
+        for tenth in np.unique(bins):
+            of_it = bins == tenth
+            add("reliability", p[of_it].mean(), y[of_it].mean(), of_it.sum())
     return rows
 
 
@@ -256,96 +262,83 @@ def _predictive(place: Place, fpr: Row, tpr: Row) -> list[Row]:
     """State what a flag is worth at base rates; if nobody was flagged, at the FPR's upper end."""
     none = not fpr["value"]
     note = "no human flagged: at the upper end of the FPR" if none else ""
-    values = predictive_value(tpr["value"], fpr["high"] if none else fpr["value"])
-    lows = predictive_value(tpr["low"], fpr["high"])
-    highs = predictive_value(tpr["high"], fpr["low"])
-    n, n_clusters = fpr["n"] + tpr["n"], fpr["n_clusters"] + tpr["n_clusters"]
-    return [
-        place.row(
-            f"ppv_at_{100 * rate:g}%",
-            Interval(values[rate], lows[rate], highs[rate], n, n_clusters),
-            note=note,
-        )
-        for rate in BASE_RATES
-    ]
+    values = metrics.predictive_value(tpr["value"], fpr["high"] if none else fpr["value"])
+    lows = metrics.predictive_value(tpr["low"], fpr["high"])
+    highs = metrics.predictive_value(tpr["high"], fpr["low"])
+    counts = fpr["n"] + tpr["n"], fpr["n_clusters"] + tpr["n_clusters"]
+    rows = []
+    for rate in metrics.BASE_RATES:
+        worth = Interval(values[rate], lows[rate], highs[rate], *counts)
+        rows.append(place.row(f"ppv_at_{100 * rate:g}%", worth, note=note))
+    return rows
 
 
-def _right(
-    place: Place, labels: NDArray[np.int64], answers: Answers, names: NDArray[np.object_]
-) -> list[Row]:
+def _right(place: Place, posts: Judged) -> list[Row]:
+    answers = posts.answers
     known = np.isfinite(answers.scores)
     if not known.any() or answers.decision != answers.decision:
-        return [place.row("accuracy", None, note="no decision threshold", n=len(labels))]
-    right = (answers.scores >= answers.decision) == (labels == 1)
-    rows = [place.row("accuracy", share(right[known], names[known]), threshold=answers.decision)]
+        return [place.row("accuracy", None, note="no decision threshold", n=len(known))]
+    machine, called = posts.labels == 1, answers.scores >= answers.decision
+    right = posts.share(called == machine, known)
+    rows = [place.row("accuracy", right, threshold=answers.decision)]
     sure = answers.answered
     if sure.any() and not sure.all():
-        called = answers.flagged if answers.stratified else answers.scores >= answers.decision
-        rows.append(place.row("selective_accuracy", share((called == labels)[sure], names[sure])))
+        called = answers.flagged if answers.stratified else called
+        rows.append(place.row("selective_accuracy", posts.share(called == machine, sure)))
     return rows
 
 
-def _ranking(
-    place: Place,
-    labels: NDArray[np.int64],
-    answers: Answers,
-    names: NDArray[np.object_],
-    *,
-    seed: int,
-    full: bool,
-) -> list[Row]:
-    known = np.isfinite(answers.scores)
-    y, s, of = labels[known], answers.scores[known], names[known]
-    lost = len(labels) - len(y)
-    note = f"{lost} posts without a score left out" if lost else ""
-    metrics: dict[str, Weighted] = {"auroc": weighted_auroc}
-    wanted = _RATES if full else (0.01,)
-    metrics |= {f"tpr_at_{100 * r:g}%": partial(weighted_tpr_at_fpr, max_fpr=r) for r in wanted}
+def _ranking(place: Place, posts: Judged, *, seed: int, full: bool) -> list[Row]:
+    n_all, posts = len(posts.labels), posts.ranked()
+    answers, n = posts.answers, len(posts.labels)
+    note = f"{n_all - n} posts without a score left out" if n < n_all else ""
+    if len(set(posts.labels)) < 2:
+        return [place.row("auroc", None, note="one class", n=n)]
+    weighted: dict[str, Weighted] = {"auroc": metrics.weighted_auroc}
+    for rate in _RATES if full else (0.01,):
+        weighted[f"tpr_at_{100 * rate:g}%"] = partial(metrics.weighted_tpr_at_fpr, max_fpr=rate)
     if full:
-        metrics["average_precision"] = weighted_average_precision
-    if len(set(y)) < 2:
-        return [place.row("auroc", None, note="one class", n=len(y))]
+        weighted["average_precision"] = metrics.weighted_average_precision
+    people = int(np.sum(posts.labels == 0))
     rows = [
-        place.row(name, _interval(metric, y, s, of, seed), note=_few(name, y, note))
-        for name, metric in metrics.items()
+        place.row(
+            name, _interval(metric, posts, answers.scores, seed), note=_few(name, people, note)
+        )
+        for name, metric in weighted.items()
     ]
     if full and answers.decision == answers.decision:
-        at = one_by_one(partial(macro_f1, threshold=answers.decision))
-        found = _interval(at, y, s, of, seed, n_resamples=_MIN_RESAMPLES)
-        rows.append(place.row("macro_f1", found, threshold=answers.decision, note=note))
+        at = intervals.one_by_one(partial(metrics.macro_f1, threshold=answers.decision))
+        bounds = _interval(at, posts, answers.scores, seed, _MIN_RESAMPLES)
+        rows.append(place.row("macro_f1", bounds, threshold=answers.decision, note=note))
     if full and answers.probabilities is not None:
-        known &= np.isfinite(answers.probabilities)
-        y, p, of = labels[known], answers.probabilities[known], names[known]
-        for name, figure in (("brier", brier), ("ece", ece)) if len(y) else ():
-            found = _interval(one_by_one(figure), y, p, of, seed, n_resamples=_MIN_RESAMPLES)
-            rows.append(place.row(name, found, note=note))
+        posts = posts.take(np.isfinite(answers.probabilities))
+        for name in ("brier", "ece") if len(posts.labels) else ():
+            chances, figure = posts.answers.probabilities, getattr(metrics, name)
+            bounds = _interval(intervals.one_by_one(figure), posts, chances, seed, _MIN_RESAMPLES)
+            rows.append(place.row(name, bounds, note=note))
     return rows
 
 
-def _few(metric: str, labels: NDArray[np.int64], note: str) -> str:
+def _few(metric: str, people: int, note: str) -> str:
     """Say where a rate is finer than one person among those measured."""
-    people = int(np.sum(labels == 0))
     rate = {f"tpr_at_{100 * r:g}%": r for r in _RATES}.get(metric, 1.0)
     fine = f"fewer people ({people}) than the rate needs" if rate * people < 1 else ""
     return "; ".join(text for text in (note, fine) if text)
 
 
 def _interval(
-    metric: Weighted,
-    labels: NDArray[np.int64],
-    scores: NDArray[np.float64],
-    clusters: NDArray[np.object_],
-    seed: int,
-    n_resamples: int = 1_000,
+    metric: Weighted, posts: Judged, values: Any, seed: int, n_resamples: int = 1_000
 ) -> Interval:
+    """Bound a metric of labels and values, of shape (n,)."""
+    labels, of = posts.labels, posts.clusters
     try:
-        return cluster_bootstrap(
-            metric, labels, scores, clusters=clusters, n_resamples=n_resamples, seed=seed
+        return intervals.cluster_bootstrap(
+            metric, labels, values, clusters=of, n_resamples=n_resamples, seed=seed
         )
     except InvalidInput:  # too few clusters of a class: the value stands without an interval
-        value = float(metric(labels, scores, np.ones((1, len(labels))))[0])
-        return Interval(value, np.nan, np.nan, len(labels), len(set(clusters.tolist())))
+        value = float(metric(labels, values, np.ones((1, len(labels))))[0])
+        return Interval(value, np.nan, np.nan, len(labels), len(set(of.tolist())))
 
 
-def _null(value: float) -> float | None:
+def _null(value: Any) -> Any:
     return value if value == value else None

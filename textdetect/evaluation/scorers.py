@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,12 @@ _FUNCTION: Final = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*):([A-Za-z_]\w*(?:\.\w+)*
 
 
 class Scorer(Protocol):
-    """Any detector under evaluation.
+    """Any detector under evaluation, with the name that a table gives it.
 
     It may have three attributes more: `fingerprint`, a str that changes with whatever makes its
     scores (without one its scores are not kept), `logits`, True where its scores are the log-odds
-    of machine-written, and `decision`, the score that parts the classes (0 for logits).
-
-    Attributes:
-        name: what a table calls it.
+    of machine-written, and `decision`, the score that parts the classes (0 for logits). One that
+    learns has `fit(texts, labels)`, labels 0 human and 1 machine, and `is_fitted`.
     """
 
     @property
@@ -45,20 +43,11 @@ class Scorer(Protocol):
         ...
 
 
-@runtime_checkable
-class Trainable(Protocol):
-    """What a scorer that learns from labelled texts has besides."""
-
-    is_fitted: bool
-
-    def fit(self, texts: Sequence[str], labels: Sequence[int]) -> Any:
-        """Fit on texts; labels 0 human, 1 machine."""
-        ...
-
-
-@dataclass(frozen=True)
 class Checked:
     """A scorer whose every answer is checked, whoever wrote it.
+
+    It has the attributes of a `Scorer`, the optional ones too: "" for no fingerprint, None where
+    the detector says no decision; and `is_trainable`: it learns from labelled texts.
 
     >>> class Length:
     ...     name = "length"
@@ -68,45 +57,23 @@ class Checked:
     [1.0, 3.0]
     """
 
-    scorer: Scorer
-
-    @property
-    def name(self) -> str:
-        """What a table calls it."""
-        return self.scorer.name
-
-    @property
-    def fingerprint(self) -> str:
-        """Of all that makes a score but what it is fitted on; "" where that cannot be told."""
-        return str(getattr(self.scorer, "fingerprint", ""))
-
-    @property
-    def logits(self) -> bool:
-        """Whether the scores are log-odds of machine-written."""
-        return bool(getattr(self.scorer, "logits", False))
-
-    @property
-    def decision(self) -> float | None:
-        """The score that parts the classes; None where the detector says none."""
-        return getattr(self.scorer, "decision", 0.0 if self.logits else None)
-
-    @property
-    def is_trainable(self) -> bool:
-        """Whether it learns from labelled texts."""
-        return isinstance(self.scorer, Trainable)
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer: Any = scorer
+        self.name = scorer.name
+        self.fingerprint = str(getattr(scorer, "fingerprint", ""))
+        self.logits = bool(getattr(scorer, "logits", False))
+        parts_at: float | None = 0.0 if self.logits else None
+        self.decision: float | None = getattr(scorer, "decision", parts_at)
+        self.is_trainable = hasattr(scorer, "fit") and hasattr(scorer, "is_fitted")
 
     @property
     def needs_fit(self) -> bool:
         """Whether `fit` must come before `score`."""
-        return isinstance(self.scorer, Trainable) and not self.scorer.is_fitted
+        return self.is_trainable and not self.scorer.is_fitted
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> Checked:
-        """Fit a scorer that learns; labels 0 human, 1 machine.
-
-        Raises:
-            InvalidInput: this one does not learn, or cannot from these.
-        """
-        if not isinstance(self.scorer, Trainable):
+        """Fit a scorer that learns; labels 0 human, 1 machine. One that does not is refused."""
+        if not self.is_trainable:
             raise InvalidInput(f"{self.name} is not fitted: it scores as it is")
         self.scorer.fit(list(texts), list(labels))
         return self
@@ -117,7 +84,6 @@ class Checked:
         Raises:
             DetectorFailed: the detector raised, or gave another number of scores, an infinite one,
                 or something that is not a number. The message says where, and holds no text.
-            InvalidInput: it must be fitted first.
         """
         texts = list(texts)
         if self.needs_fit:
@@ -130,31 +96,28 @@ class Checked:
             raise DetectorFailed(f"{self.name} failed: {error}") from error
         except Exception as error:  # noqa: BLE001 - anyone's code, and its message may hold a text
             raise DetectorFailed(f"{self.name} raised {_where(error)}") from None
-        if scores.shape != (len(texts),):
-            raise DetectorFailed(
-                f"{self.name}: expected scores of shape ({len(texts)},), got {scores.shape}"
-            )
-        if len(texts) and scores.dtype.kind not in "fiu":
-            raise DetectorFailed(
-                f"{self.name}: expected float scores (NaN = unanswered), got {scores.dtype}"
-            )
-        scores = scores.astype(np.float64)
-        if np.isinf(scores).any():
-            raise DetectorFailed(
-                f"{self.name}: {int(np.isinf(scores).sum())} of {len(texts)} scores are infinite; "
-                "expected finite ones, or NaN for unanswered"
-            )
-        return np.asarray(scores)
+        if wrong := _wrong(scores, len(texts)):
+            raise DetectorFailed(f"{self.name}: {wrong}")
+        return np.asarray(scores, dtype=np.float64)
+
+
+def _wrong(scores: NDArray[Any], n: int) -> str:
+    if scores.shape != (n,):
+        return f"expected scores of shape ({n},), got {scores.shape}"
+    if n and scores.dtype.kind not in "fiu":
+        return f"expected float scores (NaN = unanswered), got {scores.dtype}"
+    n_infinite = int(np.isinf(scores.astype(np.float64)).sum())
+    return f"{n_infinite} of {n} scores are infinite; expected finite or NaN" if n_infinite else ""
 
 
 def resolve(
-    spec: str,
+    spec: str | Detector,
     *,
     machine_label: str | int | None = None,
     device: str | None = None,
     loaded: dict[str, LanguageModel] | None = None,
 ) -> Checked:
-    """Find a detector by a string.
+    """Find a detector by a string; a `Detector` is taken as it is.
 
     - "bag-of-words", "bag-of-words-svc", "stylometry", "length", "constant": a baseline, to be
       fitted first;
@@ -165,11 +128,9 @@ def resolve(
     - all else: a checkpoint of ours or any transformers classifier, by name, folder or hub id.
 
     Args:
-        spec: one of these.
         machine_label: the class of someone else's classifier that means machine-written.
         device: "cpu", "cuda" … for models that run here.
-        loaded: language models by name; give the same dict to several calls, and metrics over one
-            model share it and its forward passes.
+        loaded: language models by name, shared by the calls that are given the same dict.
 
     Raises:
         InvalidInput: no such metric or function, or a URL of another scheme.
@@ -180,6 +141,8 @@ def resolve(
     >>> scorer.name, scorer.score(["aaa", "aa"]).shape
     ('length', (2,))
     """
+    if isinstance(spec, Detector):
+        return Checked(Classifier(spec.name, spec))
     if spec in BASELINES:
         return Checked(BASELINES[spec]())
     if "://" in spec:
@@ -198,18 +161,14 @@ def resolve(
     return Checked(Classifier(spec, detector))
 
 
-@dataclass(frozen=True)
 class Classifier:
     """A checkpoint of ours or any transformers classifier, as a scorer of logits."""
 
-    name: str
-    detector: Detector
-    logits: ClassVar[bool] = True
+    logits = True
 
-    @property
-    def fingerprint(self) -> str:
-        """The model's."""
-        return f"{self.detector.fingerprint} {self.detector.runtime.numerics}"
+    def __init__(self, name: str, detector: Detector) -> None:
+        self.name, self.detector = name, detector
+        self.fingerprint = f"{detector.fingerprint} {detector.runtime.numerics}"
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the model's logits; NaN for an empty text."""

@@ -42,15 +42,12 @@ HELD: Final = "held"
 class Panel:
     """People (or posts) of one sort, measured as a slice of their own.
 
-    Attributes:
-        where: column, or one of `DIMENSIONS`, → values; a post must have one of each's values.
-        pattern: regular expression that must be found in the text, case ignored; "" for any.
-        max_year: the last year of the timestamp; 0 for any.
+    A post must have one of the values of each column (or `DIMENSION`) of `where`.
     """
 
     where: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    pattern: str = ""
-    max_year: int = 0
+    pattern: str = ""  # regular expression to be found in the text, case ignored; "" for any
+    max_year: int = 0  # the last year of the timestamp; 0 for any
 
     def __post_init__(self) -> None:
         try:
@@ -65,9 +62,9 @@ class Panel:
             years = [stamp[:4] for stamp in posts.column("timestamp")]
             rows &= np.array([y.isdigit() and int(y) <= self.max_year for y in years], np.bool_)
         if self.pattern:
-            found = re.compile(self.pattern, re.IGNORECASE)
+            pattern = re.compile(self.pattern, re.IGNORECASE)
             texts = posts.texts
-            rows[rows] = [bool(found.search(texts[i] or "")) for i in np.flatnonzero(rows)]
+            rows[rows] = [bool(pattern.search(texts[i] or "")) for i in np.flatnonzero(rows)]
         return rows
 
 
@@ -76,15 +73,12 @@ class Suite:
     """A question about detectors: which posts, cut how, under which attacks, beside which rivals.
 
     Attributes:
-        name: of its tables and files.
-        title, about: what it asks, for a reader.
+        name, title, about: of its tables and files; what it asks, for a reader.
         data: sources and parts, as of a training run: rivals are trained on its train part.
         where: as a panel's: which of those posts are measured; empty: all.
         most: at most so many posts of people and of machines for each source and language.
-        slices: of `DIMENSIONS`.
-        panels: name → posts of one sort, measured besides.
-        attacks: of `ATTACKS`, or "all".
-        n_attacked: posts of each class that are attacked.
+        slices, panels: of `DIMENSIONS`; name → posts of one sort, measured besides.
+        attacks, n_attacked: of `ATTACKS`, or "all"; posts of each class that are attacked.
         rivals: detectors that are put beside every one, as `scorers.resolve` finds them.
         min_slice: posts of a class below which a slice is marked as small.
         seed: of the parts and of every draw.
@@ -110,8 +104,8 @@ class Suite:
             for name in getattr(self, key):
                 check(name in names, key, f"some of {', '.join(names)}", name)
         check(min(self.most) > 0, "most", "positive numbers", self.most)
-        check(self.n_attacked > 0, "n_attacked", "a positive number", self.n_attacked)
-        check(self.min_slice > 0, "min_slice", "a positive number", self.min_slice)
+        for key in ("n_attacked", "min_slice"):
+            check(getattr(self, key) > 0, key, "a positive number", getattr(self, key))
         check(bool(re.fullmatch(r"[\w-]+", self.name)), "name", "letters, digits, - _", self.name)
 
     @property
@@ -122,42 +116,28 @@ class Suite:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """The posts of a suite, each for its one purpose.
+    """The posts of a suite, each for its one purpose."""
 
-    Attributes:
-        measured: what is reported on: human, machine and assisted posts of one part.
-        select: human and machine posts on which thresholds may be fitted; none is measured.
-        train: positions in `posts` of the posts that rivals learn from.
-        posts, split: all posts, and their parts.
-        part: of `measured`.
-    """
-
-    measured: Posts
-    select: Posts
-    train: NDArray[np.int64]
-    posts: Posts
+    measured: Posts  # what is reported on: human, machine and assisted posts of one part
+    select: Posts  # human and machine posts on which thresholds may be fitted; none is measured
+    train: NDArray[np.int64]  # positions in `posts` of those that rivals learn from
+    posts: Posts  # all
     split: Split
-    part: Part
+    part: Part  # of `measured`
 
     @property
-    def train_texts(self) -> list[str]:
-        """The normalised texts that rivals learn from."""
-        return [self.split.normalised[row] for row in self.train]
-
-    @property
-    def train_labels(self) -> list[int]:
-        """Their labels, 0 human and 1 machine."""
-        return [int(label) for label in self.posts.labels[self.train]]
+    def labelled(self) -> tuple[list[str], list[int]]:
+        """The normalised texts that rivals learn from, and their labels, 0 human and 1 machine."""
+        texts = [self.split.normalised[row] for row in self.train]
+        return texts, self.posts.labels[self.train].tolist()
 
 
 def find_suite(name: str | os.PathLike[str]) -> Suite:
     """Read a suite: one of the package by name, a YAML file, or a folder or file of posts.
 
     A folder of Parquet files (or one csv, tsv, jsonl or Parquet file) with the columns `text` and
-    `label` is a suite by itself: three tenths of its posts are *select*, the rest is *report*.
-
-    Raises:
-        ConfigError: no such suite, an unknown key, a value out of range.
+    `label` is a suite by itself: three tenths of its posts are *select*, the rest is *report*. What
+    is no suite, or one with an unknown key or a value out of range, is a `ConfigError`.
 
     >>> find_suite("tweepfake").data.sources
     ('tweepfake',)
@@ -203,11 +183,8 @@ def gather(
     source whose own split stands, a tenth of the train part, drawn by text, is held back for them.
 
     Args:
-        data: folder or file of posts, as `load_posts` takes it.
+        data: folder or file of posts, as `load_posts` takes it; no post of this part: `DataError`.
         cache: folder in which the parts are kept, for the next time.
-
-    Raises:
-        DataError: no such data, or no post of this part.
     """
     posts = load_posts(data, sources=suite.data.sources)
     parts = _parts(posts, suite, Path(data), cache, progress)
@@ -228,7 +205,7 @@ def gather(
             "the sources and the column `kind`"
         )
     train = np.empty(0, dtype=np.int64)
-    if np.isin(part_of, ["train"]).any():
+    if (part_of == "train").any():
         train = np.unique(training_list(posts, part_of, suite.data, seed=suite.seed).rows)
     return Material(posts.take(measured), posts.take(select), train, posts, parts, part)
 
@@ -265,16 +242,12 @@ def clusters(posts: Posts) -> list[str]:
     >>> clusters(Posts(pa.table({name: ["a", "a"] for name in ("source", "account", "group")})))
     ['account a a', 'account a a']
     """
-    columns = [posts.column(name) for name in ("source", "account", "group")]
-    sizes = Counter(columns[2].tolist())
-    return [
-        f"account {source} {account}"
-        if account
-        else f"group {group}"
-        if group and sizes[group] <= COARSE_GROUP
-        else f"post {i}"
-        for i, (source, account, group) in enumerate(zip(*columns, strict=True))
-    ]
+    columns = [posts.column(name).tolist() for name in ("source", "account", "group")]
+    sizes, names = Counter(columns[2]), []
+    for i, (source, account, group) in enumerate(zip(*columns, strict=True)):
+        tie = f"group {group}" if group and sizes[group] <= COARSE_GROUP else f"post {i}"
+        names.append(f"account {source} {account}" if account else tie)
+    return names
 
 
 def _natural(value: str) -> tuple[int, str]:
@@ -317,7 +290,13 @@ def _parts(posts: Posts, suite: Suite, data: Path, cache: Path | None, progress:
         return Split(part, [normalise(text or "") for text in posts.texts])
     parts = split(posts, suite.data, seed=suite.seed, progress=progress)
     cache.mkdir(parents=True, exist_ok=True)
-    sink = pa.BufferOutputStream()
-    pa.parquet.write_table(pa.table({"part": pa.array(parts.part, pa.string())}), sink)
-    write_atomically(file, sink.getvalue().to_pybytes())
+    table = pa.table({"part": pa.array(parts.part, pa.string())})
+    write_atomically(file, written(table, pa.parquet.write_table))
     return parts
+
+
+def written(table: pa.Table, writer: Any) -> bytes:
+    """Give what a writer of pyarrow's makes of a table."""
+    sink = pa.BufferOutputStream()
+    writer(table, sink)
+    return bytes(sink.getvalue().to_pybytes())

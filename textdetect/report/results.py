@@ -20,7 +20,7 @@ _KEY: Final = ("part", "slice", "attack", "detector", "metric")
 
 @dataclass(frozen=True)
 class Results:
-    """The result of evaluating detectors on one suite.
+    """The result of evaluating detectors on one suite, for a page and for a program.
 
     Attributes:
         table: one figure a row: suite; part ("select", "report"); slice ("all", "language=zh" …);
@@ -49,7 +49,7 @@ class Results:
     table: Sequence[Row]
     curves: Sequence[Row] = ()
     errors: Sequence[Row] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     caution: Sequence[str] = ()
 
     def __post_init__(self) -> None:

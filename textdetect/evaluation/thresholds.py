@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,32 +21,21 @@ from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.memory import Memory, digest
 from textdetect.evaluation.scorers import Checked
-from textdetect.metrics import rates
 from textdetect.posts import Posts
 from textdetect.text import normalise
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a detector says of n posts.
+    """What a detector says of n posts; arrays of shape (n,)."""
 
-    Attributes:
-        scores: float64, shape (n,); higher = more machine-like; NaN = no score.
-        flagged: bool, shape (n,): called machine-written at the frozen false-positive rate.
-        answered: bool, shape (n,): said to be one or the other.
-        probabilities: float64, shape (n,), of machine-written; None where scores are no logits.
-        decision: score from which "machine" is likelier; accuracy is taken there.
-        threshold: score from which a post is flagged; NaN where none could be set.
-        stratified: each language and length has a threshold of its own, from a calibration.
-    """
-
-    scores: NDArray[np.float64]
-    flagged: NDArray[np.bool_]
-    answered: NDArray[np.bool_]
-    probabilities: NDArray[np.float64] | None
-    decision: float
-    threshold: float
-    stratified: bool = False
+    scores: NDArray[np.float64]  # higher = more machine-like; NaN = no score
+    flagged: NDArray[np.bool_]  # called machine-written at the frozen false-positive rate
+    answered: NDArray[np.bool_]  # said to be one or the other
+    probabilities: NDArray[np.float64] | None  # of machine-written; None where scores are no logits
+    decision: float  # score from which "machine" is likelier; accuracy is taken there
+    threshold: float  # score from which a post is flagged; NaN where none could be set
+    stratified: bool = False  # each language and length has a threshold of its own
 
     def take(self, rows: NDArray[Any]) -> Answers:
         """Return the answers at `rows`: positions, or a boolean mask of shape (n,)."""
@@ -55,34 +44,10 @@ class Answers:
         return Answers(*arrays, chosen, self.decision, self.threshold, self.stratified)
 
 
-class Contender(Protocol):
-    """A detector with its thresholds frozen.
-
-    Attributes:
-        name: what a table calls it.
-        fingerprint: of all that makes a score.
-        note: how its threshold came about.
-    """
-
-    name: str
-    fingerprint: str
-    note: str
-
-    def answer(self, texts: Sequence[str]) -> Answers:
-        """Answer for texts, in their order."""
-        ...
-
-
 class Calibrated:
-    """A checkpoint with its own calibration: flags are those of `Detector.predict`.
+    """A checkpoint with its own calibration, for a `max_fpr` that it supports.
 
-    Args:
-        detector: calibrated.
-        max_fpr: false-positive rate of the flags, in (0, 1).
-        cache: folder of scores; None keeps none.
-
-    Raises:
-        TooFewCalibration: no stratum supports `max_fpr`.
+    Flags are those of `Detector.predict`.
     """
 
     note = "calibrated: a threshold for each language and length, from the checkpoint"
@@ -101,8 +66,8 @@ class Calibrated:
     def answer(self, texts: Sequence[str]) -> Answers:
         """Answer as `predict` does: "uncertain" is no answer."""
         seen_as = normalise if self.detector.normalises else None
-        found = self._memory.recall(texts, self._compute, seen_as=seen_as, what=self.name)
-        scores, probabilities, flagged, answered = found.T
+        rows = self._memory.recall(texts, self._compute, seen_as=seen_as, what=self.name)
+        scores, probabilities, flagged, answered = rows.T
         flags = flagged == 1, answered == 1
         return Answers(scores, *flags, probabilities, 0.0, float("nan"), stratified=True)
 
@@ -127,8 +92,7 @@ class Frozen:
         key: what `train` gives, in a word, so that another training is another detector.
         thresholds: file in which the thresholds are stored, and read where they are there.
 
-    Raises:
-        DataError: stored thresholds of another detector, rate or select part.
+    Stored thresholds of another detector, rate or select part are a `DataError`.
     """
 
     def __init__(
@@ -144,12 +108,11 @@ class Frozen:
     ) -> None:
         self.name, self.max_fpr = scorer.name, max_fpr
         self._scorer, self._train = scorer, train
-        fingerprint = scorer.fingerprint
-        trained = f"{fingerprint} {key}" if scorer.needs_fit else fingerprint
+        trained = f"{scorer.fingerprint} {key}" if scorer.needs_fit else scorer.fingerprint
         self.fingerprint = digest(trained).hex()
-        keeps = cache if fingerprint else None  # who may change unseen is asked each time
+        keeps = cache if scorer.fingerprint else None  # who may change unseen is asked each time
         self._memory = Memory(1, folder=keeps, of=("scores", self.name, self.fingerprint))
-        self.threshold, self.decision = self._thresholds(select, thresholds)
+        self.threshold, self.decision = self._stored(select, thresholds)
         none = self.threshold != self.threshold
         few = " (too few people on select for a threshold)" if none else ""
         self.note = f"thresholds from {int(np.sum(select.labels == 0)):,} people on select{few}"
@@ -158,19 +121,14 @@ class Frozen:
         """Answer with the frozen thresholds; a NaN score is no answer."""
         scores = self._scores(texts)
         known = np.isfinite(scores)
-        return Answers(
-            scores,
-            known & (scores >= self.threshold),
-            known,
-            1 / (1 + np.exp(-np.clip(scores, -700, 700))) if self._scorer.logits else None,
-            self.decision,
-            self.threshold,
-        )
+        flagged = known & (scores >= self.threshold)
+        chances = 1 / (1 + np.exp(-np.clip(scores, -700, 700))) if self._scorer.logits else None
+        return Answers(scores, flagged, known, chances, self.decision, self.threshold)
 
     def _scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         seen_as = normalise if self._scorer.is_trainable else None
-        found = self._memory.recall(texts, self._compute, seen_as=seen_as, what=self.name)
-        return np.asarray(found[:, 0])
+        rows = self._memory.recall(texts, self._compute, seen_as=seen_as, what=self.name)
+        return np.asarray(rows[:, 0])
 
     def _compute(self, texts: list[str]) -> NDArray[np.float64]:
         if self._scorer.needs_fit:
@@ -183,14 +141,11 @@ class Frozen:
             texts = [normalise(text) for text in texts]
         return self._scorer.score(texts)[:, None]
 
-    def _thresholds(self, select: Posts, file: Path | None) -> tuple[float, float]:
+    def _stored(self, select: Posts, file: Path | None) -> tuple[float, float]:
+        """Read threshold and decision, or fit and store them."""
         texts = [text or "" for text in select.texts]
-        of = {
-            "detector": self.name,
-            "fingerprint": self.fingerprint,
-            "max_fpr": self.max_fpr,
-            "select": digest(*sorted(texts)).hex(),
-        }
+        of = {"detector": self.name, "fingerprint": self.fingerprint, "max_fpr": self.max_fpr}
+        of |= {"select": digest(*sorted(texts)).hex()}
         if file is not None and file.is_file():
             known = json.loads(file.read_text(encoding="utf-8"))
             if {name: known.get(name) for name in of} != of:
@@ -199,34 +154,36 @@ class Frozen:
                     "are frozen, so use a fresh folder for --out"
                 )
             return float(known["threshold"]), float(known["decision"])
-        scores, labels = self._scores(texts) if texts else np.empty(0), select.labels
-        known_scores = np.isfinite(scores)
-        threshold = conformal_threshold(scores[known_scores & (labels == 0)], self.max_fpr)
-        decision = self._scorer.decision
-        if decision is None:
-            decision = best_decision(labels[known_scores], scores[known_scores])
+        threshold, decision = self._fitted(self._scores(texts), select.labels)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             values = of | {"threshold": threshold, "decision": decision}
             write_atomically(file, (json.dumps(values, indent=1) + "\n").encode())
         return threshold, decision
 
+    def _fitted(
+        self, scores: NDArray[np.float64], labels: NDArray[np.int64]
+    ) -> tuple[float, float]:
+        labels, scores = labels[np.isfinite(scores)], scores[np.isfinite(scores)]
+        threshold = conformal_threshold(scores[labels == 0], self.max_fpr)
+        own = self._scorer.decision
+        return threshold, best_decision(labels, scores) if own is None else own
+
+
+Thresholded = Calibrated | Frozen
+"""A detector with its thresholds frozen; `note` says how these came about."""
+
 
 def conformal_threshold(humans: NDArray[np.float64], max_fpr: float) -> float:
     """Give the lowest threshold that at most `max_fpr` of people reach, by the conformal rule.
 
-    Args:
-        humans: scores of n people, finite.
-
-    Returns:
-        A score just above that of the (k + 1)-th highest, with (k + 1) / (n + 1) ≤ `max_fpr`; NaN
-        where n is too small for any.
+    It is just above the (k + 1)-th highest of n finite scores, with (k + 1) / (n + 1) ≤ `max_fpr`;
+    NaN where n is too small for any.
 
     >>> conformal_threshold(np.arange(99.0), 0.02), conformal_threshold(np.arange(9.0), 0.02)
     (97.00000000000001, nan)
     """
-    n = len(humans)
-    n_may = int(np.floor(max_fpr * (n + 1) + 1e-9)) - 1
+    n_may = int(np.floor(max_fpr * (len(humans) + 1) + 1e-9)) - 1
     if n_may < 0:
         return float("nan")
     return float(np.nextafter(np.sort(humans)[::-1][n_may], np.inf))
@@ -242,5 +199,6 @@ def best_decision(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> flo
         return float("nan")
     candidates = np.unique(scores)[::-1]
     candidates = candidates[:: max(1, len(candidates) // 500)]
-    found = [rates(labels, scores, threshold=float(score)) for score in candidates]
-    return float(candidates[int(np.argmax([each.tpr - each.fpr for each in found]))])
+    people, machines = scores[labels == 0], scores[labels == 1]
+    gaps = [np.mean(machines >= score) - np.mean(people >= score) for score in candidates]
+    return float(candidates[int(np.argmax(gaps))])

@@ -1,5 +1,0 @@
-"""For `evaluate.load`, which wants a folder for each module: see `hub.modules`."""
-
-from textdetect.evaluation.hub.modules import Reliability
-
-__all__ = ["Reliability"]
