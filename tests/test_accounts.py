@@ -32,7 +32,7 @@ from textdetect.cli import app
 from textdetect.coordination import find_campaigns
 from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
-from textdetect.posts.columns import account_names
+from textdetect.posts.values import account_names
 from textdetect.runtimes import StubRuntime
 
 WORDS = (
@@ -476,7 +476,7 @@ def test_a_language_without_human_accounts_says_so(detector: Detector, null: Acc
         ([{"account": "a", "id": 1}], {}, "no column of a usual name for posts"),
         (pa.table({"account": ["a"], "id": [1]}), {}, "for posts .* name one with text= "),
         ({"account": ["a"], "text": ["b"]}, {"time": "when"}, "no column 'when'"),
-        ({"account": [{"id": 1}], "text": ["b"]}, {}, "got objects; name another column"),
+        ({"account": [{"x": 1}], "text": ["b"]}, {}, "for accounts .*'account.x'; name one with"),
         (3, {}, "expected a table"),
         ({"account": ["a"], "text": ["b", "c"]}, {}, "differ in length"),
         ({"account": ["a"], "text": ["b"]}, {"fdr": 0}, "fdr"),

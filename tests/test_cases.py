@@ -36,10 +36,10 @@ from textdetect import Detector, score_accounts
 from textdetect.accounts import AccountVerdicts
 from textdetect.cli import app
 from textdetect.coordination import find_campaigns
-from textdetect.coordination.files import read_posts
 from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import InvalidInput
 from textdetect.posts import load_posts
+from textdetect.posts.tables import read_posts
 from textdetect.runtimes.protocol import Runtime
 from textdetect.text import has_words, normalise, notes, others_words, own_words
 from textdetect.types import Scores

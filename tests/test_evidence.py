@@ -26,14 +26,14 @@ from textdetect.accounts import AccountVerdicts, benjamini_hochberg
 from textdetect.checkpoint import sha256
 from textdetect.cli import app
 from textdetect.coordination import Campaigns, find_campaigns
-from textdetect.coordination.files import read_posts
 from textdetect.coordination.results import Settings
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evidence import DumpFile, forget, name_accounts, verify, write_bundle
 from textdetect.evidence.bundle import MANIFEST, VERDICTS, alias_by, make_tables, manifest_bytes
 from textdetect.evidence.keys import read_key, read_or_make_key
 from textdetect.evidence.page import _timeline, render
-from textdetect.posts.files import write_table
+from textdetect.posts.outputs import write_table
+from textdetect.posts.tables import read_posts
 
 simulate = script("simulate")
 Planted, simulate_world = simulate.Planted, simulate.simulate_world
@@ -88,8 +88,7 @@ def judged(found: Campaigns) -> AccountVerdicts:
 
 def write(found: Campaigns, dump: Path, folder: Path, **options: Any) -> str:
     """Write a bundle of the dump."""
-    rows = read_posts(dump)[0].num_rows
-    return write_bundle(found, folder, dump=DumpFile.of(dump, rows, {}), **options)
+    return write_bundle(found, folder, dump=DumpFile.of(dump, read_posts(dump)[0]), **options)
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +276,7 @@ def test_the_timeline_has_every_post_of_a_campaign_once(found: Campaigns, dump: 
     assert of_messages <= set(rows)
     for row, time in zip(rows, timeline["time"].to_pylist(), strict=True):
         assert posts["account"][row].as_py() in found.campaigns[0].accounts
-        posted = datetime.fromisoformat(posts["time"][row].as_py())
+        posted = posts["time"][row].as_py()
         assert 0 <= (posted - time).total_seconds() < 60
 
 

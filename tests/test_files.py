@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textdetect.errors import DataError, InvalidInput
-from textdetect.posts import files, rows, writers
+from textdetect.posts import files, outputs, rows, writers
+from textdetect.posts.fields import find_fields
 from textdetect.posts.rows import Row
 from textdetect.types import Verdict, Verdicts
 
@@ -37,13 +38,13 @@ def read(path: Path, **options: Any) -> list[Row]:
 
 def write_verdicts(source: Path, out: Path, **options: Any) -> list[Row]:
     """Copy a file with made-up verdicts, as a detector would have it."""
-    into = files.format_of_output(out, None, files.format_of_input(source))
+    into = outputs.format_of_output(out, None, files.format_of_input(source))
     seen: list[Row] = []
     with (
         files.open_posts(
             source, format=files.format_of_input(source), into=into, **options
         ) as reader,
-        files.open_output(out, reader, format=into, source=source) as writer,
+        outputs.open_output(out, reader, format=into, source=source) as writer,
     ):
         for chunk in reader.chunks(7):
             verdicts = [VERDICT if row.text else EMPTY for row in chunk.rows if not row.problem]
@@ -144,7 +145,7 @@ def test_an_open_quote_is_followed_only_so_far(
     path.write_text('id,text\n0,"open\n' + "".join(f"{i},post {i}\n" for i in range(1, 500)))
     found = read(path)
     assert [row.problem is None for row in found] == [False] + [True] * 499
-    assert found[0].raw == '0,"open'
+    assert found[0].raw == b'0,"open'
 
 
 def test_reading_time_stays_bounded_when_every_line_opens_a_quote(tmp_path: Path) -> None:
@@ -185,25 +186,21 @@ def test_utf16_is_refused_with_advice(tmp_path: Path, encoding: str) -> None:
 def test_a_file_of_another_format_is_refused_with_advice(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["post"]}), tmp_path / "a.csv")
     (tmp_path / "a.parquet").write_text("text\npost\n")
-    (tmp_path / "b.csv").write_text("id;text\n1;post\n")
     with pytest.raises(InvalidInput, match="--format parquet"):
         read(tmp_path / "a.csv")
     with pytest.raises(DataError, match="not a Parquet file"):
         read(tmp_path / "a.parquet")
-    with pytest.raises(InvalidInput, match="separated by ','"):
-        read(tmp_path / "b.csv")
 
 
-@pytest.mark.parametrize(("source", "given"), [("-", None), ("a.xlsx", None), ("a.csv", "excel")])
-def test_an_input_whose_format_nothing_tells_is_refused(source: str, given: str | None) -> None:
+def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(InvalidInput, match="--format"):
-        files.format_of_input(source, given)
+        files.format_of_input("a.csv", "excel")
 
 
 @pytest.mark.parametrize("out", ["out.xlsx", "out.txt"])
 def test_an_output_that_cannot_hold_verdicts_is_refused(out: str) -> None:
     with pytest.raises(InvalidInput, match="--output-format"):
-        files.format_of_output(out, None, "csv")
+        outputs.format_of_output(out, None, "csv")
 
 
 def test_the_text_column_is_found_by_its_usual_names() -> None:
@@ -214,11 +211,11 @@ def test_the_text_column_is_found_by_its_usual_names() -> None:
         ["only one"],
         ["x", " Content "],
     ):
-        at = rows.find_column(names, None, usual=rows.TEXT_COLUMNS)
-        assert names[at] in ("Text", "正文", "TWEET", "only one", " Content ")
-    assert rows.find_column(["text", "Text"], "Text") == 1
-    with pytest.raises(InvalidInput, match="'a', 'b'; name one with --text-column"):
-        rows.find_column(["a", "b"], None, usual=rows.TEXT_COLUMNS)
+        found = find_fields(names, [], {}).paths["text"]
+        assert found in ("Text", "正文", "TWEET", "only one", " Content ")
+    assert find_fields(["text", "Text"], [], {"text": "Text"}).paths["text"] == "Text"
+    with pytest.raises(InvalidInput, match="'a', 'b'; name one with text= "):
+        find_fields(["a", "b"], [], {}, need=("text",))
 
 
 def test_a_post_in_the_place_of_the_header_is_not_shown(tmp_path: Path) -> None:
@@ -458,7 +455,7 @@ def test_gzip_is_read_and_written(posts_csv: Path, tmp_path: Path) -> None:
 def interrupt_writing(source: Path, out: Path, into: str) -> None:
     with (
         files.open_posts(source, format="csv", into=into) as reader,
-        files.open_output(out, reader, format=into),
+        outputs.open_output(out, reader, format=into),
     ):
         assert list(out.parent.glob(f".{out.name}.partial-*"))
         raise KeyboardInterrupt
@@ -468,7 +465,7 @@ def test_nothing_is_left_of_an_output_that_failed(posts_csv: Path, tmp_path: Pat
     for name in ("out.csv", "out.parquet", "out.csv.gz"):
         out = tmp_path / name
         out.write_text("of an earlier run")
-        into = files.format_of_output(out, None, "csv")
+        into = outputs.format_of_output(out, None, "csv")
         with pytest.raises(KeyboardInterrupt):
             interrupt_writing(posts_csv, out, into)
         assert out.read_text() == "of an earlier run"
@@ -508,7 +505,7 @@ def test_any_table_of_strings_comes_back_cell_by_cell(
     delimiter = "," if suffix == "csv" else "\t"
     with open(source, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([header, *table])
-    write_verdicts(source, out, text_column=header[0])
+    write_verdicts(source, out, text=header[0])
     kept = [i for i, name in enumerate(header) if name not in writers.TD_COLUMNS]
     again = cells(out, delimiter)
     assert [line[: len(kept)] for line in again] == [[r[i] for i in kept] for r in [header, *table]]
@@ -542,5 +539,5 @@ def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
         for i in range(10**9):
             yield f"{i},post\n"
 
-    reader = rows.DelimitedReader(lines(), ",", text=None, language=None)
-    assert len(next(reader.chunks(1_000)).rows) == 1_000
+    _, found = rows.delimited(lines(), ",")
+    assert next(found).values == ["0", "post"]

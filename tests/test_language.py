@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from textdetect.errors import InvalidInput
 from textdetect.language import CANDIDATES, TABLE, UNDETERMINED, canonical, identify
-from textdetect.posts.files import open_posts, write_table
+from textdetect.posts.files import open_posts
+from textdetect.posts.outputs import write_table
 from textdetect.text import normalise
 
 CLEAR = {

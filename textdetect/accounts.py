@@ -6,11 +6,9 @@ It knows nothing of who moves together, and nothing of how an account's p-value 
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, Final
@@ -18,23 +16,15 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-from tqdm.auto import tqdm
 
 from textdetect.account_null import MODELLED, SIZES, AccountNull
 from textdetect.calibration import check_share
 from textdetect.detector import Detector
 from textdetect.errors import NotCalibrated
 from textdetect.judgement import MIN_WORDS
-from textdetect.posts.columns import (
-    TIME_COLUMNS,
-    account_names,
-    open_table,
-    place_of,
-    reposts,
-    stamp,
-)
-from textdetect.posts.files import format_of_input, open_posts
-from textdetect.posts.rows import TEXT_COLUMNS, find_column, usual_place
+from textdetect.posts.files import open_posts
+from textdetect.posts.tables import good_rows, sources_of
+from textdetect.posts.values import account_names, moments, offset_s
 from textdetect.text import has_words, normalise
 
 REASONS: Final = {
@@ -138,6 +128,7 @@ def score_accounts(
     time: str | None = None,
     input_format: str | None = None,
     progress: bool | None = None,
+    **reading: Any,
 ) -> AccountVerdicts:
     """Tell for which accounts a machine writes.
 
@@ -150,14 +141,15 @@ def score_accounts(
 
     Args:
         posts: pyarrow Table, pandas DataFrame, mapping of columns, sequence of mappings; or the
-            path of a file (csv, tsv, jsonl, Parquet), which is streamed: what is held are 8 bytes
-            and a few numbers a text.
+            path of a file, or a list of them, in any format: they are streamed, and what is held
+            are 8 bytes and a few numbers a text.
         detector: the embedded one where None.
         null: human accounts; those of the detector's checkpoint where None.
         fdr: false-discovery rate, in (0, 1).
         account, text, time: names of the columns; None: the usual ones. There need be no times.
-        input_format: of a file; told by the suffix otherwise.
+        input_format: of a file; told by its suffix, or by what it looks like.
         progress: show a bar for a file; None: if stderr is a terminal.
+        reading: how files are read, as `posts.files.open_posts` takes it.
 
     Raises:
         InvalidInput: a column is missing, columns differ in length, account ids that lost digits
@@ -174,11 +166,8 @@ def score_accounts(
     null.check(fingerprint=detector.fingerprint, numerics=detector.runtime.numerics)
     listed = detector.languages or tuple(null.humans)
     parts: Iterable[Part] = []
-    if isinstance(posts, (str, os.PathLike)):
-        parts = _read(posts, input_format, text, progress, account, time)
-    elif (table := open_table(posts))[0]:
-        place = find_column(table[0], text, usual=TEXT_COLUMNS, option="text= (--text-column)")
-        parts = [_part(*table, table[1](table[0][place]), account, time)]
+    reading |= {"account": account, "text": text, "time": time, "format": input_format}
+    parts = _read(posts, progress, **reading)
     evidence = gather(parts, detector, listed=listed)
     order = list(evidence.n_posts)
     tested = [evidence.logits.get(name, {}) for name in order]
@@ -323,42 +312,25 @@ def _why(name: str | None, code: str, n_scored: int, listed: Collection[str]) ->
     return "too_few_calibration" if code in listed else "unsupported_language"
 
 
-def _read(
-    source: str | os.PathLike[str],
-    input_format: str | None,
-    text: str | None,
-    progress: bool | None,
-    *columns: str | None,
-) -> Iterator[Part]:
-    """Stream a file of posts."""
-    read_as = format_of_input(source, input_format)
-    hidden = None if progress is None else not progress
-    with open_posts(source, format=read_as, text_column=text) as reader:
-        names = reader.columns
-        with tqdm(total=reader.total, unit=reader.unit, unit_scale=True, disable=hidden) as bar:
-            for chunk in reader.chunks(8_192):
-                rows = [row for row in chunk.rows if row.problem is None]
-                cells: list[Any] = [row.values for row in rows]
-                texts = [row.text for row in rows]
-                part = _part(names, partial(_cells, names, cells), texts, *columns)
-                yield replace(part, n_unreadable=len(chunk.rows) - len(rows))
-                bar.update(reader.position() - bar.n)
-
-
-def _cells(names: list[str], rows: Sequence[Any], name: str) -> list[Any]:
-    place = names.index(name)
-    return [row.get(name) if isinstance(row, dict) else row[place] for row in rows]
-
-
-def _part(
-    names: Sequence[str],
-    column: Callable[[str], Any],
-    texts: Sequence[Any],
-    account: str | None,
-    time: str | None,
-) -> Part:
-    owner, times_s = place_of("account", names, account), list[float]()
-    if time is not None or usual_place(names, TIME_COLUMNS) is not None:
-        times_s = [stamp(t) for t in column(names[place_of("time", names, time)])]
-    accounts = account_names(column(names[owner]))
-    return Part(accounts, texts, times_s, reposts(names, column, len(texts)))
+def _read(posts: Any, progress: bool | None, **reading: Any) -> Iterator[Part]:
+    """Stream posts; times with and without a zone in one file are refused."""
+    for source in sources_of(posts) if not isinstance(posts, list) or posts else ():
+        n_local = n_known = 0
+        with open_posts(source, need=("account",), **reading) as reader:
+            reader.fields.need("text")
+            have, zone = reader.fields.paths, reader.fields.zone
+            gets = {name: reader.get(name) for name in ("account", "time", "repost")}
+            for rows, n_bad in good_rows(reader, progress):
+                account, time, mark = ([get(row.values) for row in rows] for get in gets.values())
+                times_s, local, _ = moments(time if "time" in have else [])
+                n_local += int(local.sum())
+                n_known += len(times_s) - int(np.isnan(times_s).sum())
+                if 0 < n_local < n_known:
+                    times_s -= offset_s(n_local, n_known, zone) * local
+                yield Part(
+                    account_names(account),
+                    [row.text for row in rows],
+                    times_s.tolist(),
+                    mark if "repost" in have else (),
+                    n_bad,
+                )

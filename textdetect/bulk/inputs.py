@@ -6,21 +6,13 @@ what is done with the rows.
 
 from __future__ import annotations
 
-import errno
-import glob
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from textdetect.errors import TextdetectError
-from textdetect.posts.files import (
-    STANDARD_STREAM,
-    PathOrDash,
-    format_of_input,
-    has_posts_suffix,
-    open_posts,
-)
+from textdetect.posts.files import open_posts
 from textdetect.posts.rows import Chunk, Reader
 
 
@@ -31,9 +23,15 @@ class Options:
     text_column: str | None
     language_column: str | None
     input_format: str | None
+    reading: dict[str, Any]
     max_fpr: float
     chunk_rows: int
     shard_rows: int
+
+    def opening(self) -> dict[str, Any]:
+        """Give the options of `open_posts`."""
+        own = {"format": self.input_format, "text": self.text_column}
+        return self.reading | own | {"language_column": self.language_column}
 
 
 @dataclass(slots=True)
@@ -99,65 +97,6 @@ class End:
     problem: str | None
 
 
-def as_paths(source: PathOrDash | Sequence[PathOrDash]) -> list[str]:
-    """Return one path or many as a list of str."""
-    if isinstance(source, (str, os.PathLike)):
-        return [os.fspath(source)]
-    return [os.fspath(path) for path in source]
-
-
-def find_inputs(given: Sequence[str], *, but: str = "part-*.parquet", of: str = "") -> list[str]:
-    """Find the files that paths, globs and folders name: each once, those of one name sorted.
-
-    A folder gives its files with a suffix of `posts.files.SUFFIXES`, those of its folders too;
-    names that begin with "." or "_" are passed over. A path without a file is given back.
-
-    Args:
-        given: a path that there is wins over a glob.
-        but, of: files of this name in the folder `of` are no inputs: they are outputs.
-
-    Raises:
-        FileNotFoundError: a folder or a glob without any file.
-
-    >>> find_inputs(["b.csv", "a.csv", "b.csv"])
-    ['b.csv', 'a.csv']
-    """
-    home = os.path.realpath(of) if of else None
-    found: dict[str, None] = {}
-    for name in given:
-        paths = [path for path in _expand(name) if not _is_output(path, but, home)]
-        if not paths:
-            raise FileNotFoundError(errno.ENOENT, "no posts file there", name)
-        found |= dict.fromkeys(paths)
-    return list(found)
-
-
-def _expand(name: str) -> list[str]:
-    if Path(name).is_dir():
-        return _inside(name)
-    if name == STANDARD_STREAM or os.path.lexists(name) or not glob.has_magic(name):
-        return [name]
-    found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob wants a root
-    return [p for path in found for p in (_inside(path) if Path(path).is_dir() else [path])]
-
-
-def _inside(folder: str) -> list[str]:
-    root = Path(folder)
-    return sorted(
-        str(path)
-        for path in root.rglob("*")
-        if has_posts_suffix(path)
-        and not any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
-        and path.is_file()
-    )
-
-
-def _is_output(path: str, but: str, home: str | None) -> bool:
-    return (
-        home is not None and Path(path).match(but) and os.path.realpath(Path(path).parent) == home
-    )
-
-
 def read_inputs(inputs: Sequence[Input], options: Options, *, skip: int) -> Iterator[Rows | End]:
     """Read the inputs that are not done with: the rows of each for Parquet, then its end.
 
@@ -170,10 +109,8 @@ def read_inputs(inputs: Sequence[Input], options: Options, *, skip: int) -> Iter
         try:
             with open_posts(
                 source.path,
-                format=format_of_input(source.path, options.input_format),
                 into="parquet",
-                text_column=options.text_column,
-                language_column=options.language_column,
+                **options.opening(),
             ) as reader:
                 yield from read_rows(reader, options.chunk_rows, place=place, skip=skip)
             now = Input.at(source.path)

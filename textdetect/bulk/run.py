@@ -18,8 +18,6 @@ from textdetect.bulk.inputs import (
     Input,
     Options,
     Rows,
-    as_paths,
-    find_inputs,
     read_inputs,
     read_rows,
 )
@@ -30,11 +28,12 @@ from textdetect.errors import InvalidInput
 from textdetect.posts.files import (
     STANDARD_STREAM,
     PathOrDash,
+    find_inputs,
     format_of_input,
-    format_of_output,
-    open_output,
     open_posts,
 )
+from textdetect.posts.outputs import format_of_output, open_output
+from textdetect.posts.tables import as_paths
 from textdetect.posts.writers import Writer, annotate
 from textdetect.progress import bar
 from textdetect.runtimes.host import available_cores
@@ -63,6 +62,7 @@ def score_files(
     resume: bool = False,
     shard_rows: int = 131_072,
     progress: bool | None = None,
+    **reading: Any,
 ) -> Summary:
     """Score posts files, in memory that does not grow with them: one file, or any number.
 
@@ -78,15 +78,15 @@ def score_files(
     is a folder.
 
     Args:
-        source: a path, or "-" for stdin; .gz is unpacked. Or several paths, globs ("posts/*.csv")
-            and folders.
+        source: a path, or "-" for stdin; gzip and zstd are unpacked. Or several paths, globs
+            ("posts/*.csv") and folders.
         out: a path, "-" for stdout, or a `Writer` of your own. For several files, or with a "/" at
             its end, a folder.
         detector: the embedded one by default; or a `Client` of one behind a URL.
         text_column: the posts' column; found by its usual names otherwise.
         language_column: a column with codes (BCP-47), which replace identification.
-        input_format: csv, tsv, jsonl, parquet or txt (a post a line); by the suffix otherwise.
-        output_format: as the input's, txt excepted; by the suffix, else as the input.
+        input_format: of `posts.files.FORMATS`; by the suffix, or by what the file looks like.
+        output_format: csv, tsv, jsonl or parquet; by the suffix, else as the input.
         max_fpr: share of human posts that may be flagged, in (0, 1).
         chunk_rows: rows held at once by each worker, at least 1.
         workers: processes that score, each with its share of the cores; 1 is this process. None: 1
@@ -98,6 +98,7 @@ def score_files(
         resume: go on with the run in the folder, if there is one.
         shard_rows: rows after which a new shard begins, at least 1.
         progress: show a bar on stderr; None: if that is a terminal.
+        reading: how files are read, as `posts.files.open_posts` takes it.
 
     Raises:
         InvalidInput: an option, a format or a column that cannot be.
@@ -124,7 +125,8 @@ def score_files(
         raise InvalidInput(f"workers: expected at least 1, got {workers}")
     if engine not in get_args(Engine):
         raise InvalidInput(f"engine: expected 'local' or 'ray', got {engine!r}")
-    options = Options(text_column, language_column, input_format, max_fpr, chunk_rows, shard_rows)
+    given_to = (text_column, language_column, input_format, reading)
+    options = Options(*given_to, max_fpr, chunk_rows, shard_rows)
     given = as_paths(source)
     name = os.fspath(out) if isinstance(out, (str, os.PathLike)) else ""
     paths = find_inputs(given, but=SHARDS, of=name)
@@ -186,8 +188,8 @@ def _into_file(
     write_as = format_of_output(path, output_format, read_as) if path else None
     tally = Tally()
     with ExitStack() as stack:
-        names = {"text_column": options.text_column, "language_column": options.language_column}
-        reader = stack.enter_context(open_posts(source, format=read_as, into=write_as, **names))
+        opening = options.opening() | {"format": read_as}
+        reader = stack.enter_context(open_posts(source, into=write_as, **opening))
         if isinstance(out, (str, os.PathLike)):
             opened = open_output(out, reader, format=write_as or "csv", source=source)
             out = stack.enter_context(opened)

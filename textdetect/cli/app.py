@@ -25,9 +25,19 @@ TextColumn = Annotated[
     str | None,
     Option("--text-column", metavar="C", help="Column of the posts, if not a usual name."),
 ]
-InputFormat = Annotated[
-    str | None, Option("--format", metavar="F", help="Input format, if no suffix tells.")
+Sources = Annotated[
+    list[str], Argument(metavar="IN...", help="Files of any format, folders; - is stdin.")
 ]
+InputFormat = Annotated[
+    str | None, Option("--format", metavar="F", help="Input format, if nothing tells.")
+]
+Layout = Annotated[
+    str | None, Option(metavar="L", help="Where the fields stand: a known name, or a YAML file.")
+]
+Encoding = Annotated[
+    str | None, Option(metavar="E", help="Of text: gb18030, latin-1 ..., if not clear.")
+]
+Delimiter = Annotated[str | None, Option(metavar="D", help="Of csv, if not clear.")]
 OutputFormat = Annotated[str | None, Option(metavar="F", help="Output format, if no suffix tells.")]
 DataFolder = Annotated[
     str | None, Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA.")

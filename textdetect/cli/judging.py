@@ -8,7 +8,18 @@ from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
-from textdetect.cli.app import InputFormat, Model, OutputFormat, Runtime, TextColumn, command
+from textdetect.cli.app import (
+    Delimiter,
+    Encoding,
+    InputFormat,
+    Layout,
+    Model,
+    OutputFormat,
+    Runtime,
+    Sources,
+    TextColumn,
+    command,
+)
 from textdetect.exits import FAILED, UNREADABLE, say
 
 OutFile = Annotated[
@@ -18,15 +29,15 @@ OutFile = Annotated[
 
 @command
 def score(
-    source: Annotated[
-        list[str],
-        Argument(metavar="IN...", help="csv, tsv, jsonl, parquet, txt; folders; - is stdin."),
-    ],
+    source: Sources,
     out: Annotated[
         str | None,
         Option("--out", "-o", metavar="OUT", help="File; FOLDER/ for many; - for stdout."),
     ] = None,
     input_format: InputFormat = None,
+    layout: Layout = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     output_format: OutputFormat = None,
     text_column: TextColumn = None,
     language_column: Annotated[
@@ -84,6 +95,9 @@ def score(
         workers=workers,
         engine=engine,
         resume=resume,
+        layout=layout,
+        encoding=encoding,
+        delimiter=delimiter,
     )
     if table is not None:
         table.show(summary.n_rows)
@@ -103,9 +117,12 @@ TimeColumn = Annotated[
 
 @command
 def accounts(
-    source: Annotated[str, Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")],
+    source: Sources,
     out: OutFile = None,
     input_format: InputFormat = None,
+    layout: Layout = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     output_format: OutputFormat = None,
     account_column: AccountColumn = None,
     text_column: TextColumn = None,
@@ -116,13 +133,15 @@ def accounts(
     model: Model = "default",
     runtime: Runtime = "auto",
 ) -> int:
-    """Tell for which accounts of a file of posts a machine writes: a row an account."""
+    """Tell for which accounts of files of posts a machine writes: a row an account."""
     from textdetect.accounts import score_accounts
     from textdetect.detector import Detector
-    from textdetect.posts.files import format_of_input, format_of_output, write_table
+    from textdetect.posts.files import find_inputs, format_of_input
+    from textdetect.posts.outputs import format_of_output, write_table
     from textdetect.tables import show
 
-    write_as = format_of_output(out or "-", output_format, format_of_input(source, input_format))
+    read_as = format_of_input(find_inputs(source)[0], input_format)
+    write_as = format_of_output(out or "-", output_format, read_as)
     found = score_accounts(
         source,
         detector=Detector.from_pretrained(model, runtime=runtime),
@@ -131,6 +150,9 @@ def accounts(
         text=text_column,
         time=time_column,
         input_format=input_format,
+        layout=layout,
+        encoding=encoding,
+        delimiter=delimiter,
     )
     table = found.to_table()
     if out is None and output_format is None and sys.stdout.isatty():
@@ -150,11 +172,14 @@ KeyFile = Annotated[str | None, Option("--key", metavar="FILE", help="Key of the
 
 @command
 def campaigns(
-    source: Annotated[str, Argument(metavar="IN", help="csv, tsv, jsonl or parquet; - for stdin.")],
+    source: Sources,
     out: Annotated[
         str, Option("--out", "-o", metavar="FOLDER", help="Folder of the evidence; new.")
     ],
     input_format: InputFormat = None,
+    layout: Layout = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     account_column: AccountColumn = None,
     time_column: TimeColumn = None,
     text_column: TextColumn = None,
@@ -195,43 +220,54 @@ def campaigns(
     """
     from textdetect.accounts import score_accounts
     from textdetect.coordination import find_campaigns
-    from textdetect.coordination.files import read_posts
     from textdetect.coordination.tactics import Codebook
     from textdetect.coordination.traces import OBJECTS
     from textdetect.detector import Detector
     from textdetect.evidence import DumpFile, check_ready, write_bundle
     from textdetect.evidence.keys import read_or_make_key
+    from textdetect.posts.tables import read_posts
 
     check_ready(out)
-    posts, n_bad = read_posts(source, input_format=input_format)
+    objects = object_column or OBJECTS
     columns: dict[str, Any] = {"account": account_column, "time": time_column, "text": text_column}
-    options = {name: given for name, given in columns.items() if given}
-    options |= {"time_zone": time_zone} if time_zone else {}
+    posts, n_bad = read_posts(
+        source,
+        objects=objects,
+        time_zone=time_zone,
+        progress=None,
+        need=("account", "time"),
+        format=input_format,
+        layout=layout,
+        encoding=encoding,
+        delimiter=delimiter,
+        **columns,
+    )
     found = find_campaigns(
         posts,
         window=window,
         fdr=fdr,
         n_worlds=worlds,
         seed=seed,
-        objects=object_column or OBJECTS,
+        objects=objects,
         codebook=Codebook.read(codebook),
-        **options,
     )
     automation = None
     if score_texts:
         detector = Detector.from_pretrained(model, runtime=runtime)
-        automation = score_accounts(posts, detector=detector, fdr=fdr, **columns)
-    reading = options | ({"input_format": input_format} if input_format else {})
+        automation = score_accounts(posts, detector=detector, fdr=fdr)
+    zone = {"time_zone": time_zone} if time_zone else {}
     digest = write_bundle(
         found,
         out,
-        dump=None if source == "-" else DumpFile.of(source, posts.num_rows, reading),
+        dump=None if "-" in source else DumpFile.of(source, posts, **zone),
         automation=automation,
         key=None if keep_names else read_or_make_key(key, out),
     )
     say(str(found))
     if automation is not None:
         say("\n".join(automation.lines()))
+    if n_bad:
+        say(f"unreadable: {n_bad:,} rows, or their times")
     say(f"written to {out}, digest {digest}")
     return UNREADABLE if n_bad else 0
 
@@ -240,7 +276,8 @@ def campaigns(
 def verify(
     bundle: Bundle,
     dump: Annotated[
-        str | None, Option("--input", metavar="FILE", help="The dump: search it again.")
+        list[str] | None,
+        Option("--input", metavar="FILE", help="The dump: search it again; repeatable."),
     ] = None,
     key: KeyFile = None,
     digest: Annotated[
@@ -254,7 +291,7 @@ def verify(
     from textdetect.evidence import verify as check
     from textdetect.evidence.keys import read_key
 
-    wrong = check(bundle, dump=dump, key=read_key(key) if key else None, digest=digest)
+    wrong = check(bundle, dump=dump or None, key=read_key(key) if key else None, digest=digest)
     for line in wrong:
         say(line)
     say(f"{bundle}: {f'{len(wrong)} things are wrong' if wrong else 'sound'}")
@@ -266,7 +303,7 @@ def names(
     bundle: Bundle,
     key: Annotated[str, Option("--key", metavar="FILE", help="Key of the pseudonyms.")],
     dump: Annotated[
-        str | None,
+        list[str] | None,
         Option("--input", metavar="FILE", help="The dump, if it is neither here nor beside."),
     ] = None,
     out: OutFile = None,
@@ -278,10 +315,10 @@ def names(
     """
     from textdetect.evidence import name_accounts
     from textdetect.evidence.keys import read_key
-    from textdetect.posts.files import format_of_output, write_table
+    from textdetect.posts.outputs import format_of_output, write_table
 
     write_as = format_of_output(out or "-", output_format, "csv")
-    table = name_accounts(bundle, key=read_key(key), dump=dump)
+    table = name_accounts(bundle, key=read_key(key), dump=dump or None)
     write_table(table, out or "-", format=write_as)
     missing = table["account"].null_count
     say(f"{table.num_rows - missing} of {table.num_rows} accounts have a name in the dump")

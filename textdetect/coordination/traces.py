@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from textdetect.coordination.texts import MIN_WORDS, codes, near_identical
 from textdetect.errors import InvalidInput
-from textdetect.posts.columns import account_names, open_table, place_of, reposts, seconds, strings
-from textdetect.posts.rows import TEXT_COLUMNS, find_column, usual_place
+from textdetect.posts.tables import read_posts
+from textdetect.posts.values import offset_s, strings
 from textdetect.text import has_words, normalise, others_words
 
 OBJECTS: Final = ("url", "hashtags", "reply_to")
@@ -110,28 +111,35 @@ def read_dump(
     >>> len(dump), dump.time_s.tolist()
     (1, [1733040000.0])
     """
-    columns, column = open_table(posts)
-    if not columns:
+    columns: dict[str, Any] = {
+        "account": account,
+        "time": time,
+        "text": None if text == "text" else text,
+    }
+    if isinstance(posts, list) and not posts:
         raise InvalidInput("no posts: an empty list has no columns; pass an empty Table instead")
-    if text in (None, "text"):
-        at = usual_place(columns, TEXT_COLUMNS if text is None else (text,))
-    else:
-        at = find_column(columns, text, option="text= (--text-column)")
-    places = {} if at is None else {"text": columns[at]}
-    places |= {name: name for name in objects if name in columns and name not in places.values()}
-    if not places:
+    need = ("account", "time")
+    table, _ = read_posts(posts, objects=objects, time_zone=time_zone, need=need, **columns)
+    there = table.column_names
+    held_names = [name for name in ("text", *objects) if name in there]
+    if not held_names:
         raise InvalidInput(
             f"no text and no object column: expected {text or 'text'!r} or one of {list(objects)}, "
-            f"got {columns}"
+            f"got {there}"
         )
-    names = account_names(column(columns[place_of("account", columns, account)]))
-    time_s = seconds(column(columns[place_of("time", columns, time)]), time_zone)
+    names = table["account"].to_pylist()
+    n_known = len(table) - table["time"].null_count
+    n_local = 0 if table["time"].type.tz else n_known
+    at_us = table["time"].cast(pa.int64()).to_numpy().astype(np.float64)
+    time_s = at_us / 1e6 - offset_s(n_local, n_known, time_zone)
     named = np.array([name is not None for name in names], dtype=bool)
     known = np.flatnonzero(named & ~np.isnan(time_s))
-    held = {name: strings(column(place))[known] for name, place in places.items()}
+    held = {name: strings(table[name].to_pylist())[known] for name in held_names}
     accounts, account_code = codes(names[row] or "" for row in known)
-    said = [codes(_values(name, held[name]))[1] for name in held if name == "text" or at is None]
-    ids = strings(column("id"))[known] if "id" in columns else None
+    said = [
+        codes(_values(name, held[name]))[1] for name in held if name == "text" or "text" not in held
+    ]
+    ids = strings(table["id"].to_pylist())[known] if "id" in there else None
     tie = np.arange(len(known)) if ids is None else codes(ids)[1]
     order = np.lexsort((tie, *reversed(said), account_code, time_s[known]))
     n_repeats = n_shared = 0
@@ -148,7 +156,9 @@ def read_dump(
         _, place, n_same = np.unique(tie[order], return_inverse=True, return_counts=True)
         n_shared = int(np.sum((n_same[place] > 1) & (ids[order] != "")))
     rows = known[order]
-    marked = np.array(reposts(columns, column, len(names)), dtype=bool)
+    marked = np.zeros(len(names), dtype=bool)
+    if "repost" in there:
+        marked = table["repost"].to_numpy()
     return Dump(
         np.array(accounts, dtype=object),
         account_code[order].astype(np.int32),

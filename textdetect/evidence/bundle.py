@@ -26,11 +26,14 @@ from textdetect.checkpoint import sha256, write_atomically
 from textdetect.coordination import Campaigns
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evidence.page import render
-from textdetect.posts.files import write_table
+from textdetect.posts.fields import FIELDS
+from textdetect.posts.files import PathOrDash, find_inputs
+from textdetect.posts.outputs import write_table
+from textdetect.posts.tables import as_paths, read_posts, readings_of
 
 MANIFEST: Final = "bundle.json"
-FORMAT: Final = 2
-"""1 had no timeline."""
+FORMAT: Final = 3
+"""1 had no timeline, 2 did not say how its dump was read."""
 PAGE: Final = "report.html"
 TABLES: Final = ("accounts", "campaigns", "edges", "posts", "narratives", "timeline", "null")
 _CSV: Final = ("accounts", "campaigns")
@@ -45,24 +48,57 @@ VERDICTS: Final = ("coordinated", "automated", "coordinated and likely automated
 
 @dataclass(frozen=True, slots=True)
 class DumpFile:
-    """The file of posts that was searched, as `verify` must find it again.
+    """What was searched, as `verify` must find it and read it again.
 
     Attributes:
-        name: without its folder.
-        sha256: of its bytes.
+        files: of each file: name, without its folder; sha256, of its bytes; reading, how it was
+            read: format, encoding, where each field stood.
         n_rows: rows that could be read.
-        options: how its columns were read: of `find_campaigns`.
+        options: of `read_posts`, for all files: time_zone.
     """
 
-    name: str
-    sha256: str
+    files: tuple[dict[str, Any], ...]
     n_rows: int
     options: dict[str, Any]
 
     @classmethod
-    def of(cls, path: str | os.PathLike[str], n_rows: int, options: dict[str, Any]) -> DumpFile:
-        """Look at a file."""
-        return cls(Path(path).name, sha256(Path(path)), n_rows, options)
+    def of(
+        cls, paths: PathOrDash | Sequence[PathOrDash], posts: pa.Table, **options: Any
+    ) -> DumpFile:
+        """Look at the files that `read_posts` made the table of."""
+        given = find_inputs(as_paths(paths))
+        files = [
+            {"name": Path(path).name, "sha256": sha256(Path(path)), "reading": told["reading"]}
+            for path, told in zip(given, readings_of(posts), strict=True)
+        ]
+        return cls(tuple(files), posts.num_rows, options)
+
+
+def read_dump_again(
+    facts: dict[str, Any], paths: PathOrDash | Sequence[PathOrDash], *, same: bool = True
+) -> pa.Table:
+    """Read the files that were searched, in their order and in the way they were read then.
+
+    Args:
+        facts: of the bundle.
+        paths: the files, in any order.
+        same: they must be the ones that were searched; others are read by their columns.
+
+    Raises:
+        InvalidInput: others, or more or fewer.
+        OSError: a file that can't be read.
+    """
+    listed, given = facts["dump"], find_inputs(as_paths(paths))
+    found = {sha256(Path(path)): path for path in given}
+    if listed is not None and {file["sha256"] for file in listed["files"]} == set(found):
+        ordered = [found[file["sha256"]] for file in listed["files"]]
+        readings = [file["reading"] for file in listed["files"]]
+        return read_posts(ordered, readings=readings, **listed["options"])[0]
+    if same:
+        names = ", ".join(Path(path).name for path in given)
+        raise InvalidInput(f"{names}: it is not the dump that was searched")
+    objects = [name for name in facts["settings"]["objects"] if name not in FIELDS]
+    return read_posts(given, objects=objects, **(listed or {"options": {}})["options"])[0]
 
 
 def write_bundle(
@@ -78,7 +114,7 @@ def write_bundle(
     Args:
         found: what a search found.
         out: the folder.
-        dump: the file that was searched, if it was one.
+        dump: what was searched, if it was files.
         automation: what `score_accounts` says of the same accounts.
         key: makes names pseudonyms (HMAC-SHA-256, of which 16 hexadecimal digits are kept); None
             keeps the names, and is for those who may see them.

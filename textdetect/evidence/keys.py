@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from textdetect.checkpoint import sha256
-from textdetect.coordination.files import read_posts
 from textdetect.coordination.traces import read_dump
 from textdetect.errors import DataError, InvalidInput
-from textdetect.evidence.bundle import KEY_BYTES, alias_by, key_id, read_facts
+from textdetect.evidence.bundle import KEY_BYTES, alias_by, key_id, read_dump_again, read_facts
+from textdetect.posts.files import PathOrDash
 
 
 def read_key(file: str | os.PathLike[str]) -> bytes:
@@ -47,14 +48,17 @@ def read_or_make_key(file: str | os.PathLike[str] | None, bundle: str | os.PathL
 
 
 def name_accounts(
-    bundle: str | os.PathLike[str], *, key: bytes, dump: str | os.PathLike[str] | None = None
+    bundle: str | os.PathLike[str],
+    *,
+    key: bytes,
+    dump: PathOrDash | Sequence[PathOrDash] | None = None,
 ) -> pa.Table:
     """Turn the pseudonyms of a bundle back into names: those of the dump, as no bundle holds one.
 
     Args:
         bundle: the folder.
         key: of the pseudonyms.
-        dump: the posts that were searched; by default the file of that name in the working folder
+        dump: the posts that were searched; by default the files of that name in the working folder
             or beside the bundle. Another file with the same columns gives names as surely.
 
     Returns:
@@ -73,16 +77,17 @@ def name_accounts(
         raise InvalidInput(f"{bundle}: the key is not the one of its pseudonyms")
     if not file.is_file() or sha256(file) != facts["files"].get(file.name):
         raise DataError(f"{file}: it was changed, or is missing; see: textdetect verify")
-    searched = facts["dump"] or {"name": "the file of posts", "options": {}}
     if dump is None:
-        name = Path(searched["name"]).name
-        places = (Path(name), Path(os.path.normpath(bundle)).parent / name)
-        dump = next((place for place in places if place.is_file()), None)
-        if dump is None:
-            raise InvalidInput(f"{name} is neither here nor beside the bundle; pass it (--input)")
-    options = dict(searched["options"])
-    posts, _ = read_posts(dump, input_format=options.pop("input_format", None))
-    names = read_dump(posts, objects=facts["settings"]["objects"], **options).accounts.tolist()
+        listed = [
+            file["name"] for file in (facts["dump"] or {"files": [{"name": "the dump"}]})["files"]
+        ]
+        near = [(Path(name), Path(os.path.normpath(bundle)).parent / name) for name in listed]
+        dump = [place for places in near for place in places if place.is_file()][: len(listed)]
+        if not dump:
+            names = ", ".join(listed)
+            raise InvalidInput(f"{names} is neither here nor beside the bundle; pass it (--input)")
+    posts = read_dump_again(facts, dump, same=False)
+    names = read_dump(posts, objects=facts["settings"]["objects"]).accounts.tolist()
     of = dict(zip(alias_by(key)(names), names, strict=True))
     listed = pa.parquet.read_table(file).sort_by("campaign")
     pseudonyms = listed["account"].to_pylist()

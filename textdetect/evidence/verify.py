@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ import pyarrow.parquet
 from textdetect.accounts import benjamini_hochberg
 from textdetect.checkpoint import sha256
 from textdetect.coordination import find_campaigns
-from textdetect.coordination.files import read_posts
 from textdetect.coordination.null import list_q_values, max_p_value
 from textdetect.coordination.projection import surprise_of
-from textdetect.errors import DataError, TextdetectError
+from textdetect.errors import DataError, InvalidInput, TextdetectError
 from textdetect.evidence.bundle import (
     FORMAT,
     MANIFEST,
@@ -27,7 +27,9 @@ from textdetect.evidence.bundle import (
     key_id,
     make_tables,
     manifest_bytes,
+    read_dump_again,
 )
+from textdetect.posts.files import PathOrDash
 
 _CLOSE = 1e-9
 
@@ -35,7 +37,7 @@ _CLOSE = 1e-9
 def verify(
     bundle: str | os.PathLike[str],
     *,
-    dump: str | os.PathLike[str] | None = None,
+    dump: PathOrDash | Sequence[PathOrDash] | None = None,
     key: bytes | None = None,
     digest: str | None = None,
 ) -> list[str]:
@@ -48,7 +50,7 @@ def verify(
 
     Args:
         bundle: the folder.
-        dump: the file of posts that was searched.
+        dump: the file of posts that was searched, or the files.
         key: of the pseudonyms; without it, tables that were run again are compared without names.
         digest: what `write_bundle` returned.
 
@@ -149,20 +151,21 @@ def _unlike(name: str, stored: Any, again: Any) -> list[str]:
 def _again(
     facts: dict[str, Any],
     tables: dict[str, pa.Table],
-    dump: str | os.PathLike[str],
+    dump: PathOrDash | Sequence[PathOrDash],
     key: bytes | None,
 ) -> list[str]:
     """Run the search again on the dump, and compare what it finds."""
     if facts["dump"] is None:
         return ["dump: the bundle was made of no file, and can't be run again on one"]
-    if sha256(Path(dump)) != facts["dump"]["sha256"]:
-        return [f"{Path(dump).name}: it is not the dump that was searched"]
     if key is not None and key_id(key) != facts["pseudonyms"]:
         return ["key: it is not the one of the pseudonyms"]
-    settings, options = dict(facts["settings"]), dict(facts["dump"]["options"])
-    posts, _ = read_posts(dump, input_format=options.pop("input_format", None))
+    settings = dict(facts["settings"])
     try:
-        found = find_campaigns(posts, window=settings.pop("window_s"), **settings, **options)
+        posts = read_dump_again(facts, dump)
+    except InvalidInput as error:
+        return [str(error)]
+    try:
+        found = find_campaigns(posts, window=settings.pop("window_s"), **settings)
     except TextdetectError as error:
         return [f"run again: {error}"]
     again = make_tables(found, alias=alias_by(key), named=facts["pseudonyms"] is None)

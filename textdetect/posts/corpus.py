@@ -1,9 +1,8 @@
-"""Labelled posts in memory, read from Parquet, csv or jsonl; it does not know what they are for."""
+"""Labelled posts in memory, read from files; it does not know what they are for."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from textdetect.errors import DataError
+from textdetect.errors import DataError, InvalidInput
+from textdetect.posts.files import open_posts
+from textdetect.text import is_missing
 
 _NAMES: Final = (
     *("text", "label", "language", "domain", "generator", "source", "split", "account"),
@@ -73,8 +72,8 @@ def load_posts(path: str | os.PathLike[str], *, sources: Sequence[str] = ()) -> 
     """Read labelled posts from a file, or from every Parquet file of a folder.
 
     Args:
-        path: a .parquet, .csv, .tsv or .jsonl file with the columns `text` and `label` (and any of
-            `COLUMNS`), or a folder of Parquet files, one a source.
+        path: a file of any format with the columns `text` and `label` (and any of `COLUMNS`), or a
+            folder of Parquet files, one a source.
         sources: in a folder, only the files of these names.
 
     Raises:
@@ -99,28 +98,33 @@ def _load_file(file: Path) -> pa.Table:
     try:
         return _as_posts(_read_file(file), file)
     except (pa.ArrowException, OSError) as error:
-        # Arrow quotes the row that it can't parse; no message holds the text of a post.
-        reason = re.sub(r"(?<=, got )(\d+): .*", r"\1", str(error), flags=re.DOTALL)
-        raise DataError(f"cannot read {file.name}: {reason}") from None
+        raise DataError(f"cannot read {file.name}: {error}") from None
 
 
 def _read_file(file: Path) -> pa.Table:
     if file.suffix == ".parquet":
         return pa.parquet.read_table(file)
-    if file.suffix in (".csv", ".tsv"):
-        return pa.csv.read_csv(
-            file,
-            parse_options=pa.csv.ParseOptions(
-                delimiter="\t" if file.suffix == ".tsv" else ",", newlines_in_values=True
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                column_types={k: v for k, v in COLUMNS.items() if k != "label"},
-                strings_can_be_null=False,
-            ),
-        )
-    if file.suffix in (".jsonl", ".ndjson"):
-        return pa.json.read_json(file)
-    raise DataError(f"{file.name}: expected .parquet, .csv, .tsv or .jsonl")
+    try:
+        with open_posts(file, layout=dict(zip(COLUMNS, COLUMNS, strict=True))) as reader:
+            names = [name for name in COLUMNS if name in reader.columns]
+            rows = [row for chunk in reader.chunks(8_192) for row in chunk.rows]
+    except InvalidInput as error:
+        raise DataError(f"{file.name}: {error}") from None
+    bad = next((row for row in rows if row.problem is not None), None)
+    if bad is not None:
+        raise DataError(f"cannot read {file.name}: row {bad.number}: {bad.problem}")
+    double = next((name for name in names if reader.columns.count(name) > 1), None)
+    if double is not None:
+        raise DataError(f"{file.name}: several columns are named {double!r}")
+    cells = [(name, reader.get(name)) for name in names]
+    columns = {name: [get(row.values) for row in rows] for name, get in cells}
+    if "label" in columns:
+        columns["label"] = [int(v) if isinstance(v, bool) else v for v in columns["label"]]
+    return pa.table({name: pa.array(map(_plain, values)) for name, values in columns.items()})
+
+
+def _plain(value: Any) -> str | None:
+    return None if is_missing(value) else str(value)
 
 
 def _as_posts(table: pa.Table, file: Path) -> pa.Table:

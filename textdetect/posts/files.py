@@ -1,29 +1,45 @@
-"""Posts files in and out: csv, tsv, jsonl, Parquet, plain text; "-" is stdin or stdout.
+"""Posts files of any format, packing and encoding, opened; "-" is stdin.
 
-Rows stream through, so that a file of any size takes the same memory, and an output appears under
-its name only when it is complete. It does not know what is done with the rows in between.
+Rows stream through, so that a file of any size takes the same memory. It does not know what is done
+with them.
 """
 
 from __future__ import annotations
 
+import csv
 import errno
+import glob
 import gzip
 import io
-import json
 import os
+import re
 import shutil
 import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
+from textdetect._optional import require
 from textdetect.errors import DataError, InvalidInput
-from textdetect.posts.rows import DelimitedReader, JsonlReader, LinesReader, Reader, scan_keys
-from textdetect.posts.writers import DelimitedWriter, JsonlWriter, Writer
+from textdetect.posts.fields import find_fields, usual_names, usual_place
+from textdetect.posts.rows import (
+    Reader,
+    Row,
+    delimited,
+    documents,
+    in_memory,
+    objects,
+    parsed,
+    plain,
+    scan_keys,
+    sheet,
+)
 
 SUFFIXES: Final = {
     ".csv": "csv",
@@ -34,227 +50,252 @@ SUFFIXES: Final = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".txt": "txt",
+    ".xlsx": "xlsx",
+    ".json": "json",
+    ".js": "json",
 }
-"""Suffix → format; ".gz" may follow, but for Parquet."""
-FORMATS: Final = ("csv", "tsv", "jsonl", "parquet", "txt")
+"""Suffix → format; ".gz" or ".zst" may follow, but for Parquet and Excel."""
+FORMATS: Final = ("csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt")
 STANDARD_STREAM: Final = "-"
-_DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
+IN_MEMORY: Final = "a table"
+"""What stands for the format of posts that are no file's."""
+DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
+_PACKED: Final = (".gz", ".zst")
+_HEAD_BYTES: Final = 1 << 16
+_SAMPLE_ROWS: Final = 1_000
+_SAMPLE_CHARS: Final = 1_000_000
 
 PathOrDash = str | os.PathLike[str]
 
 
 def format_of_input(source: PathOrDash, given: str | None = None) -> str:
-    """Tell the format of an input: the one given, or that of the suffix.
+    """Tell the format of an input: the one given, that of the suffix, or what it looks like.
 
     Raises:
-        InvalidInput: an unknown format, or a suffix that tells none.
+        InvalidInput: an unknown format, or nothing that tells it.
+        OSError: it can't be read.
 
     >>> format_of_input("posts.CSV.gz"), format_of_input("-", "jsonl")
     ('csv', 'jsonl')
     """
-    name = SUFFIXES.get(f".{given.lower()}" if given else _suffix(source), "")
-    if not name:
-        told_by = "stdin" if _is_dash(source) else "the file's suffix"
-        what = f"format {given!r}" if given else told_by
+    name = SUFFIXES.get(f".{given.lower()}" if given else suffix_of(source), "")
+    if given and not name:
+        expected = ", ".join(FORMATS)
+        raise InvalidInput(f"format {given!r}: expected one of {expected}; say it with --format")
+    if given or name not in ("", "json"):
+        return name
+    with _open_source(source) as file, _unpacked(file) as stream:
+        head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+    found = _looks_like(head) if head else ""
+    if not found or (found == "txt" and suffix_of(source)):
+        told_by = "the file's suffix" if head else "an empty input"
         raise InvalidInput(
-            f"{what} tells no format: expected one of {', '.join(FORMATS)}; say it with --format"
+            f"{told_by} tells no format: expected one of {', '.join(FORMATS)}; say it with --format"
         )
-    return name
+    return found
 
 
-def format_of_output(out: PathOrDash, given: str | None, source_format: str) -> str:
-    """Tell the format of an output: the one given, the suffix's, or for stdout the input's.
+def _looks_like(head: bytes) -> str:
+    if head.startswith((b"PAR1", b"PK\x03\x04")):
+        return "parquet" if head.startswith(b"PAR1") else "xlsx"
+    text = head.decode(_encoding(head), "replace").lstrip()
+    first = text.partition("\n")[0]
+    if text.startswith(("[", "{", "window.")):
+        return "jsonl" if text[0] == "{" and parsed(first.encode())[0] is not None else "json"
+    delimiter, _, header = _shape(text, ",")
+    known = [usual_place(header, usual_names(name)) for name in ("text", "account", "time")]
+    return "txt" if known == [None] * 3 else "tsv" if delimiter == "\t" else "csv"
 
-    A device, a pipe or a path without a suffix is written as stdout is. Plain text has no columns
-    and becomes csv.
 
-    >>> format_of_output("-", None, "txt"), format_of_output("scored.parquet", None, "csv")
-    ('csv', 'parquet')
+def find_inputs(given: Sequence[str], *, but: str = "part-*.parquet", of: str = "") -> list[str]:
+    """Find the files that paths, globs and folders name: each once, those of one name sorted.
+
+    A folder gives its files with a suffix of `SUFFIXES` (of scripts the posts of an archive), those
+    of its folders too; names that begin with "." or "_" are passed over. A path without a file is
+    given back.
+
+    Args:
+        given: a path that there is wins over a glob.
+        but, of: files of this name in the folder `of` are no inputs: they are outputs.
+
+    Raises:
+        FileNotFoundError: a folder or a glob without any file.
+
+    >>> find_inputs(["b.csv", "a.csv", "b.csv"])
+    ['b.csv', 'a.csv']
     """
-    suffix = "" if _is_dash(out) else _suffix(out)
-    if given is None and not suffix:
-        return "csv" if source_format == "txt" else source_format
-    name = SUFFIXES.get(f".{given.lower()}" if given else suffix, "")
-    if name in ("", "txt"):
-        what = f"format {given!r}" if given else f"the suffix {suffix!r}"
-        raise InvalidInput(
-            f"{what} can't hold scored posts: expected one of {', '.join(FORMATS[:-1])}; say it "
-            "with --output-format"
-        )
-    return name
+    home = os.path.realpath(of) if of else None
+    found: dict[str, None] = {}
+    for name in given:
+        paths = [path for path in _expand(name) if not _is_output(path, but, home)]
+        if not paths:
+            raise FileNotFoundError(errno.ENOENT, "no posts file there", name)
+        found |= dict.fromkeys(paths)
+    return list(found)
 
 
-def has_posts_suffix(path: PathOrDash) -> bool:
-    """Tell whether the suffix is that of a posts file, packed or not.
+def _expand(name: str) -> list[str]:
+    if Path(name).is_dir():
+        return _inside(name)
+    if name == STANDARD_STREAM or os.path.lexists(name) or not glob.has_magic(name):
+        return [name]
+    found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob wants a root
+    return [p for path in found for p in (_inside(path) if Path(path).is_dir() else [path])]
 
-    >>> has_posts_suffix("posts.csv.gz"), has_posts_suffix("notes.md")
-    (True, False)
-    """
-    return _suffix(path) in SUFFIXES
+
+def _inside(folder: str) -> list[str]:
+    root = Path(folder)
+    return sorted(
+        str(path)
+        for path in root.rglob("*")
+        if suffix_of(path) in SUFFIXES
+        and (suffix_of(path) != ".js" or path.name.startswith("tweet"))
+        and not any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
+        and path.is_file()
+    )
+
+
+def _is_output(path: str, but: str, home: str | None) -> bool:
+    return (
+        home is not None and Path(path).match(but) and os.path.realpath(Path(path).parent) == home
+    )
 
 
 @contextmanager
 def open_posts(
-    source: PathOrDash,
+    source: Any,
     *,
-    format: str,
     into: str | None = None,
-    text_column: str | None = None,
+    format: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    padded: bool | None = None,
+    layout: Any = None,
     language_column: str | None = None,
+    need: Sequence[str] = ("text",),
+    **columns: str | None,
 ) -> Iterator[Reader]:
-    """Open a posts file for reading, packed with gzip or not.
+    """Open a posts file for reading, packed with gzip or zstd or not.
 
     Args:
-        source: a path, or "-" for stdin.
-        format: one of `FORMATS`.
+        source: a path, or "-" for stdin; or posts in memory, as `rows.in_memory` takes them.
         into: format of the output, if any: it decides what must be known of the columns.
-        text_column: the posts' column; found by its usual names otherwise.
-        language_column: the column with language codes (BCP-47); none otherwise.
+        format: one of `FORMATS`; by the suffix, or by what the file looks like.
+        encoding: of text; None: UTF-8, or GB18030 or Latin-1 where it is clearly that.
+        delimiter: of csv; found otherwise.
+        padded: rows of csv may be shorter than the header; None: if half of the first ones are.
+        layout: as in `find_fields`.
+        language_column: the column with language codes (BCP-47) that replace identification.
+        need: fields that must be there; a known layout may have no texts.
+        columns: field → its column, or path; found otherwise.
 
     Raises:
         InvalidInput: no such column, or not a file of this format.
+        DataError: a damaged file.
         OSError: the file can't be read.
 
     >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/posts.txt"
     >>> _ = Path(path).write_text("first post\\nsecond post\\n")
-    >>> with open_posts(path, format="txt") as posts:
+    >>> with open_posts(path) as posts:
     ...     [row.text for chunk in posts.chunks(100) for row in chunk.rows]
     ['first post', 'second post']
     """
-    names: dict[str, str | None] = {"text": text_column, "language": language_column}
-    kinds = None
-    if format == "jsonl" and into in ("csv", "tsv", "parquet"):
-        kinds = _scan(source, into)
+    if not isinstance(source, (str, os.PathLike)):
+        names, values = in_memory(source)
+        head = list(islice(values, _SAMPLE_ROWS))
+        fields = find_fields(names, head, columns, layout=layout, need=need)
+        held = (Row(i, None, values=row) for i, row in enumerate(chain(head, values), 1))
+        reader = Reader(held, fields, judged=bool(language_column))
+        reader.reading = {"format": IN_MEMORY}
+        yield reader
+        return
+    format = format_of_input(source, format)
+    stem = "" if is_dash(source) else Path(source).name.split(".")[0]
     with ExitStack() as stack:
+        kinds = None
+        if format in ("jsonl", "json") and into in ("csv", "tsv", "parquet"):
+            kinds = _scan(source, into, format, encoding)
         file = stack.enter_context(_open_source(source))
-        if format == "parquet":
-            from textdetect.posts.parquet import ParquetReader
-
-            if _is_dash(source) or not file.seekable():  # the footer comes last: have it all
+        reading: dict[str, Any] = {"format": format}
+        rows: Iterator[Row]
+        columns |= {"language": language_column} if language_column else {}
+        find = partial(find_fields, wanted=columns, layout=layout, need=need)
+        if format in ("parquet", "xlsx"):
+            if is_dash(source) or not file.seekable():  # the footer comes last: have it all
                 copy = stack.enter_context(tempfile.TemporaryFile())
                 shutil.copyfileobj(file, copy)
                 copy.seek(0)
                 file = cast(BinaryIO, copy)
-            yield ParquetReader(file, typed=into == "parquet", **names)
-            return
-        total, position = _progress(source, file)
-        lines = stack.enter_context(_lines(file, format))
-        reader: Reader
-        if format == "jsonl":
-            reader = JsonlReader(lines, kinds=kinds, **names)
-        elif format == "txt":
-            reader = LinesReader(lines, **names)
+            if format == "parquet":
+                from textdetect.posts.parquet import ParquetReader
+
+                reader = ParquetReader(file, find, into, bool(language_column))
+                reader.reading, reader.stem = reading, stem
+                yield reader
+                return
+            names, rows = sheet(file)
         else:
-            reader = DelimitedReader(lines, _DELIMITERS[format], **names)
-        reader.total, reader.position = total, position
+            stream = stack.enter_context(_unpacked(file))
+            start = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+            _refuse_others(start, format)
+            reading["encoding"] = encoding = encoding or _encoding(start)
+            names = ["text"]
+            if format == "jsonl":
+                rows = objects(_blocks(stream, encoding))
+            else:
+                lines = stack.enter_context(_lines(stream, encoding))
+                if format in DELIMITERS:
+                    text = start.decode(encoding, "replace")
+                    found, short, _ = _shape(text, DELIMITERS[format])
+                    reading["delimiter"] = delimiter = delimiter or found
+                    reading["padded"] = padded = short if padded is None else padded
+                    names, rows = delimited(lines, delimiter, padded=padded)
+                else:
+                    rows = documents(lines) if format == "json" else plain(lines)
+        samples: list[dict[str, Any]] = []
+        if format in ("jsonl", "json"):
+            first = list(_first(rows))
+            rows = chain(first, rows)
+            samples = [row.values for row in first if isinstance(row.values, dict)]
+            names = list(kinds or dict.fromkeys(key for row in samples for key in row))
+            if not names and columns.get("text") is None and len(first) >= _SAMPLE_ROWS:
+                n = len(first)
+                raise InvalidInput(f"none of the first {n} lines is a JSON object")
+            # Without one readable row there is nothing to choose from, and nothing to get wrong.
+            names = names or [name for name in columns.values() if name] or ["text"]
+        reader = Reader(rows, find(names, samples), judged=bool(language_column))
+        reader.reading, reader.stem, reader.kinds = reading, stem, kinds
+        reader.total, reader.position = _progress(source, file)
         yield reader
 
 
-@contextmanager
-def open_output(
-    out: PathOrDash,
-    reader: Reader,
-    *,
-    format: str,
-    source: PathOrDash | None = None,
-    origin: str | None = None,
-) -> Iterator[Writer]:
-    """Open an output for scored rows; it takes its place only if all went well.
-
-    A file is written beside its final name, as `.NAME.partial-PID`, and removed if anything
-    fails. stdout, devices and pipes are written to directly.
-
-    Args:
-        out: a path, or "-" for stdout; with the suffix .gz it is packed.
-        reader: what the rows come from.
-        format: csv, tsv, jsonl or parquet.
-        source: the input's path, which must not be the output's.
-        origin: the input's name; in Parquet, each row then says where it came from.
-
-    Raises:
-        InvalidInput: the output is the input.
-        OSError: the output can't be written.
-    """
-    packed = not _is_dash(out) and str(out).lower().endswith(".gz")
-    if packed and format == "parquet":
-        raise InvalidInput("Parquet is packed already: leave out the suffix .gz")
-    if source is not None and _is_same(source, out):
-        raise InvalidInput("the output is the input file: name another one")
-    with ExitStack() as stack:
-        file = stack.enter_context(_destination(out))
-        if packed:
-            zipped = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0)
-            file = cast(BinaryIO, stack.enter_context(zipped))
-        writer: Writer
-        if format == "parquet":
-            from textdetect.posts.parquet import ParquetWriter
-
-            writer = ParquetWriter(file, reader, origin=origin)
-        elif format == "jsonl":
-            writer = JsonlWriter(file, reader)
-        else:
-            writer = DelimitedWriter(file, reader, _DELIMITERS[format])
-        try:
-            yield writer
-            writer.close()
-        except BaseException:
-            writer.discard()
-            raise
+def _first(rows: Iterator[Row]) -> Iterator[Row]:
+    n_chars = 0
+    for row in islice(rows, _SAMPLE_ROWS):
+        yield row
+        n_chars += len(row.raw) or 500
+        if n_chars > _SAMPLE_CHARS:
+            return
 
 
-def write_table(table: Any, out: PathOrDash, *, format: str) -> None:
-    """Write a pyarrow Table that fits into memory as csv, tsv, jsonl or Parquet.
-
-    In csv and tsv a string that a spreadsheet would take for a formula gets a ' before it.
-
-    Raises:
-        OSError: the output can't be written; nothing is left behind.
-    """
-    import pyarrow.csv as pc
-    import pyarrow.parquet as pq
-
-    with _destination(out) as file:
-        if format == "parquet":
-            pq.write_table(table, file)
-        elif format == "jsonl":
-            file.writelines(
-                (json.dumps(row, ensure_ascii=False) + "\n").encode() for row in table.to_pylist()
-            )
-        else:
-            delimiter = _DELIMITERS[format]
-            pc.write_csv(_formulas_quoted(table), file, pc.WriteOptions(delimiter=delimiter))
-
-
-def _formulas_quoted(table: Any) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for i, field in enumerate(table.schema):
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            quoted = pc.replace_substring_regex(table[i], r"\A([=+\-@\t\r])", r"'\1")
-            table = table.set_column(i, field, quoted)
-    return table
-
-
-def _is_dash(path: PathOrDash) -> bool:
+def is_dash(path: PathOrDash) -> bool:
+    """Tell whether a path stands for stdin or stdout."""
     return os.fspath(path) == STANDARD_STREAM
 
 
-def _suffix(path: PathOrDash) -> str:
+def suffix_of(path: PathOrDash) -> str:
+    """Give the suffix that tells the format, in small letters."""
     name = Path(path).name.lower()
-    return Path(name.removesuffix(".gz")).suffix
-
-
-def _is_same(source: PathOrDash, out: PathOrDash) -> bool:
-    files = not _is_dash(source) and not _is_dash(out) and Path(out).is_file()
-    return files and os.path.samefile(source, out)
+    for packed in _PACKED:
+        name = name.removesuffix(packed)
+    return Path(name).suffix
 
 
 @contextmanager
-def _open_source(source: PathOrDash) -> Iterator[BinaryIO]:
-    if not _is_dash(source):
-        with open(source, "rb") as file:
+def _open_source(source: PathOrDash) -> Iterator[Any]:
+    if not is_dash(source):
+        with open(source, "rb", buffering=_HEAD_BYTES) as file:
             yield file
         return
     stream: Any = sys.stdin.buffer
@@ -262,73 +303,121 @@ def _open_source(source: PathOrDash) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _lines(file: BinaryIO, format: str) -> Iterator[io.TextIOWrapper]:
-    """Decode a file line by line; bytes that are not UTF-8 come as lone surrogates."""
-    try:
-        stream = cast(Any, file)
-        if stream.peek(2).startswith(b"\x1f\x8b"):
-            stream = gzip.GzipFile(fileobj=file)
-        _refuse_other_encodings(stream.peek(4), format)
-        lines = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+def _unpacked(file: Any) -> Iterator[Any]:
+    """Unpack gzip and zstd, whose windows may be as long as they get."""
+    start = file.peek(4)[:4]
+    if start[:2] == b"\x1f\x8b":
         try:
-            yield lines
-        finally:
+            yield io.BufferedReader(gzip.GzipFile(fileobj=file), _HEAD_BYTES)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise DataError("the gzip file is damaged or cut off") from None
+    elif start == b"\x28\xb5\x2f\xfd":
+        zstd = require("zstandard", extra="files")
+        unpacking = zstd.ZstdDecompressor(max_window_size=2**31)
+        try:
+            stream = unpacking.stream_reader(file, read_across_frames=True, closefd=False)
+            yield io.BufferedReader(stream, _HEAD_BYTES)
+        except zstd.ZstdError:
+            raise DataError("the zstd file is damaged or cut off") from None
+    else:
+        yield file
+
+
+@contextmanager
+def _lines(stream: Any, encoding: str) -> Iterator[io.TextIOWrapper]:
+    """Decode a file line by line; bytes that can't be decoded come as lone surrogates."""
+    name = "utf-8-sig" if encoding == "utf-8" else encoding
+    lines = io.TextIOWrapper(stream, name, errors="surrogateescape", newline="")
+    try:
+        yield lines
+    finally:
+        with suppress(ValueError):
             lines.detach()  # stdin must not be closed with it
-    except (EOFError, zlib.error):
-        raise DataError("the gzip file is damaged or cut off") from None
 
 
-def _refuse_other_encodings(start: bytes, format: str) -> None:
+def _blocks(stream: Any, encoding: str) -> Iterator[list[bytes]]:
+    """Yield lines in UTF-8, many at once."""
+    if encoding == "utf-8":
+        if stream.peek(3).startswith(b"\xef\xbb\xbf"):
+            stream.read(3)
+        yield from iter(lambda: stream.readlines(1 << 18), [])
+        return
+    with _lines(stream, encoding) as lines:
+        for block in iter(lambda: lines.readlines(1 << 18), []):
+            yield [line.encode("utf-8", "surrogateescape") for line in block]
+
+
+def _encoding(head: bytes) -> str:
+    """Tell the encoding: UTF-8 unless several lines, and no other, are none, or it is all Chinese.
+
+    A line here and there that is not UTF-8 is a damaged row, and no sign of another encoding.
+    """
+    lines = [line for line in head.split(b"\n")[:-1] or [head] if not line.isascii()]
+    other = b"\n".join(line for line in lines if not _decodes(line, "utf-8"))
+    if other.count(b"\n") < 2 or other.count(b"\n") + 1 < len(lines):
+        return "utf-8"
+    if _decodes(other, "gb18030"):
+        odd = re.findall(r"[^\x00-\x7f]", other.decode("gb18030"))
+        if sum("\u3000" <= c <= "\u9fff" or "\uff00" <= c <= "\uffef" for c in odd) > 0.9 * len(
+            odd
+        ):
+            return "gb18030"
+    return "latin-1"
+
+
+def _decodes(line: bytes, encoding: str) -> bool:
+    with suppress(UnicodeDecodeError):
+        return bool(line.decode(encoding)) or True
+    return False
+
+
+def _shape(text: str, usual: str) -> tuple[str, bool, list[str]]:
+    """Tell a table's delimiter, whether its rows are shorter than its header, and the header."""
+    whole = text[: text.rfind("\n") + 1] or text
+    found = []
+    for delimiter in dict.fromkeys((usual, *",;\t|")):
+        table = csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter)
+        records: list[list[str]] = []
+        with suppress(csv.Error):
+            records.extend(record for record in islice(table, 500) if record)
+        header, rows = records[0] if records else [], records[1:]
+        n_whole, n_short = (
+            sum(len(r) - len(header) == 0 for r in rows),
+            sum(len(r) < len(header) for r in rows),
+        )
+        fits = len(header) > 1 and 2 * n_whole >= len(rows)
+        short = len(rows) > 1 and 2 * n_short >= len(rows)
+        found.append(((fits, delimiter == usual, len(header)), (delimiter, short, header)))
+    return max(found)[1]
+
+
+def _refuse_others(start: bytes, format: str) -> None:
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InvalidInput(
             "the file is UTF-16: expected UTF-8; convert it with: iconv -f UTF-16 -t UTF-8"
         )
-    if start.startswith(b"PAR1"):
-        raise InvalidInput(f"the file is Parquet: expected {format}; say --format parquet")
+    for magic, name in ((b"PAR1", "Parquet"), (b"PK\x03\x04", "Excel, or zip")):
+        if start.startswith(magic):
+            as_ = {"Parquet": "parquet"}.get(name, "xlsx")
+            raise InvalidInput(f"the file is {name}: expected {format}; say --format {as_}")
 
 
-def _scan(source: PathOrDash, into: str) -> dict[str, str]:
-    """Read a jsonl file once to know its keys."""
-    if _is_dash(source) or not Path(source).is_file():
+def _scan(source: PathOrDash, into: str, format: str, encoding: str | None) -> dict[str, str]:
+    """Read a file of json once to know its keys."""
+    if is_dash(source) or not Path(source).is_file():
         raise InvalidInput(
             f"jsonl from a stream can't become {into}, whose columns must be known first; ask for "
             "jsonl (--output-format jsonl), or save the input to a file"
         )
-    with _open_source(source) as file, _lines(file, "jsonl") as lines:
-        return scan_keys(lines)
+    with _open_source(source) as file, _unpacked(file) as stream:
+        encoding = encoding or _encoding(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES])
+        if format == "jsonl":
+            return scan_keys(objects(_blocks(stream, encoding)))
+        with _lines(stream, encoding) as lines:
+            return scan_keys(documents(lines))
 
 
 def _progress(source: PathOrDash, file: BinaryIO) -> tuple[int | None, Any]:
-    if _is_dash(source) or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    if is_dash(source) or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return None, lambda: 0
     return os.fstat(file.fileno()).st_size, file.tell
-
-
-@contextmanager
-def _destination(out: PathOrDash) -> Iterator[BinaryIO]:
-    if _is_dash(out):
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    if Path(out).is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
-    if Path(out).exists() and not Path(out).is_file():
-        with open(out, "wb") as device:
-            yield device
-        return
-    path = Path(os.path.realpath(out))  # a link is written through, not replaced
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    with suppress(FileNotFoundError):
-        partial.unlink()
-    try:
-        with open(partial, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise

@@ -5,7 +5,7 @@ It does not know where the bytes come from or go to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO, Final
 
@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from textdetect.errors import DataError, InvalidInput
-from textdetect.posts.rows import Chunk, Reader, Row, language_of
+from textdetect.posts.fields import Fields
+from textdetect.posts.rows import Chunk, Reader, Row
 from textdetect.posts.writers import (
     ORIGIN_COLUMNS,
     TD_COLUMNS,
@@ -31,7 +32,7 @@ _ROW_GROUP_BYTES: Final = 32_000_000
 
 
 class ParquetReader(Reader):
-    """Parquet; `typed` leaves the cells in each chunk's batch, with their types.
+    """Parquet; for Parquet `into`, the cells stay in each chunk's batch, with their types.
 
     Raises:
         InvalidInput: the text or language column holds no strings.
@@ -41,37 +42,54 @@ class ParquetReader(Reader):
     unit = "row"
 
     def __init__(
-        self, file: BinaryIO, *, text: str | None, language: str | None, typed: bool
+        self, file: BinaryIO, find: Callable[..., Fields], into: str | None, judged: bool
     ) -> None:
+        self._n_read, self._into = 0, into
         try:
             self._file = pq.ParquetFile(file, buffer_size=1 << 20)
+            self.schema = self._file.schema_arrow
+            names = list(self.schema.names)
+            nested = [name for name, of in zip(names, self.schema.types, strict=True) if _nests(of)]
+            head = self._file.iter_batches(batch_size=100, columns=nested, row_groups=[0])
+            samples = next(head).to_pylist() if nested and self._file.num_row_groups else []
         except (pa.ArrowException, OSError) as error:
             raise _damaged(error, "not a Parquet file, or a damaged one") from None
-        self.schema = self._file.schema_arrow
-        self._typed = typed
-        self._n_read = 0
-        self._choose(list(self.schema.names), text, language)
+        fields = find(names, samples)
+        super().__init__((), fields, judged=judged)
         self.total, self.position = self._file.metadata.num_rows, lambda: self._n_read
-        for place in (self.text_at, self.language_at):
-            dtype = pa.null() if place is None else self.schema.field(place).type
-            lists = pa.types.is_list(dtype) and place == self.language_at
+        for purpose in ("text", "language") if judged else ("text",):
+            path = fields.paths.get(purpose)
+            dtype = self.schema.field(path).type if names.count(path) == 1 else pa.null()
+            lists = pa.types.is_list(dtype) and purpose == "language"
             value = dtype.value_type if pa.types.is_dictionary(dtype) or lists else dtype
-            if place is not None and str(value) not in _STRING_TYPES:
+            if str(value) not in _STRING_TYPES:
                 raise InvalidInput(
-                    f"column {self.columns[place]!r}: expected strings, got {dtype}; name "
-                    "another column"
+                    f"column {path!r}: expected strings, got {dtype}; name another column"
                 )
 
     def chunks(self, n_rows: int) -> Iterator[Chunk]:
         """Yield the rows, at most `n_rows` at once, and fewer where they are very long."""
         metadata = self._file.metadata
         n_bytes = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        places = [self.fields.places(purpose) for purpose in self.fields.paths]
+        used = set(range(len(self.columns)))
+        if self._into in (None, "parquet"):  # the others stay as they are, or are asked of nobody
+            used = set().union(*places)
         n_fitting = _BATCH_BYTES * metadata.num_rows // max(n_bytes, 1)
         try:
             for batch in self._file.iter_batches(batch_size=max(1, min(n_rows, n_fitting))):
-                rows = self._batch_rows(batch)
-                self._n_read += len(rows)
-                yield Chunk(rows, batch if self._typed else None)
+                held = [
+                    _python_values(c) if i in used else [None] * batch.num_rows
+                    for i, c in enumerate(batch.columns)
+                ]
+                cells = zip(*held, strict=True)
+                self._rows = [
+                    Row(number, None, values=values)
+                    for number, values in enumerate(cells, self._n_read + 1)
+                ]
+                self._n_read += batch.num_rows
+                rows = [row for chunk in super().chunks(n_rows) for row in chunk.rows]
+                yield Chunk(rows, batch if self._into == "parquet" else None)
         except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             raise _damaged(
                 error,
@@ -79,22 +97,9 @@ class ParquetReader(Reader):
                 "a column of strings is not UTF-8",
             ) from None
 
-    def _batch_rows(self, batch: Any) -> list[Row]:
-        first = self._n_read + 1
-        texts = batch.column(self.text_at).to_pylist()
-        at = self.language_at
-        spoken = [None] * len(texts) if at is None else batch.column(at).to_pylist()
-        rows = [
-            Row(number, None, text, code, problem=problem)
-            for number, (text, (code, problem)) in enumerate(
-                zip(texts, map(language_of, spoken), strict=True), first
-            )
-        ]
-        if not self._typed:
-            cells = zip(*(_python_values(column) for column in batch.columns), strict=True)
-            for row, values in zip(rows, cells, strict=True):
-                row.values = values
-        return rows
+
+def _nests(dtype: Any) -> bool:
+    return bool(pa.types.is_nested(dtype))
 
 
 def _damaged(error: Exception, message: str) -> Exception:
@@ -194,7 +199,7 @@ class _Sink:
 def _schema(reader: Reader, table: OwnCells, names: Sequence[str], more: Sequence[str]) -> Any:
     """Give the input's own columns their types, and add the verdict's and `more`."""
     metadata = None
-    if isinstance(reader, ParquetReader):
+    if reader.schema is not None:
         own = [reader.schema.field(i) for i in table.places]
         metadata = reader.schema.metadata
     else:

@@ -92,7 +92,8 @@ class OwnCells:
     def cells(self, row: Row) -> list[Any]:
         """Return the row's cells; a row that can't be parsed has its raw line as its text."""
         if row.values is None:
-            return [row.raw if i == self._text_at else None for i in self.places]
+            text = row.raw.rstrip(b"\r\n").decode("utf-8", "replace")
+            return [text if i == self._text_at else None for i in self.places]
         if isinstance(row.values, dict):
             return [row.values.get(name) for name in self.names]
         return [row.values[i] for i in self.places]
@@ -158,9 +159,10 @@ class JsonlWriter:
         if not row.values.keys().isdisjoint(TD_COLUMNS):
             kept = {key: v for key, v in row.values.items() if key not in TD_COLUMNS}
             return _json_line(kept | verdict)
-        head = row.raw.strip().removesuffix("}").rstrip()
-        comma = ", " if row.values else ""
-        return f"{head}{comma}".encode() + _json_line(verdict)[1:]
+        if not row.raw:
+            return _json_line(row.values | verdict)
+        head = row.raw.strip().removesuffix(b"}").rstrip()
+        return head + (b", " if row.values else b"") + _json_line(verdict)[1:]
 
 
 class TerminalWriter:
@@ -177,7 +179,7 @@ class TerminalWriter:
                 verdicts[f"td_{name}"][i]
                 for name in ("label", "probability", "p_value", "reason", "notes")
             )
-            post = _inert(row.text if row.text is not None else row.raw)
+            post = inert(row.text if row.text is not None else row.raw.decode("utf-8", "replace"))
             figures = ("" if v is None else f"{v:.3g}" for v in (probability, p_value))
             told = ", ".join(filter(None, (WHY.get(reason), *(notes or "").split())))
             words = (text.replace("_", " ") for text in (label, told))  # that a cell can wrap
@@ -244,10 +246,10 @@ def _json_line(values: dict[str, Any]) -> bytes:
         return (json.dumps(values, default=_plain) + "\n").encode()
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """Shorten a post to one line that can't command a terminal: printable characters only.
 
-    >>> _inert("a\\x1b[31m b\\u202e")
+    >>> inert("a\\x1b[31m b\\u202e")
     'a [31m b'
     """
     text = text[:_MAX_POST_CHARS]

@@ -23,7 +23,7 @@ from textdetect.errors import DataError, InvalidInput, MissingDependency
 from textdetect.evaluation.figures import markdown
 from textdetect.metrics import auroc, auroc_within
 from textdetect.posts import Posts, load_posts
-from textdetect.posts.files import format_of_input, open_posts
+from textdetect.posts.files import open_posts
 from textdetect.recipe.card import finish, own_manifest
 from textdetect.recipe.sample import capped, cut_short
 from textdetect.runtimes.choice import RuntimeName
@@ -159,24 +159,25 @@ def recalibrate(
     text_column: str | None = None,
     input_format: str | None = None,
     runtime: RuntimeName = "auto",
+    **reading: Any,
 ) -> Path:
     """Fit a checkpoint's p-values on human posts of your own, and write it to `out`.
 
     Args:
         model: embedded name, folder or hub id of a checkpoint.
-        humans: csv, tsv, jsonl, Parquet or txt file of posts that people wrote.
+        humans: file of posts that people wrote, in any format.
         labelled: csv, tsv, jsonl or Parquet file with the columns text and label (0 human, 1
             machine), of which the machine posts fit the probabilities.
         text_column: of `humans`; found by its usual names otherwise.
         input_format: of `humans`; told by the suffix otherwise.
         runtime: the engine, and with it the numerics class, that is calibrated.
+        reading: how `humans` is read, as `posts.files.open_posts` takes it.
 
     Raises:
         InvalidInput: no post in `humans`, or a model that is not a checkpoint of ours.
         DataError: a row of `humans` that can't be read, or `labelled` can't be used.
     """
-    read_as = format_of_input(humans, input_format)
-    with open_posts(humans, format=read_as, text_column=text_column) as reader:
+    with open_posts(humans, format=input_format, text=text_column, **reading) as reader:
         rows = [row for chunk in reader.chunks(4_096) for row in chunk.rows]
     bad = [row for row in rows if row.problem is not None]
     if bad:
