@@ -84,7 +84,9 @@ def format_of_input(source: PathOrDash, given: str | None = None) -> str:
         raise InvalidInput(f"format {given!r}: expected one of {expected}; say it with --format")
     if given or name not in ("", "json"):
         return name
-    with _open_source(source) as file, _unpacked(file) as stream:
+    with _open_source(source) as file:  # what is peeked at in a pipe is still there for the reader
+        start = io.BufferedReader(io.BytesIO(file.peek(_HEAD_BYTES)))
+    with _unpacked(start) as stream:
         head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
     found = _looks_like(head) if head else ""
     if not found or (found == "txt" and suffix_of(source)):

@@ -229,12 +229,15 @@ class _Records:
     def take(self) -> tuple[int, list[str] | None, str | None]:
         """Return the next record's line, cells ([] at the end), and why it can't be read."""
         first = "\n"
-        while first and not first.strip("\r\n"):
+        while first in ("\n", "\r\n", "\r"):
             self._line += len(self._held)
-            self._held = []
-            first = self._next()
+            first = self._again.popleft() if self._again else next(self._stream, "")
+            self._held = [first]
+        self._n_read += len(first)
         if not first:
             return self._line, [], None
+        if first.isascii() and '"' not in first and "\0" not in first:
+            return self._line, first.rstrip("\r\n").split(self._delimiter), None
         open_, n_chars = False, 0
         line = first
         while True:

@@ -24,7 +24,7 @@ from textdetect.posts.fields import FIELDS
 from textdetect.posts.files import IN_MEMORY, PathOrDash, find_inputs, open_posts
 from textdetect.posts.rows import Reader, Row
 from textdetect.posts.values import account_names, moments, offset_s, strings
-from textdetect.posts.writers import inert
+from textdetect.posts.writers import inert, writable
 from textdetect.progress import bar
 from textdetect.text import has_words, normalise
 
@@ -215,7 +215,7 @@ def _table(
         for name, get in gets.items():
             values = [get(row.values) for row in rows]
             if name == "account":
-                columns[name] = pa.array(account_names(values), pa.large_string())
+                columns[name] = _strings(account_names(values))
             elif name == "repost":
                 columns[name] = pa.array(values, pa.bool_())
             elif name == "time":
@@ -261,4 +261,4 @@ def _table(
 
 def _strings(values: Sequence[Any]) -> pa.Array:
     found = strings(values)
-    return pa.array([value or None for value in found], pa.large_string())
+    return pa.array([writable(value) or None for value in found], pa.large_string())
