@@ -28,18 +28,8 @@ from typing import Any, BinaryIO, Final, cast
 from textdetect._optional import require
 from textdetect.errors import DataError, InvalidInput
 from textdetect.posts.fields import find_fields, usual_names, usual_place
-from textdetect.posts.rows import (
-    Reader,
-    Row,
-    delimited,
-    documents,
-    in_memory,
-    objects,
-    parsed,
-    plain,
-    scan_keys,
-    sheet,
-)
+from textdetect.posts.objects import documents, in_memory, objects, parsed, scan_keys
+from textdetect.posts.rows import Reader, Row, delimited, plain, sheet
 
 SUFFIXES: Final = {
     ".csv": "csv",
@@ -180,7 +170,7 @@ def open_posts(
     """Open a posts file for reading, packed with gzip or zstd or not.
 
     Args:
-        source: a path, or "-" for stdin; or posts in memory, as `rows.in_memory` takes them.
+        source: a path, or "-" for stdin; or posts in memory, as `objects.in_memory` takes them.
         into: format of the output, if any: it decides what must be known of the columns.
         format: one of `FORMATS`; by the suffix, or by what the file looks like.
         encoding: of text; None: UTF-8, or GB18030 or Latin-1 where it is clearly that.

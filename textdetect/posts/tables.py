@@ -71,7 +71,7 @@ def read_posts(
 
     Args:
         source: a path, "-" for stdin; or several, globs and folders; or posts in memory, as
-            `rows.in_memory` takes them: there a row that can't be read is an error.
+            `objects.in_memory` takes them: there a row that can't be read is an error.
         objects: names of more columns, which are kept.
         time_zone: "UTC" or an offset as "+02:00", for times without one.
         progress: show a bar; None: if stderr is a terminal.
