@@ -25,8 +25,8 @@ from textdetect.coordination.texts import near_identical
 from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evidence import verify
-from textdetect.posts.outputs import write_table
 from textdetect.posts.tables import read_posts
+from textdetect.posts.writers import write_table
 
 simulate = script("simulate")
 Planted, World, simulate_world = simulate.Planted, simulate.World, simulate.simulate_world

@@ -32,8 +32,8 @@ from textdetect.evidence import DumpFile, forget, name_accounts, verify, write_b
 from textdetect.evidence.bundle import MANIFEST, VERDICTS, alias_by, make_tables, manifest_bytes
 from textdetect.evidence.keys import read_key, read_or_make_key
 from textdetect.evidence.page import _timeline, render
-from textdetect.posts.outputs import write_table
 from textdetect.posts.tables import read_posts
+from textdetect.posts.writers import write_table
 
 simulate = script("simulate")
 Planted, simulate_world = simulate.Planted, simulate.simulate_world

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textdetect.errors import DataError, InvalidInput
-from textdetect.posts import files, outputs, rows, writers
+from textdetect.posts import files, rows, writers
 from textdetect.posts.fields import find_fields
 from textdetect.posts.rows import Row
 from textdetect.types import Verdict, Verdicts
@@ -38,13 +38,13 @@ def read(path: Path, **options: Any) -> list[Row]:
 
 def write_verdicts(source: Path, out: Path, **options: Any) -> list[Row]:
     """Copy a file with made-up verdicts, as a detector would have it."""
-    into = outputs.format_of_output(out, None, files.format_of_input(source))
+    into = writers.format_of_output(out, None, files.format_of_input(source))
     seen: list[Row] = []
     with (
         files.open_posts(
             source, format=files.format_of_input(source), into=into, **options
         ) as reader,
-        outputs.open_output(out, reader, format=into, source=source) as writer,
+        writers.open_output(out, reader, format=into, source=source) as writer,
     ):
         for chunk in reader.chunks(7):
             verdicts = [VERDICT if row.text else EMPTY for row in chunk.rows if not row.problem]
@@ -200,7 +200,7 @@ def test_an_unknown_format_is_refused() -> None:
 @pytest.mark.parametrize("out", ["out.xlsx", "out.txt"])
 def test_an_output_that_cannot_hold_verdicts_is_refused(out: str) -> None:
     with pytest.raises(InvalidInput, match="--output-format"):
-        outputs.format_of_output(out, None, "csv")
+        writers.format_of_output(out, None, "csv")
 
 
 def test_the_text_column_is_found_by_its_usual_names() -> None:
@@ -455,7 +455,7 @@ def test_gzip_is_read_and_written(posts_csv: Path, tmp_path: Path) -> None:
 def interrupt_writing(source: Path, out: Path, into: str) -> None:
     with (
         files.open_posts(source, format="csv", into=into) as reader,
-        outputs.open_output(out, reader, format=into),
+        writers.open_output(out, reader, format=into),
     ):
         assert list(out.parent.glob(f".{out.name}.partial-*"))
         raise KeyboardInterrupt
@@ -465,7 +465,7 @@ def test_nothing_is_left_of_an_output_that_failed(posts_csv: Path, tmp_path: Pat
     for name in ("out.csv", "out.parquet", "out.csv.gz"):
         out = tmp_path / name
         out.write_text("of an earlier run")
-        into = outputs.format_of_output(out, None, "csv")
+        into = writers.format_of_output(out, None, "csv")
         with pytest.raises(KeyboardInterrupt):
             interrupt_writing(posts_csv, out, into)
         assert out.read_text() == "of an earlier run"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from textdetect.errors import InvalidInput
 from textdetect.language import CANDIDATES, TABLE, UNDETERMINED, canonical, identify
 from textdetect.posts.files import open_posts
-from textdetect.posts.outputs import write_table
+from textdetect.posts.writers import write_table
 from textdetect.text import normalise
 
 CLEAR = {

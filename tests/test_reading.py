@@ -390,3 +390,10 @@ def test_zstd_with_a_long_window_is_read(tmp_path: Path) -> None:
     )
     table, n_bad = read_posts(tmp_path / "RC.zst")
     assert (table.num_rows, n_bad) == (30, 0)
+
+
+@Cases("command", ["read", "score", "accounts", "campaigns", "calibrate"])
+def test_every_command_that_reads_posts_takes_the_same_options(command: str) -> None:
+    said = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+    for option in ("format", "layout", "encoding", "delimiter", "text-column"):
+        assert f"--{option}" in said

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from operator import itemgetter
@@ -23,8 +23,7 @@ from textdetect.detector import Detector
 from textdetect.errors import NotCalibrated
 from textdetect.judgement import MIN_WORDS
 from textdetect.posts.files import open_posts
-from textdetect.posts.tables import good_rows, sources_of
-from textdetect.posts.values import account_names, moments, offset_s
+from textdetect.posts.tables import Block, blocks, sources_of
 from textdetect.text import has_words, normalise
 
 REASONS: Final = {
@@ -127,6 +126,7 @@ def score_accounts(
     text: str | None = None,
     time: str | None = None,
     input_format: str | None = None,
+    time_zone: str | None = None,
     progress: bool | None = None,
     **reading: Any,
 ) -> AccountVerdicts:
@@ -148,6 +148,7 @@ def score_accounts(
         fdr: false-discovery rate, in (0, 1).
         account, text, time: names of the columns; None: the usual ones. There need be no times.
         input_format: of a file; told by its suffix, or by what it looks like.
+        time_zone: "UTC" or an offset as "+02:00", for times without one beside times with one.
         progress: show a bar for a file; None: if stderr is a terminal.
         reading: how files are read, as `posts.files.open_posts` takes it.
 
@@ -165,10 +166,8 @@ def score_accounts(
         raise NotCalibrated(f"{detector.name} has no human accounts to compare with: pass null=")
     null.check(fingerprint=detector.fingerprint, numerics=detector.runtime.numerics)
     listed = detector.languages or tuple(null.humans)
-    parts: Iterable[Part] = []
-    reading |= {"account": account, "text": text, "time": time, "format": input_format}
-    parts = _read(posts, progress, **reading)
-    evidence = gather(parts, detector, listed=listed)
+    own = {"account": account, "text": text, "time": time, "format": input_format}
+    evidence = gather(_read(posts, progress, time_zone, own | reading), detector, listed=listed)
     order = list(evidence.n_posts)
     tested = [evidence.logits.get(name, {}) for name in order]
     main = [max(sorted(each), key=lambda code: len(each[code]), default="und") for each in tested]
@@ -223,25 +222,6 @@ class Evidence:
     n_by_order: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Posts in the order of their rows.
-
-    Attributes:
-        accounts: None where there is none.
-        texts: raw.
-        times_s: seconds since 1970, NaN where unknown; empty: all are.
-        reposts: whether a column marks the post as somebody else's; empty: none.
-        n_unreadable: rows beside them that could not be read.
-    """
-
-    accounts: Sequence[str | None]
-    texts: Sequence[Any]
-    times_s: Sequence[float] = ()
-    reposts: Sequence[bool] = ()
-    n_unreadable: int = 0
-
-
 @dataclass(slots=True)
 class _Text:
     """A text, by its first author."""
@@ -252,7 +232,7 @@ class _Text:
     logit: float
 
 
-def gather(parts: Iterable[Part], detector: Detector, *, listed: Collection[str]) -> Evidence:
+def gather(parts: Iterable[Block], detector: Detector, *, listed: Collection[str]) -> Evidence:
     """Score posts, and sort what counts by account and language.
 
     Left out: posts without an account or without enough words of its own, languages that are not
@@ -261,12 +241,13 @@ def gather(parts: Iterable[Part], detector: Detector, *, listed: Collection[str]
     found = Evidence()
     known: dict[bytes, _Text] = {}
     for part in parts:
-        found.n_unreadable += part.n_unreadable
-        found.n_posts.update(part.accounts)
-        scores, codes = detector.score(part.texts, progress=False)
-        n = len(part.texts)
-        times, marks = part.times_s or [math.nan] * n, part.reposts or [False] * n
-        posts = zip(part.accounts, part.texts, times, marks, codes, scores.logits, strict=True)
+        accounts, texts = part.columns["account"], part.columns["text"]
+        times = part.columns.get("time", np.full(len(texts), math.nan)).tolist()
+        marks = part.columns.get("repost", [False] * len(texts))
+        found.n_unreadable += len(part.bad)
+        found.n_posts.update(accounts)
+        scores, codes = detector.score(texts, progress=False)
+        posts = zip(accounts, texts, times, marks, codes, scores.logits, strict=True)
         for account, raw, time_s, is_repost, code, logit in posts:
             if account is None or is_repost or not math.isfinite(logit):
                 continue
@@ -312,25 +293,9 @@ def _why(name: str | None, code: str, n_scored: int, listed: Collection[str]) ->
     return "too_few_calibration" if code in listed else "unsupported_language"
 
 
-def _read(posts: Any, progress: bool | None, **reading: Any) -> Iterator[Part]:
-    """Stream posts; times with and without a zone in one file are refused."""
+def _read(posts: Any, progress: bool | None, zone: str | None, reading: Any) -> Iterator[Block]:
     for source in sources_of(posts) if not isinstance(posts, list) or posts else ():
-        n_local = n_known = 0
         with open_posts(source, need=("account",), **reading) as reader:
             reader.fields.need("text")
-            have, zone = reader.fields.paths, reader.fields.zone
-            gets = {name: reader.get(name) for name in ("account", "time", "repost")}
-            for rows, n_bad in good_rows(reader, progress):
-                account, time, mark = ([get(row.values) for row in rows] for get in gets.values())
-                times_s, local, _ = moments(time if "time" in have else [])
-                n_local += int(local.sum())
-                n_known += len(times_s) - int(np.isnan(times_s).sum())
-                if 0 < n_local < n_known:
-                    times_s -= offset_s(n_local, n_known, zone) * local
-                yield Part(
-                    account_names(account),
-                    [row.text for row in rows],
-                    times_s.tolist(),
-                    mark if "repost" in have else (),
-                    n_bad,
-                )
+            only = ("account", "text", "time", "repost")
+            yield from blocks(reader, progress, time_zone=zone, only=only)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from textdetect.errors import TextdetectError
 from textdetect.posts.files import open_posts
@@ -73,15 +73,8 @@ class Input:
         return (self.size, self.modified_ns) == (other.size, other.modified_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The next rows of an input.
-
-    Attributes:
-        place: of the input among all, 0-based.
-        reader: what the rows come from.
-        position: how much of it was read, in the reader's unit.
-    """
+class Rows(NamedTuple):
+    """The next rows of the input in a `place` (0-based), and how much of it was read so far."""
 
     place: int
     reader: Reader
@@ -89,8 +82,7 @@ class Rows:
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """The end of an input; `problem` says why it came early, None if it did not."""
 
     place: int
@@ -107,11 +99,7 @@ def read_inputs(inputs: Sequence[Input], options: Options, *, skip: int) -> Iter
             continue
         problem = None
         try:
-            with open_posts(
-                source.path,
-                into="parquet",
-                **options.opening(),
-            ) as reader:
+            with open_posts(source.path, into="parquet", **options.opening()) as reader:
                 yield from read_rows(reader, options.chunk_rows, place=place, skip=skip)
             now = Input.at(source.path)
             if now.size is not None and not now.is_as(source):
@@ -127,7 +115,8 @@ def read_inputs(inputs: Sequence[Input], options: Options, *, skip: int) -> Iter
 def read_rows(reader: Reader, n_rows: int, *, place: int = 0, skip: int = 0) -> Iterator[Rows]:
     """Read an open input, at most `n_rows` rows at once, without its first `skip` rows."""
     for chunk in reader.chunks(n_rows):
-        n = len(chunk.rows)
-        if n > skip:
-            yield Rows(place, reader, chunk.after(skip) if skip else chunk, reader.position())
-        skip = max(0, skip - n)
+        rows = chunk.rows[skip:]
+        if rows:
+            batch = None if chunk.batch is None else chunk.batch.slice(skip)
+            yield Rows(place, reader, Chunk(rows, batch), reader.position())
+        skip = max(0, skip - len(chunk.rows))

@@ -13,14 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from textdetect.bulk.inputs import (
-    End,
-    Input,
-    Options,
-    Rows,
-    read_inputs,
-    read_rows,
-)
+from textdetect.bulk.inputs import End, Input, Options, Rows, read_inputs, read_rows
 from textdetect.bulk.shards import SHARDS, Run, open_run
 from textdetect.bulk.summary import Summary, Tally
 from textdetect.bulk.workers import Judge, Workers
@@ -28,13 +21,12 @@ from textdetect.errors import InvalidInput
 from textdetect.posts.files import (
     STANDARD_STREAM,
     PathOrDash,
+    as_paths,
     find_inputs,
     format_of_input,
     open_posts,
 )
-from textdetect.posts.outputs import format_of_output, open_output
-from textdetect.posts.tables import as_paths
-from textdetect.posts.writers import Writer, annotate
+from textdetect.posts.writers import Writer, annotate, format_of_output, open_output
 from textdetect.progress import bar
 from textdetect.runtimes.host import available_cores
 from textdetect.types import Verdicts
@@ -125,6 +117,9 @@ def score_files(
         raise InvalidInput(f"workers: expected at least 1, got {workers}")
     if engine not in get_args(Engine):
         raise InvalidInput(f"engine: expected 'local' or 'ray', got {engine!r}")
+    text_column = reading.pop("text", text_column)
+    input_format = reading.pop("format", input_format)
+    reading = {name: value for name, value in reading.items() if value is not None}
     given_to = (text_column, language_column, input_format, reading)
     options = Options(*given_to, max_fpr, chunk_rows, shard_rows)
     given = as_paths(source)

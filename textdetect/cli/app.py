@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, ParamSpec
+from typing import Annotated, Any, Final, Literal, ParamSpec
 
 import typer
 from typer import Argument, Option
@@ -21,23 +23,20 @@ Runtime = Annotated[
     Literal["auto", "onnx", "openvino", "hf"],
     Option("--runtime", help="Engine that runs the model."),
 ]
-TextColumn = Annotated[
-    str | None,
-    Option("--text-column", metavar="C", help="Column of the posts, if not a usual name."),
-]
 Sources = Annotated[
     list[str], Argument(metavar="IN...", help="Files of any format, folders; - is stdin.")
 ]
-InputFormat = Annotated[
-    str | None, Option("--format", metavar="F", help="Input format, if nothing tells.")
-]
-Layout = Annotated[
-    str | None, Option(metavar="L", help="Where the fields stand: a known name, or a YAML file.")
-]
-Encoding = Annotated[
-    str | None, Option(metavar="E", help="Of text: gb18030, latin-1 ..., if not clear.")
-]
-Delimiter = Annotated[str | None, Option(metavar="D", help="Of csv, if not clear.")]
+READING: Final = {
+    "format": ("F", "Input format, if nothing tells."),
+    "layout": ("L", "Where the fields stand: a known name, or a YAML file."),
+    "encoding": ("E", "Of text: gb18030, latin-1 ..., if not clear."),
+    "delimiter": ("D", "Of csv, if not clear."),
+    "text-column": ("C", "Column of the posts, if not a usual name."),
+    "account-column": ("C", "Column of the accounts, if not a usual name."),
+    "time-column": ("C", "Column of the times, if not a usual name."),
+    "time-zone": ("Z", "Of times without one: UTC, +08:00 ..."),
+}
+"""How files are read: option → what it takes, and what it is."""
 OutputFormat = Annotated[str | None, Option(metavar="F", help="Output format, if no suffix tells.")]
 DataFolder = Annotated[
     str | None, Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA.")
@@ -60,6 +59,39 @@ app = typer.Typer(
 def command(function: Callable[P, int]) -> Callable[P, None]:
     """Add a command to the app; what it returns or raises becomes the exit code."""
     return app.command()(guard(function))
+
+
+def reads(*more: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command the options of `READING`; `more`: those of them beyond the posts' column.
+
+    They come as `**reading`, as `posts.files.open_posts` takes them.
+    """
+    options = [*list(READING)[:5], *more]
+
+    def add(function: Callable[..., int]) -> Callable[..., int]:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[:-1]
+        at = next((i for i, each in enumerate(own) if each.default is not each.empty), len(own))
+        asked = [
+            own[0].replace(name=name.replace("-", "_"), default=None, annotation=annotation)
+            for name in options
+            for letter, says in [READING[name]]
+            for annotation in [
+                Annotated[str | None, Option(f"--{name}", metavar=letter, help=says)]
+            ]
+        ]
+
+        @functools.wraps(function)
+        def call(**given: Any) -> int:
+            reading = {each.name.removesuffix("_column"): given.pop(each.name) for each in asked}
+            return function(**given, **reading)
+
+        del call.__wrapped__
+        shown = [*own[:at], *asked, *own[at:]]
+        call.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in shown}
+        return call
+
+    return add
 
 
 def main() -> None:

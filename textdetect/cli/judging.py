@@ -8,18 +8,7 @@ from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
-from textdetect.cli.app import (
-    Delimiter,
-    Encoding,
-    InputFormat,
-    Layout,
-    Model,
-    OutputFormat,
-    Runtime,
-    Sources,
-    TextColumn,
-    command,
-)
+from textdetect.cli.app import Model, OutputFormat, Runtime, Sources, command, reads
 from textdetect.exits import FAILED, UNREADABLE, say
 
 OutFile = Annotated[
@@ -28,18 +17,14 @@ OutFile = Annotated[
 
 
 @command
+@reads()
 def score(
     source: Sources,
     out: Annotated[
         str | None,
         Option("--out", "-o", metavar="OUT", help="File; FOLDER/ for many; - for stdout."),
     ] = None,
-    input_format: InputFormat = None,
-    layout: Layout = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
     output_format: OutputFormat = None,
-    text_column: TextColumn = None,
     language_column: Annotated[
         str | None, Option(metavar="C", help="Column of language codes (BCP-47).")
     ] = None,
@@ -62,6 +47,7 @@ def score(
         str | None,
         Option(metavar="U", help="Ask a server (textdetect serve); its key: TEXTDETECT_API_KEY."),
     ] = None,
+    **reading: Any,
 ) -> int:
     """Score posts: every row with its verdict, to a file, to stdout or as a table.
 
@@ -87,17 +73,13 @@ def score(
         source,
         table or out or "-",
         detector=detector,
-        text_column=text_column,
         language_column=language_column,
-        input_format=input_format,
         output_format=output_format,
         max_fpr=max_fpr,
         workers=workers,
         engine=engine,
         resume=resume,
-        layout=layout,
-        encoding=encoding,
-        delimiter=delimiter,
+        **reading,
     )
     if table is not None:
         table.show(summary.n_rows)
@@ -107,52 +89,33 @@ def score(
     return UNREADABLE if summary.n_unreadable or summary.failed else 0
 
 
-AccountColumn = Annotated[
-    str | None, Option(metavar="C", help="Column of the accounts, if not a usual name.")
-]
-TimeColumn = Annotated[
-    str | None, Option(metavar="C", help="Column of the times, if not a usual name.")
-]
-
-
 @command
+@reads("account-column", "time-column", "time-zone")
 def accounts(
     source: Sources,
     out: OutFile = None,
-    input_format: InputFormat = None,
-    layout: Layout = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
     output_format: OutputFormat = None,
-    account_column: AccountColumn = None,
-    text_column: TextColumn = None,
-    time_column: TimeColumn = None,
     fdr: Annotated[
         float, Option(metavar="A", help="Share of the flagged accounts that may be people's.")
     ] = 0.05,
     model: Model = "default",
     runtime: Runtime = "auto",
+    **reading: Any,
 ) -> int:
     """Tell for which accounts of files of posts a machine writes: a row an account."""
     from textdetect.accounts import score_accounts
     from textdetect.detector import Detector
     from textdetect.posts.files import find_inputs, format_of_input
-    from textdetect.posts.outputs import format_of_output, write_table
+    from textdetect.posts.writers import format_of_output, write_table
     from textdetect.tables import show
 
-    read_as = format_of_input(find_inputs(source)[0], input_format)
+    read_as = format_of_input(find_inputs(source)[0], reading["format"])
     write_as = format_of_output(out or "-", output_format, read_as)
     found = score_accounts(
         source,
         detector=Detector.from_pretrained(model, runtime=runtime),
         fdr=fdr,
-        account=account_column,
-        text=text_column,
-        time=time_column,
-        input_format=input_format,
-        layout=layout,
-        encoding=encoding,
-        delimiter=delimiter,
+        **reading,
     )
     table = found.to_table()
     if out is None and output_format is None and sys.stdout.isatty():
@@ -171,26 +134,17 @@ KeyFile = Annotated[str | None, Option("--key", metavar="FILE", help="Key of the
 
 
 @command
+@reads("account-column", "time-column", "time-zone")
 def campaigns(
     source: Sources,
     out: Annotated[
         str, Option("--out", "-o", metavar="FOLDER", help="Folder of the evidence; new.")
     ],
-    input_format: InputFormat = None,
-    layout: Layout = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    account_column: AccountColumn = None,
-    time_column: TimeColumn = None,
-    text_column: TextColumn = None,
     object_column: Annotated[
         list[str] | None,
         Option(
             metavar="C", help="Shared objects; repeatable.", show_default="url hashtags reply_to"
         ),
-    ] = None,
-    time_zone: Annotated[
-        str | None, Option(metavar="Z", help="Of times without one: UTC, +08:00 ...")
     ] = None,
     window: Annotated[str, Option(metavar="T", help="So close is together.")] = "5min",
     fdr: Annotated[
@@ -210,6 +164,7 @@ def campaigns(
     keep_names: Annotated[
         bool, Option("--keep-names", help="No pseudonyms: for those who may see the names.")
     ] = False,
+    **reading: Any,
 ) -> int:
     """Find accounts that move together, and write the evidence.
 
@@ -229,19 +184,8 @@ def campaigns(
 
     check_ready(out)
     objects = object_column or OBJECTS
-    columns: dict[str, Any] = {"account": account_column, "time": time_column, "text": text_column}
-    posts, n_bad = read_posts(
-        source,
-        objects=objects,
-        time_zone=time_zone,
-        progress=None,
-        need=("account", "time"),
-        format=input_format,
-        layout=layout,
-        encoding=encoding,
-        delimiter=delimiter,
-        **columns,
-    )
+    need = ("account", "time")
+    posts, n_bad = read_posts(source, objects=objects, progress=None, need=need, **reading)
     found = find_campaigns(
         posts,
         window=window,
@@ -255,11 +199,10 @@ def campaigns(
     if score_texts:
         detector = Detector.from_pretrained(model, runtime=runtime)
         automation = score_accounts(posts, detector=detector, fdr=fdr)
-    zone = {"time_zone": time_zone} if time_zone else {}
     digest = write_bundle(
         found,
         out,
-        dump=None if "-" in source else DumpFile.of(source, posts, **zone),
+        dump=None if "-" in source else DumpFile.of(source, posts),
         automation=automation,
         key=None if keep_names else read_or_make_key(key, out),
     )
@@ -315,7 +258,7 @@ def names(
     """
     from textdetect.evidence import name_accounts
     from textdetect.evidence.keys import read_key
-    from textdetect.posts.outputs import format_of_output, write_table
+    from textdetect.posts.writers import format_of_output, write_table
 
     write_as = format_of_output(out or "-", output_format, "csv")
     table = name_accounts(bundle, key=read_key(key), dump=dump or None)

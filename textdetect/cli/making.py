@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from typer import Argument, Option
 
 from textdetect.cli.app import (
     DataFolder,
-    InputFormat,
     ModelArgument,
     OutFolder,
     Runtime,
-    TextColumn,
     command,
+    reads,
 )
 from textdetect.errors import NotCalibrated
 from textdetect.exits import TOO_FEW, say
@@ -59,11 +58,10 @@ def train(
 
 
 @command
+@reads()
 def calibrate(
     model: ModelArgument,
-    human: Annotated[
-        str, Option(metavar="FILE", help="Posts that people wrote: csv, tsv, jsonl, parquet, txt.")
-    ],
+    human: Annotated[str, Option(metavar="FILE", help="Posts that people wrote, in any format.")],
     out: OutFolder,
     labelled: Annotated[
         str | None,
@@ -72,9 +70,8 @@ def calibrate(
             help="Posts with text and label (0 human, 1 machine): for probabilities.",
         ),
     ] = None,
-    text_column: TextColumn = None,
-    input_format: InputFormat = None,
     runtime: Runtime = "auto",
+    **reading: Any,
 ) -> int:
     """Fit a model's p-values on human posts of your own, and write it as a new checkpoint.
 
@@ -85,15 +82,7 @@ def calibrate(
     from textdetect.recipe import recalibrate
     from textdetect.tables import show
 
-    folder = recalibrate(
-        model,
-        human,
-        out,
-        labelled=labelled,
-        text_column=text_column,
-        input_format=input_format,
-        runtime=runtime,
-    )
+    folder = recalibrate(model, human, out, labelled=labelled, runtime=runtime, **reading)
     calibration = Detector.from_pretrained(folder, runtime=runtime).calibration
     if calibration is None:
         raise NotCalibrated(f"{folder} has no calibration for this engine")

@@ -111,15 +111,17 @@ def read_dump(
     >>> len(dump), dump.time_s.tolist()
     (1, [1733040000.0])
     """
-    columns: dict[str, Any] = {
-        "account": account,
-        "time": time,
-        "text": None if text == "text" else text,
-    }
     if isinstance(posts, list) and not posts:
         raise InvalidInput("no posts: an empty list has no columns; pass an empty Table instead")
-    need = ("account", "time")
-    table, _ = read_posts(posts, objects=objects, time_zone=time_zone, need=need, **columns)
+    table, _ = read_posts(
+        posts,
+        objects=objects,
+        time_zone=time_zone,
+        need=("account", "time"),
+        account=account,
+        time=time,
+        text=None if text == "text" else text,
+    )
     there = table.column_names
     held_names = [name for name in ("text", *objects) if name in there]
     if not held_names:
@@ -136,9 +138,8 @@ def read_dump(
     known = np.flatnonzero(named & ~np.isnan(time_s))
     held = {name: strings(table[name].to_pylist())[known] for name in held_names}
     accounts, account_code = codes(names[row] or "" for row in known)
-    said = [
-        codes(_values(name, held[name]))[1] for name in held if name == "text" or "text" not in held
-    ]
+    shown = [name for name in held if name == "text" or "text" not in held]
+    said = [codes(_values(name, held[name]))[1] for name in shown]
     ids = strings(table["id"].to_pylist())[known] if "id" in there else None
     tie = np.arange(len(known)) if ids is None else codes(ids)[1]
     order = np.lexsort((tie, *reversed(said), account_code, time_s[known]))
@@ -156,9 +157,7 @@ def read_dump(
         _, place, n_same = np.unique(tie[order], return_inverse=True, return_counts=True)
         n_shared = int(np.sum((n_same[place] > 1) & (ids[order] != "")))
     rows = known[order]
-    marked = np.zeros(len(names), dtype=bool)
-    if "repost" in there:
-        marked = table["repost"].to_numpy()
+    marked = table["repost"].to_numpy() if "repost" in there else np.zeros(len(names), dtype=bool)
     return Dump(
         np.array(accounts, dtype=object),
         account_code[order].astype(np.int32),

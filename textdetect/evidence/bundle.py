@@ -26,10 +26,9 @@ from textdetect.checkpoint import sha256, write_atomically
 from textdetect.coordination import Campaigns
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evidence.page import render
-from textdetect.posts.fields import FIELDS
 from textdetect.posts.files import PathOrDash, find_inputs
-from textdetect.posts.outputs import write_table
-from textdetect.posts.tables import as_paths, read_posts, readings_of
+from textdetect.posts.tables import read_posts, readings_of
+from textdetect.posts.writers import write_table
 
 MANIFEST: Final = "bundle.json"
 FORMAT: Final = 3
@@ -54,24 +53,19 @@ class DumpFile:
         files: of each file: name, without its folder; sha256, of its bytes; reading, how it was
             read: format, encoding, where each field stood.
         n_rows: rows that could be read.
-        options: of `read_posts`, for all files: time_zone.
     """
 
     files: tuple[dict[str, Any], ...]
     n_rows: int
-    options: dict[str, Any]
 
     @classmethod
-    def of(
-        cls, paths: PathOrDash | Sequence[PathOrDash], posts: pa.Table, **options: Any
-    ) -> DumpFile:
+    def of(cls, paths: PathOrDash | Sequence[PathOrDash], posts: pa.Table) -> DumpFile:
         """Look at the files that `read_posts` made the table of."""
-        given = find_inputs(as_paths(paths))
         files = [
             {"name": Path(path).name, "sha256": sha256(Path(path)), "reading": told["reading"]}
-            for path, told in zip(given, readings_of(posts), strict=True)
+            for path, told in zip(find_inputs(paths), readings_of(posts), strict=True)
         ]
-        return cls(tuple(files), posts.num_rows, options)
+        return cls(tuple(files), posts.num_rows)
 
 
 def read_dump_again(
@@ -82,23 +76,18 @@ def read_dump_again(
     Args:
         facts: of the bundle.
         paths: the files, in any order.
-        same: they must be the ones that were searched; others are read by their columns.
-
-    Raises:
-        InvalidInput: others, or more or fewer.
-        OSError: a file that can't be read.
+        same: whether others are InvalidInput; they are read by what they look like otherwise.
     """
-    listed, given = facts["dump"], find_inputs(as_paths(paths))
+    listed, given = facts["dump"], find_inputs(paths)
     found = {sha256(Path(path)): path for path in given}
     if listed is not None and {file["sha256"] for file in listed["files"]} == set(found):
         ordered = [found[file["sha256"]] for file in listed["files"]]
         readings = [file["reading"] for file in listed["files"]]
-        return read_posts(ordered, readings=readings, **listed["options"])[0]
+        return read_posts(ordered, readings=readings)[0]
     if same:
         names = ", ".join(Path(path).name for path in given)
         raise InvalidInput(f"{names}: it is not the dump that was searched")
-    objects = [name for name in facts["settings"]["objects"] if name not in FIELDS]
-    return read_posts(given, objects=objects, **(listed or {"options": {}})["options"])[0]
+    return read_posts(given, need=("account",))[0]
 
 
 def write_bundle(

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from textdetect.checkpoint import sha256
-from textdetect.coordination.traces import read_dump
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evidence.bundle import KEY_BYTES, alias_by, key_id, read_dump_again, read_facts
 from textdetect.posts.files import PathOrDash
@@ -87,7 +86,7 @@ def name_accounts(
             names = ", ".join(listed)
             raise InvalidInput(f"{names} is neither here nor beside the bundle; pass it (--input)")
     posts = read_dump_again(facts, dump, same=False)
-    names = read_dump(posts, objects=facts["settings"]["objects"]).accounts.tolist()
+    names = posts["account"].unique().drop_null().to_pylist()
     of = dict(zip(alias_by(key)(names), names, strict=True))
     listed = pa.parquet.read_table(file).sort_by("campaign")
     pseudonyms = listed["account"].to_pylist()

@@ -97,34 +97,26 @@ def load_posts(path: str | os.PathLike[str], *, sources: Sequence[str] = ()) -> 
 def _load_file(file: Path) -> pa.Table:
     try:
         return _as_posts(_read_file(file), file)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, InvalidInput) as error:
         raise DataError(f"cannot read {file.name}: {error}") from None
 
 
 def _read_file(file: Path) -> pa.Table:
     if file.suffix == ".parquet":
         return pa.parquet.read_table(file)
-    try:
-        with open_posts(file, layout=dict(zip(COLUMNS, COLUMNS, strict=True))) as reader:
-            names = [name for name in COLUMNS if name in reader.columns]
-            rows = [row for chunk in reader.chunks(8_192) for row in chunk.rows]
-    except InvalidInput as error:
-        raise DataError(f"{file.name}: {error}") from None
+    with open_posts(file, layout=dict(zip(COLUMNS, COLUMNS, strict=True))) as reader:
+        names = [name for name in reader.columns if name in COLUMNS]
+        rows = [row for chunk in reader.chunks(8_192) for row in chunk.rows]
+        gets = [reader.get(name) for name in names]
     bad = next((row for row in rows if row.problem is not None), None)
     if bad is not None:
         raise DataError(f"cannot read {file.name}: row {bad.number}: {bad.problem}")
-    double = next((name for name in names if reader.columns.count(name) > 1), None)
-    if double is not None:
-        raise DataError(f"{file.name}: several columns are named {double!r}")
-    cells = [(name, reader.get(name)) for name in names]
-    columns = {name: [get(row.values) for row in rows] for name, get in cells}
-    if "label" in columns:
-        columns["label"] = [int(v) if isinstance(v, bool) else v for v in columns["label"]]
-    return pa.table({name: pa.array(map(_plain, values)) for name, values in columns.items()})
+    values = [[_plain(get(row.values)) for row in rows] for get in gets]
+    return pa.table([pa.array(column, pa.string()) for column in values], names=names)
 
 
 def _plain(value: Any) -> str | None:
-    return None if is_missing(value) else str(value)
+    return None if is_missing(value) else str(int(value) if isinstance(value, bool) else value)
 
 
 def _as_posts(table: pa.Table, file: Path) -> pa.Table:

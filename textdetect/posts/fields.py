@@ -1,23 +1,22 @@
-"""Where the fields of a post stand (account, time, text, marks of a repost), and what they say.
+"""Where the fields of a post stand (account, time, text, marks of a repost), and what takes them.
 
-One reading for every room, so that an account has one name everywhere; names and layouts are a
-table, `layouts.yaml`. It does not know formats or files.
+Names and layouts are a table, `layouts.yaml`. It does not know formats or files.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import yaml
 
 from textdetect.errors import InvalidInput
-from textdetect.posts.values import NO, NOTHING, YES
+from textdetect.posts.values import table, words
 from textdetect.text import is_missing
 
 FIELDS: Final = ("id", "account", "time", "text", "language", "url", "hashtags", "reply_to")
@@ -29,14 +28,8 @@ _OTHERS: Final = re.compile(
     r"retweet|quot|reblog|repost|original|parent|reply|embed", re.IGNORECASE
 )
 
-
-@functools.cache
-def table() -> dict[str, Any]:
-    """Give the usual names, and the layouts known."""
-    found: dict[str, Any] = yaml.safe_load(
-        Path(__file__).with_name("layouts.yaml").read_text(encoding="utf-8")
-    )
-    return found
+Get = Callable[[Any], Any]
+"""Row → value."""
 
 
 def usual_names(purpose: str) -> tuple[str, ...]:
@@ -51,14 +44,13 @@ class Fields:
     Attributes:
         columns: the names of a row's cells; of objects, their keys.
         paths: field → path, as in layouts.yaml.
-        layout: the layout's name, "" where it is none of those known.
-        zone: of times without one, where the layout tells.
+        layout, zone: the layout's name, "" for none, and the zone of its times without one.
         inner: names within objects, for messages.
         function: the layout, where it is one: a row as a mapping → its fields.
     """
 
     columns: list[str]
-    paths: dict[str, str]
+    paths: dict[str, str] = field(default_factory=dict)
     layout: str = ""
     zone: str | None = None
     inner: list[str] = field(default_factory=list)
@@ -69,10 +61,9 @@ class Fields:
         if purpose in self.paths:
             return self.paths[purpose]
         what = "posts" if purpose == "text" else f"{purpose}s"
-        option = f"{purpose}= (--{purpose}-column)"
-        there = _listed([*self.columns, *self.inner])
         raise InvalidInput(
-            f"no column of a usual name for {what} among {there}; name one with {option}"
+            f"no column of a usual name for {what} among {_listed([*self.columns, *self.inner])}; "
+            f"name one with {purpose}= (--{purpose}-column)"
         )
 
     def places(self, purpose: str) -> list[int]:
@@ -82,22 +73,19 @@ class Fields:
         tops = dict.fromkeys(way if way in self.columns else way.split(".")[0] for way in ways)
         return [self.columns.index(top) for top in tops if top in self.columns]
 
-    def getter(self, purpose: str, *, cells: bool, file: str = "") -> Callable[[Any], Any]:
-        """Give what takes a field's value out of a row, a mapping or (`cells`) a list.
-
-        Raises:
-            InvalidInput: the field is nowhere.
-        """
-        columns, path = self.columns if cells else None, self.need(purpose)
+    def getter(self, purpose: str, *, cells: bool, file: str = "") -> Get:
+        """Give what takes a field out of a row, a mapping or (`cells`) a list; None if nowhere."""
+        path, names = self.paths.get(purpose), self.columns
+        if path is None:
+            return lambda _: None
         if (function := self.function) is not None:
-            names = self.columns
             as_mapping = (lambda row: dict(zip(names, row, strict=True))) if cells else dict
             return lambda row: function(as_mapping(row)).get(purpose)
-        if purpose == "repost":
-            tests = [one.partition("=") for one in path.split("|")]
-            says = [(_getter(at, columns, file), said) for at, _, said in tests]
-            return lambda row: any(_marks(get(row), said) for get, said in says)
-        return _getter(path, columns, file)
+        if purpose != "repost":
+            return _getter(path, names, cells, file)
+        tests = [one.partition("=") for one in path.split("|")]
+        says = [(_getter(at, names, cells, file), said) for at, _, said in tests]
+        return lambda row: any(_marks(get(row), said) for get, said in says)
 
 
 def find_fields(
@@ -112,44 +100,31 @@ def find_fields(
 
     Args:
         columns: the names of the rows' cells, or keys.
-        samples: a few rows; {} where the cells hold no objects.
-        wanted: field → column or path that was asked for.
+        samples: a few rows, if there are objects in them.
+        wanted: field → column or path; InvalidInput if it is not there, or holds objects.
         layout: the name of a known one ("": none); one as in layouts.yaml, as a mapping or YAML
             file; or a function of a row, as a mapping, that gives the fields.
         need: fields that must be there, but for texts in a known layout.
 
-    Raises:
-        InvalidInput: no such column or layout, or a column of objects.
-
-    >>> find_fields(["id", "Text"], [], {}).paths["text"]
-    'Text'
     >>> posts = [{"user": {"screen_name": "ann"}, "body": "hello", "when": 3}]
     >>> find_fields(list(posts[0]), posts, {"time": "when"}).paths["account"]
     'user.screen_name'
     """
-    kinds = _kinds(samples) or dict.fromkeys(columns, "cell")
-    kinds = dict.fromkeys(columns, "cell") | kinds
+    kinds = dict.fromkeys(columns, "cell") | _kinds(samples)
     if callable(layout):
         paths = dict.fromkeys((*FIELDS, "repost"), layout.__name__)
         return Fields(list(columns), paths, layout.__name__, function=layout)
     name, known = _layout(layout, kinds)
     fields = Fields(list(columns), {}, name, known.get("zone"), [k for k in kinds if "." in k])
     for purpose in dict.fromkeys((*FIELDS, "repost", *known, *wanted)):
-        given, path = wanted.get(purpose), cast(str | None, None)
-        if purpose in ("when", "zone"):
-            continue
-        if given is not None:
+        path: str | None
+        if (given := wanted.get(purpose)) is not None:
             path = _given(purpose, given, fields, kinds)
         elif purpose in known or (name and purpose == "text"):
             path = known.get(purpose)
-        elif purpose == "repost":
-            marks = (usual_place(columns, [n.partition("=")[0]]) for n in usual_names(purpose))
-            said = [n.partition("=")[1:] for n in usual_names(purpose)]
-            pairs = zip(marks, said, strict=True)
-            path = "|".join(columns[at] + "".join(w) for at, w in pairs if at is not None) or None
         else:
             path = _usual(purpose, columns, kinds)
-        if path is not None:
+        if path is not None and purpose not in ("when", "zone"):
             fields.paths[purpose] = path
     for purpose in need:
         if purpose != "text" or not name:
@@ -163,18 +138,16 @@ def _layout(asked: Any, kinds: Mapping[str, str]) -> tuple[str, Mapping[str, Any
         return "of your own", asked
     if asked in layouts or asked == "":
         return asked, layouts.get(asked, {})
-    if asked is not None and Path(asked).suffix in (".yaml", ".yml"):
-        found = yaml.safe_load(Path(asked).read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or not all(
-            isinstance(v, (str, list)) for v in found.values()
-        ):
-            raise InvalidInput(f"{asked}: no layout: expected a mapping of fields to paths")
-        return Path(asked).stem, found
-    if asked is not None:
+    if asked is None:
+        fitting = (one for one in layouts if all(path in kinds for path in layouts[one]["when"]))
+        name = next(fitting, "")
+        return name, layouts.get(name, {})
+    if Path(asked).suffix not in (".yaml", ".yml"):
         raise InvalidInput(f"layout {asked!r}: expected a YAML file or one of {', '.join(layouts)}")
-    fitting = (one for one in layouts if all(path in kinds for path in layouts[one]["when"]))
-    name = next(fitting, "")
-    return name, layouts.get(name, {})
+    found = yaml.safe_load(Path(asked).read_text(encoding="utf-8"))
+    if not isinstance(found, dict) or not all(isinstance(v, (str, list)) for v in found.values()):
+        raise InvalidInput(f"{asked}: no layout: expected a mapping of fields to paths")
+    return Path(asked).stem, found
 
 
 def _kinds(samples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -191,8 +164,7 @@ def _kinds(samples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
             kinds[path] = "list" if kinds.get(path, "none") == "none" else kinds[path]
             for inner in value[:3]:
                 if isinstance(inner, Mapping):
-                    for key in inner:
-                        look(inner[key], f"{path}.{key}", depth + 1, "list")
+                    look(inner, path, depth, "list")
         elif is_missing(value):
             kinds.setdefault(path, "none")
         else:
@@ -208,7 +180,7 @@ def _given(purpose: str, given: str, fields: Fields, kinds: Mapping[str, str]) -
     at = usual_place(list(kinds), (given,))
     path = given if at is None else list(kinds)[at]
     if at is None and not any(mark in given for mark in (".", "|", "[]", "=", OWN_FILE)):
-        option = "" if purpose not in (*FIELDS, "repost") else f"; name one with --{purpose}-column"
+        option = f"; name one with --{purpose}-column" if purpose in (*FIELDS, "repost") else ""
         there = _listed([*fields.columns, *fields.inner])
         raise InvalidInput(f"no column {given!r} among {there}{option}")
     if kinds.get(path) == "object":
@@ -222,29 +194,26 @@ def _given(purpose: str, given: str, fields: Fields, kinds: Mapping[str, str]) -
 
 def _usual(purpose: str, columns: Sequence[str], kinds: Mapping[str, str]) -> str | None:
     """Find a field by its usual names: on top, in an object of that name, deeper down."""
-    names = usual_names(purpose)
-    fitting = {"cell", "none", "list"} if purpose in _LISTS else {"cell", "none"}
+    names, inner = usual_names(purpose), table()["names_of_an_object"]
+    if purpose == "repost":
+        marks = [name.partition("=") for name in names]
+        found = [(usual_place(columns, [name]), equals + said) for name, equals, said in marks]
+        return "|".join(columns[at] + mark for at, mark in found if at is not None) or None
+    fitting = {"cell", "none", *(["list"] if purpose in _LISTS else [])}
     on_top = [name for name in columns if kinds[name] in fitting]
     at = usual_place(on_top, names)
-    if at is not None:
-        return on_top[at]
-    if purpose == "text" and len(columns) == 1 and kinds[columns[0]] in fitting:
-        return columns[0]
-    if purpose == "account":
-        objects = [name for name in kinds if kinds[name] == "object" and not _OTHERS.search(name)]
-        heads = [name for name in objects if usual_place([name.split(".")[-1]], names) is not None]
-        for head in sorted(heads, key=lambda name: name.count(".")):
-            for inner in table()["names_of_an_object"]:
-                if kinds.get(f"{head}.{inner}") == "cell":
-                    return f"{head}.{inner}"
-    deeper = [
-        p for p, kind in kinds.items() if "." in p and kind == "cell" and not _OTHERS.search(p)
-    ]
-    rank = {name: i for i, name in reversed(list(enumerate(names)))}
-    found = [
-        p for p in deeper if p.rsplit(".", 1)[1] in rank and purpose in ("text", "time", "account")
-    ]
-    return min(found, key=lambda p: (p.count("."), rank[p.rsplit(".", 1)[1]]), default=None)
+    if at is not None or (purpose == "text" and len(columns) == 1 and on_top):
+        return on_top[at or 0]
+    deeper: dict[tuple[int, ...], str] = {}
+    for path in kinds if purpose in ("account", "time", "text") else ():
+        *above, last = path.split(".")
+        if not above or kinds[path] != "cell" or _OTHERS.search(path):
+            continue
+        if last in names:
+            deeper[1, len(above), names.index(last)] = path
+        if purpose == "account" and last in inner and usual_place(above[-1:], names) is not None:
+            deeper[0, len(above), inner.index(last)] = path
+    return deeper[min(deeper)] if deeper else None
 
 
 def usual_place(names: Sequence[str], usual: Iterable[str]) -> int | None:
@@ -272,28 +241,20 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
 
 
-def _getter(path: str, columns: Sequence[str] | None, file: str) -> Callable[[Any], Any]:
+def _getter(path: str, columns: Sequence[str], cells: bool, file: str) -> Get:
     if path == OWN_FILE:
         return lambda _: file
-    if columns is not None and path in columns:
-        place = columns.index(path)
-        return lambda row: row[place]
-    if "|" in path:
-        ways = [_getter(one, columns, file) for one in path.split("|")]
+    if path not in columns and "|" in path:
+        ways = [_getter(one, columns, cells, file) for one in path.split("|")]
         return lambda row: next((v for way in ways if not _empty(v := way(row))), None)
-    if path.endswith("[]"):
-        pieces = _getter(path[:-2], columns, file)
+    if path not in columns and path.endswith("[]"):
+        pieces = _getter(path[:-2], columns, cells, file)
         return lambda row: _joined(pieces(row))
-    if columns is not None:
-        top, _, rest = path.partition(".")
-        if top not in columns:
-            return lambda _: None
-        place, parts = columns.index(top), rest.split(".")
-        return lambda row: _dig(row[place], parts)
-    if "." in path:
-        parts = path.split(".")
-        return lambda row: row[path] if path in row else _dig(row, parts)
-    return lambda row: row.get(path)
+    top, *parts = [path] if path in columns else path.split(".")
+    if cells and top not in columns:
+        return lambda _: None
+    take: Get = itemgetter(columns.index(top)) if cells else lambda row: row.get(top)
+    return (lambda row: _dig(take(row), parts)) if parts else take
 
 
 def _empty(value: Any) -> bool:
@@ -302,13 +263,10 @@ def _empty(value: Any) -> bool:
 
 def _dig(value: Any, parts: Sequence[str]) -> Any:
     for i, part in enumerate(parts):
-        if isinstance(value, Mapping):
-            value = value.get(part)
-        elif isinstance(value, (list, tuple, np.ndarray)):
+        if isinstance(value, (list, tuple, np.ndarray)):
             found = [_dig(member, parts[i:]) for member in value]
             return [member for member in found if not _empty(member)]
-        else:
-            return None
+        value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 
@@ -327,5 +285,6 @@ def _marks(value: Any, said: str) -> bool:
     if isinstance(value, Mapping):
         return bool(value) and not said
     word = "" if is_missing(value) else str(value).strip().casefold()
-    known = {"yes": YES, "no": NO}.get(said, {said.casefold()})
-    return word in known if said else word not in NO | NOTHING
+    if not said:
+        return word not in words("no", "nothing")
+    return word in words(said) if said in ("yes", "no") else word == said.casefold()

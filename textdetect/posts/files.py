@@ -1,7 +1,7 @@
 """Posts files of any format, packing and encoding, opened; "-" is stdin.
 
-Rows stream through, so that a file of any size takes the same memory. It does not know what is done
-with them.
+Rows stream through, so that a file of any size takes the same memory (of json documents the text is
+held). It does not know what is done with them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import glob
 import gzip
 import io
 import os
-import re
 import shutil
 import stat
 import sys
@@ -20,7 +19,6 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
@@ -28,32 +26,35 @@ from typing import Any, BinaryIO, Final, cast
 from textdetect._optional import require
 from textdetect.errors import DataError, InvalidInput
 from textdetect.posts.fields import find_fields, usual_names, usual_place
-from textdetect.posts.objects import documents, in_memory, objects, parsed, scan_keys
-from textdetect.posts.rows import Reader, Row, delimited, plain, sheet
+from textdetect.posts.rows import (
+    Reader,
+    Row,
+    delimited,
+    documents,
+    in_memory,
+    objects,
+    parsed,
+    plain,
+    scan_keys,
+    sheet,
+)
 
-SUFFIXES: Final = {
-    ".csv": "csv",
-    ".tsv": "tsv",
+FORMATS: Final = ("csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt")
+SUFFIXES: Final = {f".{name}": name for name in FORMATS} | {
     ".tab": "tsv",
-    ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".parquet": "parquet",
     ".pq": "parquet",
-    ".txt": "txt",
-    ".xlsx": "xlsx",
-    ".json": "json",
     ".js": "json",
 }
 """Suffix → format; ".gz" or ".zst" may follow, but for Parquet and Excel."""
-FORMATS: Final = ("csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt")
 STANDARD_STREAM: Final = "-"
 IN_MEMORY: Final = "a table"
 """What stands for the format of posts that are no file's."""
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
-_PACKED: Final = (".gz", ".zst")
 _HEAD_BYTES: Final = 1 << 16
 _SAMPLE_ROWS: Final = 1_000
 _SAMPLE_CHARS: Final = 1_000_000
+_MAGIC: Final = {b"PAR1": ("Parquet", "parquet"), b"PK\x03\x04": ("Excel, or zip", "xlsx")}
 
 PathOrDash = str | os.PathLike[str]
 
@@ -61,78 +62,77 @@ PathOrDash = str | os.PathLike[str]
 def format_of_input(source: PathOrDash, given: str | None = None) -> str:
     """Tell the format of an input: the one given, that of the suffix, or what it looks like.
 
-    Raises:
-        InvalidInput: an unknown format, or nothing that tells it.
-        OSError: it can't be read.
+    Raises InvalidInput for an unknown format, or where nothing tells it; OSError.
 
     >>> format_of_input("posts.CSV.gz"), format_of_input("-", "jsonl")
     ('csv', 'jsonl')
     """
+    expected = f"expected one of {', '.join(FORMATS)}; say it with --format"
     name = SUFFIXES.get(f".{given.lower()}" if given else suffix_of(source), "")
     if given and not name:
-        expected = ", ".join(FORMATS)
-        raise InvalidInput(f"format {given!r}: expected one of {expected}; say it with --format")
+        raise InvalidInput(f"format {given!r}: {expected}")
     if given or name not in ("", "json"):
         return name
+    if suffix_of(source) not in ("", ".json", ".js") and not os.path.lexists(source):
+        raise InvalidInput(f"the file's suffix tells no format: {expected}")
     with _open_source(source) as file:  # what is peeked at in a pipe is still there for the reader
-        start = io.BufferedReader(io.BytesIO(file.peek(_HEAD_BYTES)))
+        start = io.BufferedReader(io.BytesIO(file.peek(_HEAD_BYTES)), _HEAD_BYTES)
     with _unpacked(start) as stream:
         head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
     found = _looks_like(head) if head else ""
     if not found or (found == "txt" and suffix_of(source)):
         told_by = "the file's suffix" if head else "an empty input"
-        raise InvalidInput(
-            f"{told_by} tells no format: expected one of {', '.join(FORMATS)}; say it with --format"
-        )
+        raise InvalidInput(f"{told_by} tells no format: {expected}")
     return found
 
 
 def _looks_like(head: bytes) -> str:
-    if head.startswith((b"PAR1", b"PK\x03\x04")):
-        return "parquet" if head.startswith(b"PAR1") else "xlsx"
+    if head[:4] in _MAGIC:
+        return _MAGIC[head[:4]][1]
     text = head.decode(_encoding(head), "replace").lstrip()
-    first = text.partition("\n")[0]
     if text.startswith(("[", "{", "window.")):
-        return "jsonl" if text[0] == "{" and parsed(first.encode())[0] is not None else "json"
+        first = text.partition("\n")[0].encode()
+        return "jsonl" if text[0] == "{" and parsed(first)[0] is not None else "json"
     delimiter, _, header = _shape(text, ",")
     known = [usual_place(header, usual_names(name)) for name in ("text", "account", "time")]
     return "txt" if known == [None] * 3 else "tsv" if delimiter == "\t" else "csv"
 
 
-def find_inputs(given: Sequence[str], *, but: str = "part-*.parquet", of: str = "") -> list[str]:
+def find_inputs(
+    given: PathOrDash | Sequence[PathOrDash], *, but: str = "part-*.parquet", of: str = ""
+) -> list[str]:
     """Find the files that paths, globs and folders name: each once, those of one name sorted.
 
     A folder gives its files with a suffix of `SUFFIXES` (of scripts the posts of an archive), those
-    of its folders too; names that begin with "." or "_" are passed over. A path without a file is
-    given back.
+    of its folders too; names that begin with "." or "_" are passed over. A path that there is wins
+    over a glob; one without a file is given back; FileNotFoundError for a folder without any.
 
     Args:
-        given: a path that there is wins over a glob.
+        given: one or several.
         but, of: files of this name in the folder `of` are no inputs: they are outputs.
-
-    Raises:
-        FileNotFoundError: a folder or a glob without any file.
 
     >>> find_inputs(["b.csv", "a.csv", "b.csv"])
     ['b.csv', 'a.csv']
     """
-    home = os.path.realpath(of) if of else None
-    found: dict[str, None] = {}
-    for name in given:
-        paths = [path for path in _expand(name) if not _is_output(path, but, home)]
+    found: list[str] = []
+    for name in as_paths(given):
+        places = [name]
+        if name != STANDARD_STREAM and not os.path.lexists(name) and glob.has_magic(name):
+            places = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob wants a root
+        paths = [path for at in places for path in (_inside(at) if Path(at).is_dir() else [at])]
+        if of:
+            home, own = os.path.realpath(of), [path for path in paths if Path(path).match(but)]
+            paths = [p for p in paths if p not in own or os.path.realpath(Path(p).parent) != home]
         if not paths:
             raise FileNotFoundError(errno.ENOENT, "no posts file there", name)
-        found |= dict.fromkeys(paths)
-    return list(found)
+        found += paths
+    return list(dict.fromkeys(found))
 
 
-def _expand(name: str) -> list[str]:
-    if Path(name).is_dir():
-        return _inside(name)
-    if name == STANDARD_STREAM or os.path.lexists(name) or not glob.has_magic(name):
-        return [name]
-    found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob wants a root
-    return [p for path in found for p in (_inside(path) if Path(path).is_dir() else [path])]
+def as_paths(source: PathOrDash | Sequence[PathOrDash]) -> list[str]:
+    """Return one path or many as a list of str."""
+    given = [source] if isinstance(source, (str, os.PathLike)) else source
+    return [os.fspath(path) for path in given]
 
 
 def _inside(folder: str) -> list[str]:
@@ -144,12 +144,6 @@ def _inside(folder: str) -> list[str]:
         and (suffix_of(path) != ".js" or path.name.startswith("tweet"))
         and not any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
         and path.is_file()
-    )
-
-
-def _is_output(path: str, but: str, home: str | None) -> bool:
-    return (
-        home is not None and Path(path).match(but) and os.path.realpath(Path(path).parent) == home
     )
 
 
@@ -170,7 +164,7 @@ def open_posts(
     """Open a posts file for reading, packed with gzip or zstd or not.
 
     Args:
-        source: a path, or "-" for stdin; or posts in memory, as `objects.in_memory` takes them.
+        source: a path, or "-" for stdin; or posts in memory, as `rows.in_memory` takes them.
         into: format of the output, if any: it decides what must be known of the columns.
         format: one of `FORMATS`; by the suffix, or by what the file looks like.
         encoding: of text; None: UTF-8, or GB18030 or Latin-1 where it is clearly that.
@@ -193,73 +187,61 @@ def open_posts(
     ...     [row.text for chunk in posts.chunks(100) for row in chunk.rows]
     ['first post', 'second post']
     """
-    if not isinstance(source, (str, os.PathLike)):
-        names, values = in_memory(source)
-        head = list(islice(values, _SAMPLE_ROWS))
-        fields = find_fields(names, head, columns, layout=layout, need=need)
-        held = (Row(i, None, values=row) for i, row in enumerate(chain(head, values), 1))
-        reader = Reader(held, fields, judged=bool(language_column))
-        reader.reading = {"format": IN_MEMORY}
-        yield reader
-        return
-    format = format_of_input(source, format)
-    stem = "" if is_dash(source) else Path(source).name.split(".")[0]
+    columns |= {"language": language_column} if language_column else {}
+    is_file = isinstance(source, (str, os.PathLike))
+    reading: dict[str, Any] = {"format": format_of_input(source, format) if is_file else IN_MEMORY}
+    known: dict[str, Any] = {"judged": bool(language_column)}
+    names, samples, format = ["text"], list[dict[str, Any]](), str(reading["format"])
+    rows: Any
     with ExitStack() as stack:
-        kinds = None
-        if format in ("jsonl", "json") and into in ("csv", "tsv", "parquet"):
-            kinds = _scan(source, into, format, encoding)
-        file = stack.enter_context(_open_source(source))
-        reading: dict[str, Any] = {"format": format}
-        rows: Iterator[Row]
-        columns |= {"language": language_column} if language_column else {}
-        find = partial(find_fields, wanted=columns, layout=layout, need=need)
-        if format in ("parquet", "xlsx"):
-            if is_dash(source) or not file.seekable():  # the footer comes last: have it all
-                copy = stack.enter_context(tempfile.TemporaryFile())
-                shutil.copyfileobj(file, copy)
-                copy.seek(0)
-                file = cast(BinaryIO, copy)
-            if format == "parquet":
-                from textdetect.posts.parquet import ParquetReader
-
-                reader = ParquetReader(file, find, into, bool(language_column))
-                reader.reading, reader.stem = reading, stem
-                yield reader
-                return
+        if is_file:
+            if format in ("jsonl", "json") and into in ("csv", "tsv", "parquet"):
+                known["types"] = _scan(source, into, format, encoding)
+            file = stack.enter_context(_open_source(source))
+            if not is_dash(source):
+                known["stem"] = Path(source).name.split(".")[0]
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    known |= {"total": os.fstat(file.fileno()).st_size, "position": file.tell}
+        if format in ("parquet", "xlsx") and not file.seekable():  # the footer comes last
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(file, copy)
+            file = cast(BinaryIO, copy)
+        if format == IN_MEMORY:
+            names, rows = in_memory(source)
+        elif format == "xlsx":
             names, rows = sheet(file)
+        elif format == "parquet":
+            from textdetect.posts.parquet import open_parquet
+
+            names, samples, rows, more = open_parquet(file, into)
+            known |= more
         else:
             stream = stack.enter_context(_unpacked(file))
             start = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
             _refuse_others(start, format)
             reading["encoding"] = encoding = encoding or _encoding(start)
-            names = ["text"]
-            if format == "jsonl":
-                rows = objects(_blocks(stream, encoding))
+            if format in ("json", "jsonl"):
+                rows = _of_json(stream, format, encoding)
+            elif format == "txt":
+                rows = plain(stack.enter_context(_lines(stream, encoding)))
             else:
+                found, short, _ = _shape(start.decode(encoding, "replace"), DELIMITERS[format])
+                reading["delimiter"] = delimiter or found
+                reading["padded"] = short if padded is None else padded
                 lines = stack.enter_context(_lines(stream, encoding))
-                if format in DELIMITERS:
-                    text = start.decode(encoding, "replace")
-                    found, short, _ = _shape(text, DELIMITERS[format])
-                    reading["delimiter"] = delimiter = delimiter or found
-                    reading["padded"] = padded = short if padded is None else padded
-                    names, rows = delimited(lines, delimiter, padded=padded)
-                else:
-                    rows = documents(lines) if format == "json" else plain(lines)
-        samples: list[dict[str, Any]] = []
-        if format in ("jsonl", "json"):
+                names, rows = delimited(lines, reading["delimiter"], padded=reading["padded"])
+        if format in ("jsonl", "json", IN_MEMORY):
             first = list(_first(rows))
             rows = chain(first, rows)
             samples = [row.values for row in first if isinstance(row.values, dict)]
-            names = list(kinds or dict.fromkeys(key for row in samples for key in row))
+            if format != IN_MEMORY:
+                names = list(known.get("types") or {key: 1 for row in samples for key in row})
             if not names and columns.get("text") is None and len(first) >= _SAMPLE_ROWS:
-                n = len(first)
-                raise InvalidInput(f"none of the first {n} lines is a JSON object")
+                raise InvalidInput(f"none of the first {len(first)} lines is a JSON object")
             # Without one readable row there is nothing to choose from, and nothing to get wrong.
             names = names or [name for name in columns.values() if name] or ["text"]
-        reader = Reader(rows, find(names, samples), judged=bool(language_column))
-        reader.reading, reader.stem, reader.kinds = reading, stem, kinds
-        reader.total, reader.position = _progress(source, file)
-        yield reader
+        fields = find_fields(names, samples, columns, layout=layout, need=need)
+        yield Reader(rows, fields, reading, **known)
 
 
 def _first(rows: Iterator[Row]) -> Iterator[Row]:
@@ -278,10 +260,7 @@ def is_dash(path: PathOrDash) -> bool:
 
 def suffix_of(path: PathOrDash) -> str:
     """Give the suffix that tells the format, in small letters."""
-    name = Path(path).name.lower()
-    for packed in _PACKED:
-        name = name.removesuffix(packed)
-    return Path(name).suffix
+    return Path(Path(path).name.lower().removesuffix(".gz").removesuffix(".zst")).suffix
 
 
 @contextmanager
@@ -327,16 +306,18 @@ def _lines(stream: Any, encoding: str) -> Iterator[io.TextIOWrapper]:
             lines.detach()  # stdin must not be closed with it
 
 
-def _blocks(stream: Any, encoding: str) -> Iterator[list[bytes]]:
-    """Yield lines in UTF-8, many at once."""
-    if encoding == "utf-8":
+def _of_json(stream: Any, format: str, encoding: str) -> Iterator[Row]:
+    if format == "json":
+        with _lines(stream, encoding) as lines:
+            yield from documents(lines.read())
+    elif encoding == "utf-8":
         if stream.peek(3).startswith(b"\xef\xbb\xbf"):
             stream.read(3)
-        yield from iter(lambda: stream.readlines(1 << 18), [])
-        return
-    with _lines(stream, encoding) as lines:
-        for block in iter(lambda: lines.readlines(1 << 18), []):
-            yield [line.encode("utf-8", "surrogateescape") for line in block]
+        yield from objects(iter(lambda: stream.readlines(1 << 18), []))
+    else:
+        with _lines(stream, encoding) as lines:
+            blocks = iter(lambda: lines.readlines(1 << 18), [])
+            yield from objects([x.encode("utf-8", "surrogateescape") for x in b] for b in blocks)
 
 
 def _encoding(head: bytes) -> str:
@@ -345,22 +326,12 @@ def _encoding(head: bytes) -> str:
     A line here and there that is not UTF-8 is a damaged row, and no sign of another encoding.
     """
     lines = [line for line in head.split(b"\n")[:-1] or [head] if not line.isascii()]
-    other = b"\n".join(line for line in lines if not _decodes(line, "utf-8"))
-    if other.count(b"\n") < 2 or other.count(b"\n") + 1 < len(lines):
+    n_bad = sum("\ufffd" in line.decode("utf-8", "replace") for line in lines)
+    if n_bad < 3 or n_bad < len(lines):
         return "utf-8"
-    if _decodes(other, "gb18030"):
-        odd = re.findall(r"[^\x00-\x7f]", other.decode("gb18030"))
-        if sum("\u3000" <= c <= "\u9fff" or "\uff00" <= c <= "\uffef" for c in odd) > 0.9 * len(
-            odd
-        ):
-            return "gb18030"
-    return "latin-1"
-
-
-def _decodes(line: bytes, encoding: str) -> bool:
-    with suppress(UnicodeDecodeError):
-        return bool(line.decode(encoding)) or True
-    return False
+    odd = [c for c in b"\n".join(lines).decode("gb18030", "replace") if not c.isascii()]
+    chinese = sum("\u3000" <= c <= "\u9fff" or "\uff00" <= c <= "\uffef" for c in odd)
+    return "gb18030" if chinese > 0.9 * len(odd) and "\ufffd" not in odd else "latin-1"
 
 
 def _shape(text: str, usual: str) -> tuple[str, bool, list[str]]:
@@ -368,18 +339,15 @@ def _shape(text: str, usual: str) -> tuple[str, bool, list[str]]:
     whole = text[: text.rfind("\n") + 1] or text
     found = []
     for delimiter in dict.fromkeys((usual, *",;\t|")):
-        table = csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter)
+        cells = csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter)
         records: list[list[str]] = []
         with suppress(csv.Error):
-            records.extend(record for record in islice(table, 500) if record)
-        header, rows = records[0] if records else [], records[1:]
-        n_whole, n_short = (
-            sum(len(r) - len(header) == 0 for r in rows),
-            sum(len(r) < len(header) for r in rows),
-        )
-        fits = len(header) > 1 and 2 * n_whole >= len(rows)
-        short = len(rows) > 1 and 2 * n_short >= len(rows)
-        found.append(((fits, delimiter == usual, len(header)), (delimiter, short, header)))
+            records.extend(record for record in islice(cells, 500) if record)
+        header, *rows = records or [[]]
+        is_whole = 2 * sum(len(row) == len(header) for row in rows) >= len(rows)
+        is_short = 2 * sum(len(row) < len(header) for row in rows) >= len(rows) > 1
+        likely = (len(header) > 1 and is_whole, delimiter == usual, len(header))
+        found.append((likely, (delimiter, is_short, header)))
     return max(found)[1]
 
 
@@ -388,10 +356,9 @@ def _refuse_others(start: bytes, format: str) -> None:
         raise InvalidInput(
             "the file is UTF-16: expected UTF-8; convert it with: iconv -f UTF-16 -t UTF-8"
         )
-    for magic, name in ((b"PAR1", "Parquet"), (b"PK\x03\x04", "Excel, or zip")):
-        if start.startswith(magic):
-            as_ = {"Parquet": "parquet"}.get(name, "xlsx")
-            raise InvalidInput(f"the file is {name}: expected {format}; say --format {as_}")
+    if start[:4] in _MAGIC:
+        name, other = _MAGIC[start[:4]]
+        raise InvalidInput(f"the file is {name}: expected {format}; say --format {other}")
 
 
 def _scan(source: PathOrDash, into: str, format: str, encoding: str | None) -> dict[str, str]:
@@ -403,13 +370,4 @@ def _scan(source: PathOrDash, into: str, format: str, encoding: str | None) -> d
         )
     with _open_source(source) as file, _unpacked(file) as stream:
         encoding = encoding or _encoding(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES])
-        if format == "jsonl":
-            return scan_keys(objects(_blocks(stream, encoding)))
-        with _lines(stream, encoding) as lines:
-            return scan_keys(documents(lines))
-
-
-def _progress(source: PathOrDash, file: BinaryIO) -> tuple[int | None, Any]:
-    if is_dash(source) or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return None, lambda: 0
-    return os.fstat(file.fileno()).st_size, file.tell
+        return scan_keys(_of_json(stream, format, encoding))

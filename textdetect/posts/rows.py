@@ -1,4 +1,4 @@
-"""Rows of csv, plain text, Excel, and what reads any: streamed in order, each read or named.
+"""Rows of csv, json, plain text, Excel and tables in memory: in order, each read or named.
 
 It does not know where the bytes come from, what the posts are scored for, or how rows are written.
 """
@@ -6,25 +6,35 @@ It does not know where the bytes come from, what the posts are scored for, or ho
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
+
+import orjson
+import pyarrow as pa
 
 from textdetect._optional import require
 from textdetect.errors import DataError, InvalidInput
 from textdetect.language import canonical
-from textdetect.posts.fields import Fields, usual_names, usual_place
+from textdetect.posts.fields import Fields, Get, usual_names, usual_place
+from textdetect.posts.values import table
 from textdetect.text import is_missing
 
 MAX_RECORD_LINES: Final = 10_000
 MAX_RECORD_CHARS: Final = 16_000_000
 """How far a quoted csv field is followed before its first line is called broken."""
-FEW_CHARS: Final = 2_000
+_FEW_CHARS: Final = 2_000
 _LINE_COST: Final = 64
 _CHUNK_CHARS: Final = 16_000_000
 _UNDECODABLE = re.compile("[\udc80-\udcff]")
+_OPEN: Final = "a quote that is not closed"
+_MAX_DEPTH: Final = 200
+_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_BRACKET: Final = re.compile(r"[\[{]")
+_BETWEEN: Final = re.compile(r"[\s,:]*")
 
 
 @dataclass(slots=True)
@@ -33,11 +43,10 @@ class Row:
 
     Attributes:
         number: 1-based; the header and blank lines are not counted.
-        line: 1-based line of the file where the row begins; None in Parquet and Excel.
+        line: 1-based line of the file where the row begins; None where there are no lines.
         text: the post, or None where it is missing.
         language: what the language column says, or None.
-        values: the cells in the order of the reader's columns, a dict of json; None where the
-            row can't be parsed or its cells stay in the chunk's `batch`.
+        values: the cells in the order of the columns, or a mapping; None if it can't be parsed.
         raw: the line as it stands in the file: of jsonl, and where `values` is None.
         problem: why the row can't be scored, or None. It never holds text of the row.
     """
@@ -58,85 +67,77 @@ class Chunk:
     rows: list[Row]
     batch: Any = None
 
-    def after(self, n_rows: int) -> Chunk:
-        """Return the chunk without its first rows."""
-        return Chunk(self.rows[n_rows:], None if self.batch is None else self.batch.slice(n_rows))
 
-
+@dataclass(slots=True)
 class Reader:
     """An open file of posts; made by `files.open_posts`.
 
     Attributes:
-        columns: the names in the header's order, as they stand there, doubles and blanks too; of
-            json every key of the file, or the first rows' keys where the output needs no more.
+        rows: yields them, or, of Parquet, is what gives them a batch at once.
         fields: where the fields of a post stand.
-        text_at: place in `columns` of the posts.
+        reading: how the file is read: format, encoding …
+        judged: whether the language column replaces identification.
         stem: the file's name up to its first dot.
-        kinds: of json, each key's kind of values, where the output has to know.
-        schema: of Parquet; None otherwise.
-        total: bytes or rows (`unit`) that there are to read; None where that can't be told.
-        position: returns how many of them were read.
+        types: of json, each key's type, where the output has to know.
+        schema: of Parquet.
+        total, position, unit: how much there is to read, None if unknown; how much was, so far.
     """
 
-    kinds: dict[str, str] | None = None
+    rows: Any
+    fields: Fields
+    reading: dict[str, Any]
+    judged: bool = False
+    stem: str = ""
+    types: dict[str, str] | None = None
     schema: Any = None
-    unit: str = "B"
     total: int | None = None
+    position: Callable[[], int] = lambda: 0
+    unit: str = "B"
 
-    def __init__(self, rows: Iterable[Row], fields: Fields, *, judged: bool) -> None:
-        self.fields, self.columns = fields, fields.columns
-        self.text_at = next(iter(fields.places("text")), 0)
-        self._rows, self._judged = rows, judged
-        self.position: Callable[[], int] = lambda: 0
-        self.reading: dict[str, Any] = {}
-        self.stem = ""
+    @property
+    def columns(self) -> list[str]:
+        """The names as they stand there, doubles and blanks too; of json its (first) keys."""
+        return self.fields.columns
 
-    def get(self, purpose: str) -> Callable[[Any], Any]:
+    @property
+    def text_at(self) -> int:
+        """Place in `columns` of the posts."""
+        return next(iter(self.fields.places("text")), 0)
+
+    def get(self, purpose: str) -> Get:
         """Give what takes a field out of a row's values: None where it stands nowhere."""
         cells = self.reading["format"] in ("csv", "tsv", "txt", "xlsx", "parquet")
-        if purpose not in self.fields.paths:
-            return lambda _: None
         return self.fields.getter(purpose, cells=cells, file=self.stem)
-
-    def told(self) -> dict[str, Any]:
-        """Give how the file is read, in plain values, as `open_posts` takes it again."""
-        return self.reading | {"layout": self.fields.paths | {"zone": self.fields.zone}}
 
     def chunks(self, n_rows: int) -> Iterator[Chunk]:
         """Yield the rows, at most `n_rows` at once, and fewer where they are very long."""
-        text_of, path = self.get("text"), self.fields.paths.get("text", "")
-        language_of = self.get("language") if self._judged else None
-        rows: list[Row] = []
-        n_chars = 0
-        for row in self._rows:
-            if row.problem is None:
-                found = text_of(row.values)
-                if isinstance(found, str):
-                    row.text = found
-                    n_chars += len(found)
-                elif not is_missing(found):
-                    row.problem = f"{path}: expected str, got {type(found).__name__}"
-                if language_of and not row.problem:
-                    row.language, row.problem = spoken(language_of(row.values))
-            rows.append(row)
-            n_chars += len(row.raw)
-            if len(rows) >= n_rows or n_chars > _CHUNK_CHARS:
-                yield Chunk(rows)
-                rows, n_chars = [], 0
-        if rows:
-            yield Chunk(rows)
-
-
-def spoken(value: Any) -> tuple[str | None, str | None]:
-    """Return a cell's language (None: to be identified), and why it can't be used."""
-    try:
-        return canonical(value), None
-    except InvalidInput as error:
-        return None, str(error)
-
-
-def _is_utf8(line: str) -> bool:
-    return line.isascii() or not _UNDECODABLE.search(line)
+        text_of = self.get("text")
+        language_of = self.get("language") if self.judged else None
+        batches = [(self.rows, None)] if self.schema is None else self.rows(n_rows, self)
+        for rows, batch in batches:
+            held: list[Row] = []
+            n_chars = 0
+            for row in rows:
+                if row.problem is None:
+                    found = text_of(row.values)
+                    if type(found) is str:
+                        row.text = found
+                        n_chars += len(found)
+                    elif not is_missing(found):
+                        what = f"expected str, got {type(found).__name__}"
+                        row.problem = f"{self.fields.paths['text']}: {what}"
+                    if language_of and row.problem is None:
+                        try:
+                            row.language = canonical(language_of(row.values))
+                        except InvalidInput as error:
+                            row.problem = str(error)
+                n_chars += len(row.raw)
+                held.append(row)
+                if batch is None and (len(held) >= n_rows or n_chars > _CHUNK_CHARS):
+                    yield Chunk(held)
+                    held, n_chars = [], 0
+            if held:
+                yield Chunk(held, batch)
 
 
 def delimited(
@@ -147,153 +148,292 @@ def delimited(
     Blank lines are not rows, nor is the header where it comes again. A record that can't be
     parsed, or has other than the header's number of fields, makes its first line an unreadable
     row, and reading goes on at the next line: a broken row swallows none behind it. Raises csv's
-    process-wide field size limit, and leaves it raised.
+    process-wide field size limit, and InvalidInput without a header.
 
     Args:
         stream: lines, with lone surrogates for what could not be decoded.
         delimiter: one character.
         padded: rows may be shorter than the header.
-
-    Raises:
-        InvalidInput: no header.
     """
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_CHARS))
-    records = _Records(stream, delimiter)
-    line, header, problem = records.take()
-    if problem:
-        raise InvalidInput(
-            f"the header (line {line}) can't be read: {problem}; expected column names in UTF-8"
-        )
-    if not header:
+    rows = _records(stream, delimiter, padded)
+    header = next(rows, None)
+    if header is None:
         raise InvalidInput("the file is empty: expected a line of column names")
-    return header, _delimited_rows(records, header, padded)
+    if header.values is None:
+        where = f"the header (line {header.line}) can't be read"
+        raise InvalidInput(f"{where}: {header.problem}; expected column names in UTF-8")
+    return list(header.values), rows
 
 
-def _delimited_rows(records: _Records, header: list[str], padded: bool) -> Iterator[Row]:
-    width, number = len(header), 0
-    usual = (usual_place(header, usual_names(name)) for name in ("text", "account", "time", "id"))
-    repeats = header if sum(place is not None for place in usual) > 1 else None
+def _records(stream: Iterable[str], delimiter: str, padded: bool) -> Iterator[Row]:
+    """Yield the header as row 0, then the rows; what a broken record held is read again."""
+    source, again, held = iter(stream), deque[str](), list[str]()
+    header, repeated = list[str](), False
+    number, line, n_chars, n_read, n_lost = 0, 1, 0, 0, 0
+
+    def lines() -> Iterator[str]:
+        nonlocal n_chars, n_read
+        while more := again.popleft() if again else next(source, ""):
+            if held:  # bounds the time spent where every line opens a quote that never ends
+                patient = n_lost <= 4 * n_read + MAX_RECORD_CHARS
+                limit = MAX_RECORD_CHARS if patient else _FEW_CHARS
+                if len(held) > MAX_RECORD_LINES or n_chars > limit:
+                    again.appendleft(more)
+                    raise csv.Error(_OPEN)
+            held.append(more)
+            n_chars, n_read = n_chars + len(more), n_read + len(more)
+            if "\0" in more or (not more.isascii() and _UNDECODABLE.search(more)):
+                raise csv.Error("a NUL byte" if "\0" in more else "not UTF-8")
+            yield more
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     while True:
-        line, cells, problem = records.take()
-        if cells is not None and len(cells) != width:
-            if not cells:
-                return
-            if padded and len(cells) < width:
-                cells += [""] * (width - len(cells))
-            else:
-                problem = f"expected {width} fields, got {len(cells)}"
-        if cells is not None and cells == repeats:
-            continue
-        number += 1
-        if problem:
-            raw = records.give_back().rstrip("\r\n").encode("utf-8", "surrogateescape")
-            yield Row(number, line, raw=raw, problem=problem)
-        else:
-            yield Row(number, line, values=cells)
-
-
-class _Records:
-    """The records of a csv file, each parsed by itself, so that a broken one ends there."""
-
-    def __init__(self, stream: Iterable[str], delimiter: str) -> None:
-        self._stream, self._delimiter = iter(stream), delimiter
-        self._again: deque[str] = deque()
-        self._held: list[str] = []
-        self._line, self._n_read, self._lost = 1, 0, 0
-
-    def _next(self) -> str:
-        line = self._again.popleft() if self._again else next(self._stream, "")
-        self._held.append(line)
-        self._n_read += len(line)
-        return line
-
-    def give_back(self) -> str:
-        """Return the record's first line, and let its others be read again."""
-        n_chars = sum(map(len, self._held))
-        self._lost += n_chars + _LINE_COST * len(self._held)
-        self._again.extendleft(reversed(self._held[1:]))
-        self._n_read -= n_chars - len(self._held[0])
-        del self._held[1:]
-        return self._held[0]
-
-    def take(self) -> tuple[int, list[str] | None, str | None]:
-        """Return the next record's line, cells ([] at the end), and why it can't be read."""
-        first = "\n"
-        while first in ("\n", "\r\n", "\r"):
-            self._line += len(self._held)
-            first = self._again.popleft() if self._again else next(self._stream, "")
-            self._held = [first]
-        self._n_read += len(first)
-        if not first:
-            return self._line, [], None
-        if first.isascii() and '"' not in first and "\0" not in first:
-            return self._line, first.rstrip("\r\n").split(self._delimiter), None
-        open_, n_chars = False, 0
-        line = first
-        while True:
-            if "\0" in line or not _is_utf8(line):
-                return self._line, None, "a NUL byte" if "\0" in line else "not UTF-8"
-            if line is first and '"' not in line:
-                return self._line, line.rstrip("\r\n").split(self._delimiter), None
-            open_ ^= line.count('"') % 2 == 1
-            if not open_:
-                cells, problem = self._parsed()
-                if problem is None or "quote" in problem:
-                    return self._line, cells, problem
-                open_ = True
-            n_chars += len(line)
-            # Bounds the time spent on a file whose every line opens a quote that never ends.
-            patient = self._lost <= 4 * self._n_read + MAX_RECORD_CHARS
-            limit = MAX_RECORD_CHARS if patient else FEW_CHARS
-            if len(self._held) > MAX_RECORD_LINES or n_chars > limit:
-                return self._line, None, "a quote that is not closed"
-            line = self._next()
-            if not line:
-                self._held.pop()
-                return self._line, None, "a quote that is not closed"
-
-    def _parsed(self) -> tuple[list[str] | None, str | None]:
-        reader = csv.reader(self._held, delimiter=self._delimiter, strict=True)
+        cells: list[str] | None = None
+        problem = None
         try:
             cells = next(reader)
+        except StopIteration:
+            return
         except csv.Error as error:
-            return None, "a stray quote" if "expected after" in str(error) else str(error)
-        self._again.extendleft(reversed(self._held[reader.line_num :]))
-        del self._held[reader.line_num :]
-        return cells, None
+            problem = "a stray quote" if "expected after" in str(error) else str(error)
+            problem = _OPEN if "unexpected end" in problem else problem
+            reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+        if cells and header and len(cells) != len(header):
+            if padded and len(cells) < len(header):
+                cells += [""] * (len(header) - len(cells))
+            else:
+                problem = f"expected {len(header)} fields, got {len(cells)}"
+        if problem is not None:  # its other lines may be rows
+            n_lost += n_chars + _LINE_COST * len(held)
+            n_read -= n_chars - len(held[0])
+            again.extendleft(reversed(held[1:]))
+            del held[1:]
+            raw = held[0].rstrip("\r\n").encode("utf-8", "surrogateescape")
+            yield Row(number, line, raw=raw, problem=problem)
+            number += 1
+        elif cells and not (repeated and cells == header):
+            yield Row(number, line, values=cells)
+            number += 1
+        if not header and cells:
+            header = cells
+            usual = map(usual_names, ("text", "account", "time", "id"))
+            repeated = sum(usual_place(header, names) is not None for names in usual) > 1
+        line += len(held)
+        held.clear()
+        n_chars = 0
 
 
 def plain(stream: Iterable[str]) -> Iterator[Row]:
     """Read plain text, a post a line; an empty line is an empty post."""
     for number, line in enumerate(stream, 1):
         line = line.rstrip("\r\n")
-        if _is_utf8(line):
-            yield Row(number, number, values=[line])
-        else:
+        if _UNDECODABLE.search(line):
             raw = line.encode("utf-8", "surrogateescape")
             yield Row(number, number, raw=raw, problem="not UTF-8")
+        else:
+            yield Row(number, number, values=[line])
 
 
 def sheet(file: BinaryIO) -> tuple[list[str], Iterator[Row]]:
-    """Read the first sheet of an Excel workbook, its cells as text: names, and rows.
-
-    Raises:
-        DataError: no workbook, or an empty one.
-        MissingDependency: python-calamine is not installed.
-    """
+    """Read the first sheet of an Excel workbook: names, and rows of text; DataError if damaged."""
     calamine = require("python_calamine", extra="files")
     try:
         records = calamine.CalamineWorkbook.from_filelike(file).get_sheet_by_index(0).to_python()
     except (calamine.CalamineError, OSError) as error:
         raise DataError(f"no Excel workbook, or a damaged one ({type(error).__name__})") from None
-    cells = [[_cell(value) for value in record] for record in records]
-    if not cells:
+    if not records:
         raise DataError("the first sheet is empty: expected a row of column names")
-    rows = (Row(i, None, values=record) for i, record in enumerate(cells[1:], 1) if any(record))
-    return cells[0], rows
+    names, *cells = [[_cell(value) for value in record] for record in records]
+    return names, (Row(i, None, values=record) for i, record in enumerate(cells, 1) if any(record))
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def objects(blocks: Iterable[list[bytes]]) -> Iterator[Row]:
+    """Read jsonl, lines in UTF-8: an object a line, or a page of them; blank lines are not rows."""
+    number = line_number = 0
+    paged: bool | None = None
+    for block in blocks:
+        # orjson makes floats of what does not fit into 64 bits: json reads a block with such.
+        loads = json.loads if b"0" * 20 in b"".join(block).translate(_ZEROS) else orjson.loads
+        for line in block:
+            line_number += 1
+            problem = None
+            try:
+                value = loads(line)
+                if type(value) is not dict or line.count(b"[") + line.count(b"{") > _MAX_DEPTH:
+                    value, problem = parsed(line)
+            except (ValueError, RecursionError):
+                if not line.strip():
+                    continue
+                value, problem = parsed(line)
+            if value is not None and paged is None:
+                paged = is_page(value)
+            if value is None or not paged:
+                number += 1
+                yield Row(number, line_number, values=value, raw=line, problem=problem)
+                continue
+            for post in _posts_of(value):
+                number += 1
+                yield Row(number, line_number, values=post)
+
+
+def parsed(line: bytes) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the object that a line is, and why it is none."""
+    try:
+        value = json.loads(line.decode())
+    except UnicodeDecodeError:
+        return None, "not UTF-8"
+    except RecursionError:
+        return None, "nested too deeply"
+    except json.JSONDecodeError as error:
+        return None, f"not JSON ({error.msg.split(':')[0]}, column {error.colno})"
+    except ValueError:
+        return None, "a number that is too long"
+    if not isinstance(value, dict):
+        return None, f"expected a JSON object, got {type(value).__name__}"
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        nested = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [child for item in nested for child in item if isinstance(child, (dict, list))]
+    return (None, "nested too deeply") if level else (value, None)
+
+
+def is_page(value: dict[str, Any]) -> bool:
+    """Tell whether an object holds posts, and is none.
+
+    >>> is_page({"data": [{"text": "so good"}]}), is_page({"text": "so good", "items": [{}]})
+    (True, False)
+    """
+    inner = [value[name] for name in table()["pages"] if name in value]
+    firsts = (each[0] if isinstance(each, list) and each else each for each in inner)
+    held = any(isinstance(first, dict) for first in firsts)
+    return held and usual_place(list(value), usual_names("text")) is None
+
+
+def _posts_of(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the posts of a page, and of pages in it; or the object, if it is a post itself."""
+    if not is_page(value):
+        yield value
+        return
+    for inner in (value.get(name, []) for name in table()["pages"]):
+        for one in inner if isinstance(inner, list) else [inner]:
+            if isinstance(one, dict):
+                yield from _posts_of(one)
+
+
+def documents(text: str) -> Iterator[Row]:
+    """Read json: an array of posts, a page with an array in it, or objects in a row.
+
+    Its posts are parsed one by one. What precedes the first bracket ("window.YTD.tweets.part0 = ")
+    is passed over. A text that is broken gives the posts before that place, and a row for the rest.
+    """
+    number = 0
+    try:
+        for value in _values(text):
+            for post in _posts_of(value) if isinstance(value, dict) else [value]:
+                number += 1
+                if isinstance(post, dict):
+                    yield Row(number, None, values=post)
+                else:
+                    why = f"expected a JSON object, got {type(post).__name__}"
+                    yield Row(number, None, problem=why)
+    except (ValueError, IndexError, RecursionError):
+        yield Row(number + 1, None, problem="not JSON from here on: damaged or cut off")
+
+
+def _values(text: str) -> Iterator[Any]:
+    at = 0
+    while found := _BRACKET.search(text, at):
+        at = yield from _members(text, found.start())
+
+
+def _members(text: str, at: int) -> Generator[Any, None, int]:
+    """Yield the members of an array, those of an array of posts in an object, or the object.
+
+    Returns where it ends; raises ValueError or IndexError where it is damaged.
+    """
+    decode = json.JSONDecoder(strict=False).raw_decode
+    is_array, own = text[at] == "[", dict[str, Any]()
+    paged = is_array
+    at = _skip(text, at + 1)
+    while text[at] not in "]}":
+        value, at = decode(text, at)
+        if is_array:
+            yield value
+        else:
+            at = _skip(text, at)
+            no_post = usual_place(list(own), usual_names("text")) is None
+            if value in table()["pages"] and text[at] == "[" and no_post:
+                paged, at = True, (yield from _members(text, at))
+            else:
+                own[str(value)], at = decode(text, at)
+        at = _skip(text, at)
+    if not paged:
+        yield own
+    return at + 1
+
+
+def _skip(text: str, at: int) -> int:
+    between = _BETWEEN.match(text, at)
+    return between.end() if between else at
+
+
+def in_memory(posts: Any) -> tuple[list[str], Iterator[Row]]:
+    """Give the columns of a table in memory, and its rows as mappings.
+
+    Args:
+        posts: a pyarrow Table, a pandas or polars DataFrame, a mapping of columns, or mappings;
+            InvalidInput for anything else, and for columns of different lengths.
+
+    >>> [row.values for row in in_memory({"account": ["ann"], "text": ["so good"]})[1]]
+    [{'account': 'ann', 'text': 'so good'}]
+    """
+    if isinstance(posts, pa.Table):
+        for i, column in enumerate(posts.schema):
+            if pa.types.is_timestamp(column.type):  # datetime has no nanoseconds
+                as_us = posts[i].cast(pa.timestamp("us", column.type.tz), safe=False)
+                posts = posts.set_column(i, column.name, as_us)
+        names, batches = list(posts.column_names), posts.to_batches(max_chunksize=8_192)
+        rows: Iterable[Any] = (row for each in batches for row in each.to_pylist())
+    elif isinstance(posts, Mapping) or hasattr(posts, "columns"):
+        columns = posts if isinstance(posts, Mapping) else {n: posts[n] for n in posts.columns}
+        if len({len(column) for column in columns.values()}) > 1:
+            raise InvalidInput("posts: the columns differ in length")
+        names = [str(name) for name in columns]
+        rows = (dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    else:
+        rows = list(posts) if isinstance(posts, Iterable) else [posts]
+        for at, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                what = f"expected a table or a list of mappings, got {type(row).__name__}"
+                raise InvalidInput(f"posts: {what} in row {at}", position=at)
+        names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    return names, (Row(i, None, values=row) for i, row in enumerate(rows, 1))
+
+
+def scan_keys(rows: Iterable[Row]) -> dict[str, str]:
+    """Return every key of rows of json, in the order of appearance, with Arrow's name of its type.
+
+    What is nested, mixed, or too big for 64 bits is a string; numbers are int64 or float64.
+    """
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        for key, value in row.values.items() if isinstance(row.values, dict) else ():
+            found.setdefault(key, {"null"}).add(_type(value))
+    types = {key: tuple(sorted(each - {"null"})) for key, each in found.items()}
+    mixed = {("big", "int64"): "int64", ("float64", "int64"): "float64", ("big",): "int64"}
+    mixed |= {(): "null", ("bool",): "bool", ("int64",): "int64", ("float64",): "float64"}
+    return {key: mixed.get(each, "string") for key, each in types.items()}
+
+
+def _type(value: Any) -> str:
+    if type(value) is int:
+        return "int64" if abs(value) <= 2**53 else "big" if -(2**63) <= value < 2**63 else "string"
+    known = {type(None): "null", bool: "bool", float: "float64"}
+    return known.get(type(value), "string")

@@ -1,4 +1,4 @@
-"""Files of posts → a table in the common form, with what was left out and how it was read.
+"""Files of posts → the common form, with what was left out and how it was read.
 
 It does not know what is asked of the posts.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 from textdetect.errors import DataError, InvalidInput
 from textdetect.language import identify
 from textdetect.posts.fields import FIELDS
-from textdetect.posts.files import IN_MEMORY, PathOrDash, find_inputs, open_posts
-from textdetect.posts.rows import Reader, Row
+from textdetect.posts.files import IN_MEMORY, find_inputs, open_posts
+from textdetect.posts.rows import Chunk, Reader
 from textdetect.posts.values import account_names, moments, offset_s, strings
-from textdetect.posts.writers import inert, writable
+from textdetect.posts.writers import writable
 from textdetect.progress import bar
 from textdetect.text import has_words, normalise
 
@@ -35,48 +35,98 @@ MAX_LISTED: Final = 20
 _ROWS: Final = 8_192
 
 
-def as_paths(source: PathOrDash | Sequence[PathOrDash]) -> list[str]:
-    """Return one path or many as a list of str."""
-    given = [source] if isinstance(source, (str, os.PathLike)) else source
-    return [os.fspath(path) for path in given]
+@dataclass(slots=True)
+class Block:
+    """Some posts, in the order of their rows.
+
+    Attributes:
+        columns: field → values: text as it came; account, None where there is none; time, seconds
+            since 1970, NaN where there is none; repost, bool; others, "" where missing.
+        rows: of each post, 1-based.
+        no_time: whether there is a value that is no time; () without times.
+        bad: rows beside them that could not be read: row, line, why.
+        floating: whether the times have no zone, so far.
+    """
+
+    columns: dict[str, Any]
+    rows: Sequence[int] = ()
+    no_time: Any = ()
+    bad: Sequence[tuple[int, int | None, str | None]] = ()
+    floating: bool = False
 
 
 def sources_of(posts: Any) -> list[Any]:
     """Return the files that paths name, or the posts in memory as the only one."""
-    several = (
-        isinstance(posts, (list, tuple)) and posts and isinstance(posts[0], (str, os.PathLike))
-    )
-    if several or isinstance(posts, (str, os.PathLike)):
-        return list(find_inputs(as_paths(posts)))
-    return [posts]
+    one = posts[0] if isinstance(posts, (list, tuple)) and posts else posts
+    return list(find_inputs(posts)) if isinstance(one, (str, os.PathLike)) else [posts]
+
+
+def blocks(
+    reader: Reader,
+    progress: bool | None = None,
+    *,
+    time_zone: str | None = None,
+    only: Collection[str] = (),
+) -> Iterator[Block]:
+    """Read an open file's posts into columns, all that it has or `only` some; see `read_posts`."""
+    paths, zone = reader.fields.paths, time_zone or reader.fields.zone
+    gets = {name: reader.get(name) for name in paths if not only or name in only}
+    n_local = n_known = 0
+    with bar(reader.total, progress, unit=reader.unit) as shown:
+        for chunk in chain(reader.chunks(_ROWS), [Chunk([])]):
+            rows = [row for row in chunk.rows if row.problem is None]
+            bad = [(r.number, r.line, r.problem) for r in chunk.rows if r.problem is not None]
+            columns: dict[str, Any] = {}
+            no_time: Any = ()
+            for name, get in gets.items():
+                values = [row.text if name == "text" else get(row.values) for row in rows]
+                columns[name] = values
+                if name == "account":
+                    columns[name] = account_names(values)
+                elif name == "time":
+                    times_s, local, no_time = moments(values)
+                    n_local += int(local.sum())
+                    n_known += int((~np.isnan(times_s)).sum())
+                    if zone or 0 < n_local < n_known:
+                        times_s -= offset_s(n_local, n_known, zone) * local
+                    columns[name] = times_s
+                elif name not in ("text", "repost"):
+                    columns[name] = strings(values)
+            if bad and reader.reading["format"] == IN_MEMORY:
+                row, _, why = bad[0]
+                raise InvalidInput(f"row {row - 1}: {why}", position=row - 1)
+            numbers = [row.number for row in rows]
+            yield Block(columns, numbers, no_time, bad, zone is None and n_local > 0)
+            shown.update(reader.position() - shown.n)
 
 
 def read_posts(
     source: Any,
     *,
     objects: Sequence[str] = (),
+    input_format: str | None = None,
     time_zone: str | None = None,
     progress: bool | None = False,
     need: Sequence[str] = (),
     readings: Sequence[dict[str, Any]] = (),
     **reading: Any,
 ) -> tuple[pa.Table, int]:
-    """Read posts, whole, into the common form: a row a post, the same from every format.
+    r"""Read posts, whole, into the common form: a row a post, the same from every format.
 
     Its columns, those that there are: id, account, text, language, url, hashtags, reply_to
-    (strings, null where missing; lists with blanks between), time (in UTC, or without a zone where
-    none is known), repost (bool), and the `objects` by their names; source and row say where the
-    post stands: the file's name, and its row, 1-based. The table's metadata has how each file was
-    read (`readings_of`), so that `readings` reads it so again.
+    (strings, null where missing; lists with "\n" between), time (in UTC, or without a zone where
+    none is known), repost (bool), and the `objects` by their names; source and row: the file's
+    name, and the post's row in it, 1-based. Its metadata has how each file was read.
 
     Args:
         source: a path, "-" for stdin; or several, globs and folders; or posts in memory, as
-            `objects.in_memory` takes them: there a row that can't be read is an error.
+            `rows.in_memory` takes them: there a row that can't be read is an error.
         objects: names of more columns, which are kept.
+        input_format: of all files; told by the suffix, or by what a file looks like.
         time_zone: "UTC" or an offset as "+02:00", for times without one.
         progress: show a bar; None: if stderr is a terminal.
         need: fields that must be there.
-        readings: how each of the files is read, as `readings_of` gives it.
+        readings: how each of the files is read, as `readings_of` a table tells.
         reading: how all of them are, as `open_posts` takes it.
 
     Returns:
@@ -96,30 +146,75 @@ def read_posts(
     """
     if isinstance(source, pa.Table) and READINGS in (source.schema.metadata or {}):
         return source, 0
-    more = {name: name for name in objects if name not in FIELDS}
-    parts, told, n_bad = [], [], 0
+    more: dict[str, Any] = {name: name for name in objects if name not in FIELDS}
+    asked = more | {"format": input_format} | reading
+    parts: list[pa.Table] = []
+    told: list[dict[str, Any]] = []
     for place, path in enumerate(sources_of(source)):
-        own = readings[place] if readings else more | reading
-        with open_posts(path, need=need, **own) as reader:
-            if reader.reading["format"] == "txt":
-                raise DataError(f"{path}: plain text has no accounts; expected csv, jsonl, parquet")
-            name = "posts" if reader.reading["format"] == IN_MEMORY else os.fspath(path)
-            listed: list[str] = []
-            table, bad = _table(reader, name, time_zone, progress, listed)
-        if bad and not table.num_rows:
-            raise DataError(f"{name}: none of its {bad} rows can be read")
+        with open_posts(path, need=need, **(readings[place] if readings else asked)) as file:
+            name = Path(path).name if isinstance(path, (str, os.PathLike)) else "posts"
+            table, said = _table(file, name, time_zone, progress)
         parts.append(table)
-        n_bad += bad
-        known = {"layout": reader.fields.layout, "n_rows": table.num_rows, "bad": listed}
-        told.append({"name": Path(name).name, "reading": reader.told()} | known)
-    zones = {table.schema.field("time").type for table in parts if "time" in table.column_names}
-    if len(zones) > 1:
+        told.append(said)
+    if len({part.schema.field("time").type for part in parts if "time" in part.schema.names}) > 1:
         raise InvalidInput(
             "the times of some files have a time zone and those of others have none; say where "
             "these belong with time_zone= (--time-zone)"
         )
     whole = pa.concat_tables(parts, promote_options="default")
-    return whole.replace_schema_metadata({READINGS: json.dumps(told)}), n_bad
+    whole = whole.replace_schema_metadata({READINGS: json.dumps(told)})
+    return whole, sum(said["n_bad"] for said in told)
+
+
+def _table(
+    reader: Reader, name: str, time_zone: str | None, progress: bool | None
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Read an open file into the common form, and tell how."""
+    format, paths = reader.reading["format"], reader.fields.paths
+    if format == "txt":
+        raise DataError(f"{name}: plain text has no accounts; expected csv, jsonl, parquet")
+    bad: list[tuple[int, int | None, str | None]] = []
+    parts, n_none, floating = [], 0, False
+    for block in blocks(reader, progress, time_zone=time_zone):
+        if np.any(block.no_time) and format == IN_MEMORY:
+            row = block.rows[int(np.argmax(block.no_time))] - 1
+            what = "no time in ISO 8601, as 2024-12-01T08:00:00+00:00"
+            raise InvalidInput(f"row {row}: {what}", position=row)
+        bad += block.bad
+        n_none += int(np.sum(block.no_time))
+        floating = block.floating
+        parts.append(_arrow(block))
+    table = pa.concat_tables(parts)
+    if bad and not table.num_rows:
+        raise DataError(f"{name}: none of its {len(bad)} rows can be read")
+    if 2 * n_none > table.num_rows:
+        raise InvalidInput(
+            f"{name}: {n_none} of {table.num_rows} values of {paths['time']!r} are no times; name "
+            "another column with time= (--time-column)"
+        )
+    if "time" in paths and not floating:
+        at = table.column_names.index("time")
+        table = table.set_column(at, "time", table["time"].cast(pa.timestamp("us", "UTC")))
+    names = [column for column in (*FIELDS, "repost") if column in paths]
+    rest = [column for column in table.column_names if column not in names]
+    origin = pa.array([name] * table.num_rows, pa.string()).dictionary_encode()
+    where = reader.reading | {"layout": paths | {"zone": time_zone or reader.fields.zone}}
+    told: dict[str, Any] = {"name": name, "reading": where, "layout": reader.fields.layout}
+    told |= {"n_rows": table.num_rows, "n_bad": len(bad) + n_none, "bad": bad[:MAX_LISTED]}
+    return table.select([*names, *rest]).append_column("source", origin), told
+
+
+def _arrow(block: Block) -> pa.Table:
+    columns: dict[str, Any] = {}
+    for name, values in block.columns.items():
+        if name == "repost":
+            columns[name] = pa.array(values, pa.bool_())
+        elif name == "time":
+            micros = np.round(np.nan_to_num(values) * 1e6).astype(np.int64)
+            columns[name] = pa.array(micros, mask=np.isnan(values)).cast(pa.timestamp("us"))
+        else:
+            columns[name] = pa.array([writable(v or "") or None for v in values], pa.large_string())
+    return pa.table(columns | {"row": pa.array(block.rows, pa.int64())})
 
 
 def readings_of(table: pa.Table) -> list[dict[str, Any]]:
@@ -128,35 +223,19 @@ def readings_of(table: pa.Table) -> list[dict[str, Any]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """What was understood of files of posts, in plain values; `first` holds texts.
+def overview(posts: pa.Table) -> dict[str, dict[str, Any]]:
+    """Tell what was understood of the files of a table from `read_posts`, in plain values.
 
-    Attributes:
-        files: file → format, layout, encoding, and the column of each field.
-        counts: posts, accounts, reposts, own words, languages, the first and the last time …
-        first: the first rows.
-        bad: the first rows that could not be read, and why.
+    Returns:
+        File → format, layout, encoding, and the column of each field; "posts" → how many posts,
+        accounts, reposts, own words, languages, the first and the last time …
     """
-
-    files: dict[str, dict[str, Any]]
-    counts: dict[str, Any]
-    first: list[dict[str, Any]]
-    bad: list[str]
-
-
-def overview(posts: pa.Table) -> Overview:
-    """Count what a table from `read_posts` holds."""
     files: dict[str, dict[str, Any]] = {}
-    bad = []
     for told in readings_of(posts):
-        reading = told["reading"]
-        where = {name: at for name, at in reading["layout"].items() if at}
-        kind = {name: value for name, value in reading.items() if name not in ("layout", "padded")}
-        files[told["name"]] = {"rows": told["n_rows"], "layout": told["layout"] or None, **kind}
-        files[told["name"]] |= {name: at for name, at in where.items() if name != "zone"}
-        files[told["name"]]["times without a zone are in"] = where.get("zone")
-        bad += [f"unreadable: {told['name']}: {row}" for row in told["bad"]]
+        where = {name: at for name, at in told["reading"].pop("layout").items() if at}
+        other = {"times without a zone are in": where.pop("zone", None), "padded": None}
+        first = {"rows": told["n_rows"], "layout": told["layout"] or None}
+        files[told["name"]] = first | told["reading"] | where | other
     counts: dict[str, Any] = {"posts": posts.num_rows}
     columns = {name: posts[name] for name in posts.column_names}
     if "account" in columns:
@@ -172,93 +251,9 @@ def overview(posts: pa.Table) -> Overview:
         shares = (f"{code} {n / max(1, len(sample)):.0%}" for code, n in spoken)
         counts["languages, of a sample"] = ", ".join(shares)
     if "time" in columns:
-        ends = pc.min_max(columns["time"]).as_py()
         zone = "" if columns["time"].type.tz else ", in no zone: say which with --time-zone"
-        counts["first time"], counts["last time"] = (
-            f"{at:%Y-%m-%d %H:%M:%S}{zone}" if at else None for at in ends.values()
-        )
+        ends = pc.min_max(columns["time"]).as_py().values()
+        said = (f"{at:%Y-%m-%d %H:%M:%S}{zone}" if at else None for at in ends)
+        counts |= dict(zip(("first time", "last time"), said, strict=True))
         counts["posts without a time"] = columns["time"].null_count or None
-    shown = [name for name in ("account", "time", "text", "repost") if name in columns]
-    first = posts.select(shown).slice(0, 5).to_pylist()
-    first = [{name: inert(str(value)[:70]) for name, value in row.items()} for row in first]
-    return Overview(files, counts, first, bad)
-
-
-def good_rows(
-    reader: Reader, progress: bool | None, listed: list[str] | None = None
-) -> Iterator[tuple[list[Row], int]]:
-    """Yield an open file's rows that can be read, some thousands at once, and how many can't."""
-    with bar(reader.total, progress, unit=reader.unit) as shown:
-        for chunk in reader.chunks(_ROWS):
-            rows = [row for row in chunk.rows if row.problem is None]
-            if len(rows) < len(chunk.rows) and reader.reading["format"] == IN_MEMORY:
-                bad = next(row for row in chunk.rows if row.problem is not None)
-                raise InvalidInput(f"row {bad.number - 1}: {bad.problem}", position=bad.number - 1)
-            if listed is not None:
-                bad_rows = [row for row in chunk.rows if row.problem is not None]
-                listed += [
-                    f"row {row.number}{f' (line {row.line})' if row.line else ''}: {row.problem}"
-                    for row in bad_rows[: max(0, MAX_LISTED - len(listed))]
-                ]
-            yield rows, len(chunk.rows) - len(rows)
-            shown.update(reader.position() - shown.n)
-
-
-def _table(
-    reader: Reader, path: str, time_zone: str | None, progress: bool | None, listed: list[str]
-) -> tuple[pa.Table, int]:
-    gets = {name: reader.get(name) for name in reader.fields.paths if name != "text"}
-    parts, n_bad, n_none = [], 0, 0
-    n_local = n_known = 0
-    for rows, bad in chain(good_rows(reader, progress, listed), [([], 0)]):
-        columns: dict[str, Any] = {"row": pa.array([row.number for row in rows], pa.int64())}
-        for name, get in gets.items():
-            values = [get(row.values) for row in rows]
-            if name == "account":
-                columns[name] = _strings(account_names(values))
-            elif name == "repost":
-                columns[name] = pa.array(values, pa.bool_())
-            elif name == "time":
-                found, local, none = moments(values)
-                columns[name], columns["local"] = pa.array(found), pa.array(local)
-                if none.any() and reader.reading["format"] == IN_MEMORY:
-                    row = rows[int(np.argmax(none))].number - 1
-                    what = "no time in ISO 8601, as 2024-12-01T08:00:00+00:00"
-                    raise InvalidInput(f"row {row}: {what}", position=row)
-                n_none += int(none.sum())
-                n_local, n_known = (
-                    n_local + int(local.sum()),
-                    n_known + int(np.sum(~np.isnan(found))),
-                )
-            else:
-                columns[name] = _strings(values)
-        if "text" in reader.fields.paths:
-            columns["text"] = _strings([row.text for row in rows])
-        parts.append(pa.table(columns))
-        n_bad += bad
-    table = pa.concat_tables(parts)
-    if "time" in gets:
-        if 2 * n_none > table.num_rows:
-            what = reader.fields.paths["time"]
-            raise InvalidInput(
-                f"{path}: {n_none} of {table.num_rows} values of {what!r} are no times; name "
-                "another column with time= (--time-column)"
-            )
-        zone = time_zone or reader.fields.zone
-        floating = zone is None and 0 < n_local == n_known
-        shift_s = 0.0 if floating else offset_s(n_local, n_known, zone)
-        at_s = table["time"].to_numpy() - shift_s * table["local"].to_numpy(zero_copy_only=False)
-        micros = pa.array(np.round(np.nan_to_num(at_s) * 1e6).astype(np.int64), mask=np.isnan(at_s))
-        times = micros.cast(pa.timestamp("us", None if floating else "UTC"))
-        place = table.column_names.index("time")
-        table = table.set_column(place, "time", times).drop_columns(["local"])
-    names = [name for name in (*FIELDS, "repost") if name in table.column_names]
-    rest = [name for name in table.column_names if name not in (*names, "row")]
-    table = table.select([*names, *rest, "row"])
-    source = pa.array([Path(path).name] * table.num_rows, pa.string()).dictionary_encode()
-    return table.append_column("source", source), n_bad + n_none
-
-
-def _strings(values: Sequence[Any]) -> pa.Array:
-    found = strings(values)
-    return pa.array([writable(value) or None for value in found], pa.large_string())
+    return files | {"posts": counts}

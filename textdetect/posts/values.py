@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from textdetect.errors import InvalidInput
 from textdetect.text import is_missing
 
-YES: Final = {"true", "t", "yes", "y", "1", "1.0", "是"}
-NOTHING: Final = {"", "none", "nan", "null", "<na>", "nat", "na", "n/a", "#n/a", "undefined"}
-NO: Final = {"false", "f", "no", "n", "0", "0.0", "否"}
-_NOBODY: Final = NOTHING | {
-    *("[deleted]", "[removed]", "[deleted user]", "deleted user", "deleted account"),
-    *("账号已注销", "用户已注销", "该用户已注销", "已注销"),
-}
 _SPREADSHEET: Final = re.compile(r"\d([.,]\d+)?[eE]\+\d{2,3}")
 _AS: Final = "read or export that column as text (pandas: dtype=str)"
 _EPOCH: Final = re.compile(r"\d{9,19}(\.\d+)?")
-_EARLIEST_S: Final = 631_152_000  # 1990: before it, digits are no seconds, but 20241201
-_LATEST_S: Final = 4_102_444_800  # the year 2100: beyond it, a number is in milliseconds …
-_ZONES_H: Final = dict.fromkeys(("UTC", "GMT", "Z"), 0.0) | {  # and no name that two places share
-    "EST": -5.0,
-    "EDT": -4.0,
-    "PST": -8.0,
-    "PDT": -7.0,
-    "MDT": -6.0,
-    "CDT": -5.0,
-    "AEST": 10.0,
-    "CET": 1.0,
-    "CEST": 2.0,
-    "EET": 2.0,
-    "EEST": 3.0,
-    "MSK": 3.0,
-    "JST": 9.0,
-    "KST": 9.0,
-}
+_EARLIEST_S, _LATEST_S = 631_152_000, 4_102_444_800  # 1990 to 2100; 20241201 is no second
 _NAMED_ZONE: Final = re.compile(r"(.*\d)\s+([A-Z]{1,4})")
 _LOOSE: Final = re.compile(r"(\d{4})[/.年-](\d{1,2})[/.月-](\d{1,2})日?(?:[T\s]+(\d\d?)(:\d\d.*))?")
+_NAMING: Final = ("expanded_url", "url", "href", "uri", "tag", "text", "name", "id")
+"""What stands for a tag or a link that is an object."""
+
+Flags = NDArray[np.bool_]
+
+
+@functools.cache
+def table() -> dict[str, Any]:
+    """Give what is known of files of posts, as in layouts.yaml."""
+    file = Path(__file__).with_name("layouts.yaml")
+    found: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return found
+
+
+@functools.cache
+def words(*kinds: str) -> frozenset[str]:
+    """Give the words for "yes", "no", "nothing" or "nobody", in small letters."""
+    return frozenset(word for kind in kinds for word in table()["words"][kind])
 
 
 def account_names(values: Iterable[Any]) -> list[str | None]:
@@ -53,10 +50,7 @@ def account_names(values: Iterable[Any]) -> list[str | None]:
 
     Ids that a table with gaps turned into floats become whole again where that is exact: below
     2**53, and above where the last four bits that a float has are unused. Of ids that lost digits
-    one in sixteen looks so, a column of them does not.
-
-    Raises:
-        InvalidInput: ids that lost digits, as floats or as a spreadsheet's 1.76E+18; objects.
+    one in sixteen looks so, a column of them does not: InvalidInput, as for 1.76E+18 and objects.
 
     >>> account_names(["ann", "[deleted]", 7.0, 1764300000000004096, None])
     ['ann', None, '7', '1764300000000004096', None]
@@ -77,19 +71,11 @@ def _account(value: Any) -> str | None:
     name = str(value).strip()
     if _SPREADSHEET.fullmatch(name):
         raise InvalidInput(f"accounts: ids came as 1.76E+18, their last digits lost; {_AS}")
-    return None if name.casefold() in _NOBODY else name
-
-
-_NAMING: Final = ("expanded_url", "url", "href", "uri", "tag", "text", "name", "id")
-"""What stands for a tag or a link that is an object."""
+    return None if name.casefold() in words("nothing", "nobody") else name
 
 
 def strings(values: Iterable[Any]) -> NDArray[np.object_]:
-    """Give values as str, "" where missing; whole floats as integers, lists with blanks between.
-
-    Raises:
-        InvalidInput: objects.
-    """
+    r"""Give values as str, "" where missing; whole floats as integers, lists with "\n" between."""
     return np.array([v if isinstance(v, str) else _string(v) for v in values], dtype=object)
 
 
@@ -97,28 +83,20 @@ def _string(value: Any) -> str:
     if value is None or is_missing(value):
         return ""
     if isinstance(value, (list, tuple, np.ndarray)):
-        return " ".join(strings(value))
+        return "\n".join(strings(value))
     if isinstance(value, Mapping):
-        named = next((value[name] for name in _NAMING if isinstance(value.get(name), str)), None)
-        if named is None:
+        value = next((value[name] for name in _NAMING if isinstance(value.get(name), str)), value)
+        if isinstance(value, Mapping):
             raise InvalidInput("a column of strings or numbers expected, got objects")
-        return str(named)
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
-
-
-Flags = NDArray[np.bool_]
 
 
 def moments(values: Sequence[Any]) -> tuple[NDArray[np.float64], Flags, Flags]:
     """Give times as seconds since 1970, those without a zone as if in UTC.
 
-    Args:
-        values: timestamps; seconds, milliseconds or microseconds since 1970, as numbers or digits;
-            strings in ISO 8601, RFC 2822, as the first API of Twitter's, with "EST" and its like.
-
-    Returns:
-        Three arrays of the values' length: the seconds, NaN where missing; whether the time has no
-        zone; whether there is a value that is no time.
+    Values are timestamps; seconds, milliseconds or microseconds since 1970, as numbers or digits;
+    strings in ISO 8601, RFC 2822, as the first API of Twitter's, with "EST" and its like. Returns
+    arrays of as many: NaN where missing; whether it has no zone; whether a value is no time.
 
     >>> [found.tolist() for found in moments(["2024-03-04 03:15:07 EST", "1709540107", "soon"])]
     [[1709540107.0, 1709540107.0, nan], [False, False, False], [False, False, True]]
@@ -131,23 +109,22 @@ def moments(values: Sequence[Any]) -> tuple[NDArray[np.float64], Flags, Flags]:
 
 
 def offset_s(n_local: int, n_known: int, time_zone: str | None) -> float:
-    """Give the seconds that times without a zone are ahead of UTC; 0 where there is none of them.
-
-    Raises:
-        InvalidInput: times without a zone where none is given.
-    """
-    zone_s = _zone_s(time_zone or "UTC")
-    if time_zone is not None or n_local == 0:
-        return zone_s if n_local else 0.0
-    if n_local < n_known:
+    """Give the seconds that times without a zone are ahead of UTC; InvalidInput without a zone."""
+    match = re.fullmatch(r"([+-])(\d\d):?(\d\d)", time_zone or "")
+    if not match and (time_zone or "UTC").upper() not in ("UTC", "Z"):
+        raise InvalidInput(f'time_zone "UTC" or an offset as "+08:00" expected, got {time_zone!r}')
+    if n_local and time_zone is None:
+        if n_local < n_known:
+            raise InvalidInput(
+                f"{n_known - n_local} times have a time zone and {n_local} have none; "
+                "say where these belong with time_zone= (--time-zone)"
+            )
         raise InvalidInput(
-            f"{n_known - n_local} times have a time zone and {n_local} have none; "
-            "say where these belong with time_zone= (--time-zone)"
+            "times without a time zone: say which one with time_zone= (--time-zone), "
+            'as "UTC" or "+08:00"'
         )
-    raise InvalidInput(
-        "times without a time zone: say which one with time_zone= (--time-zone), "
-        'as "UTC" or "+08:00"'
-    )
+    minutes = int(match[2]) * 60 + int(match[3]) if match and n_local else 0
+    return 60.0 * (-minutes if match and match[1] == "-" else minutes)
 
 
 def _moment(value: Any) -> datetime | float | None:
@@ -164,36 +141,27 @@ def _moment(value: Any) -> datetime | float | None:
                 return number / scale
         if isinstance(value, Real):  # seconds of a clock of one's own
             return number if number <= _LATEST_S else None
+    named, loose = _NAMED_ZONE.fullmatch(text), _LOOSE.fullmatch(text)
+    zone_h = table()["zones"].get(named[2]) if named else None
     with suppress(ValueError):
         return datetime.fromisoformat(text)
-    if (named := _NAMED_ZONE.fullmatch(text)) and named[2] in _ZONES_H:
-        with suppress(ValueError):
-            zone = timezone(timedelta(hours=_ZONES_H[named[2]]))
+    with suppress(ValueError):
+        if named and zone_h is not None:
+            zone = timezone(timedelta(hours=zone_h))
             return datetime.fromisoformat(named[1]).replace(tzinfo=zone)
-    if loose := _LOOSE.fullmatch(text):
-        year, month, day, hour, rest = loose.groups()
-        with suppress(ValueError):
+        if loose:
+            year, month, day, hour, rest = loose.groups()
             clock = f"T{hour:0>2}{rest}" if hour else ""
             return datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}{clock}")
-    if text[-1:].isdigit() or (named and named[2] in _ZONES_H):
+    if text[-1:].isdigit() or zone_h is not None:
         with suppress(ValueError, TypeError, IndexError):
             return parsedate_to_datetime(text)
     return None
 
 
 def _stamp(moment: datetime | float | None) -> float:
-    if not isinstance(moment, datetime):
-        return float("nan") if moment is None else moment
-    with suppress(OverflowError, ValueError):
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if isinstance(moment, float):
+        return moment
+    with suppress(OverflowError, ValueError, AttributeError):
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()  # type: ignore[union-attr]
     return float("nan")
-
-
-def _zone_s(time_zone: str) -> float:
-    if time_zone.upper() in ("UTC", "Z"):
-        return 0.0
-    match = re.fullmatch(r"([+-])(\d\d):?(\d\d)", time_zone)
-    if not match:
-        raise InvalidInput(f'time_zone "UTC" or an offset as "+08:00" expected, got {time_zone!r}')
-    offset = timedelta(hours=int(match[2]), minutes=int(match[3])).total_seconds()
-    return offset if match[1] == "+" else -offset

@@ -1,17 +1,27 @@
-"""Scored rows → csv, tsv, jsonl, a terminal: each row's own columns, then the verdict's.
+"""Scored posts → files in csv, tsv, jsonl, Parquet, or a terminal; tables → files; "-" is stdout.
 
-It does not know where the bytes go, nor how a verdict came about.
+A row keeps its own columns, then come the verdict's. An output appears under its name only when it
+is complete. It does not know where rows come from, nor how a verdict came about.
 """
 
 from __future__ import annotations
 
+import errno
+import gzip
 import json
+import os
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, Final, Protocol
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain, count
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
 
+from textdetect.errors import InvalidInput
+from textdetect.posts.files import DELIMITERS, SUFFIXES, PathOrDash, is_dash, suffix_of
 from textdetect.posts.rows import Chunk, Reader, Row
 from textdetect.types import FIELDS, WHY, Verdicts
 
@@ -31,19 +41,6 @@ _UNREADABLE: Final = {"td_label": "uncertain", "td_reason": "unreadable"} | dict
     ("td_flagged", "td_truncated"), False
 )
 _UNWRITABLE = re.compile("[\ud800-\udfff\0]")
-
-
-class Writer(Protocol):
-    """What takes scored rows."""
-
-    def write(self, chunk: Chunk, verdicts: Annotations) -> None:
-        """Write the rows of a chunk, in order."""
-
-    def close(self) -> None:
-        """Write what is still held back; the file itself stays open."""
-
-    def discard(self) -> None:
-        """Let go of what is held back, after a failure."""
 
 
 def annotate(rows: Sequence[Row], verdicts: Verdicts) -> Annotations:
@@ -72,22 +69,33 @@ def unique_names(names: Sequence[str]) -> list[str]:
     given = set(names)
     unique: dict[str, None] = {}
     for place, name in enumerate(names, 1):
-        stem = candidate = name or f"column_{place}"
-        n = 1
-        while candidate in unique or (candidate != name and candidate in given):
-            n += 1
-            candidate = f"{stem}_{n}"
-        unique[candidate] = None
+        stem = name or f"column_{place}"
+        tries = chain([stem], (f"{stem}_{n}" for n in count(2)))
+        unique[next(t for t in tries if t not in unique and (t == name or t not in given))] = None
     return list(unique)
 
 
-class OwnCells:
-    """The input's columns that stay, and each row's cells in them."""
+class Writer:
+    """What takes scored rows: those of an open file, whose own columns stay.
+
+    Attributes:
+        places, names: of the columns that are not `replaced`.
+    """
 
     def __init__(self, reader: Reader, replaced: Sequence[str] = TD_COLUMNS) -> None:
         self.places = [i for i, name in enumerate(reader.columns) if name not in replaced]
         self.names = [reader.columns[i] for i in self.places]
         self._text_at = reader.text_at
+
+    def write(self, chunk: Chunk, verdicts: Annotations) -> None:
+        """Write the rows of a chunk, in order."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write what is still held back; the file itself stays open."""
+
+    def discard(self) -> None:
+        """Let go of what is held back, after a failure."""
 
     def cells(self, row: Row) -> list[Any]:
         """Return the row's cells; a row that can't be parsed has its raw line as its text."""
@@ -99,30 +107,22 @@ class OwnCells:
         return [row.values[i] for i in self.places]
 
 
-class DelimitedWriter:
+class DelimitedWriter(Writer):
     r"""csv and tsv, lines ending in "\n"; what UTF-8 or csv can't hold becomes U+FFFD."""
 
     def __init__(self, file: BinaryIO, reader: Reader, delimiter: str) -> None:
-        self._file = file
-        self._table = OwnCells(reader)
-        self._delimiter = delimiter
+        super().__init__(reader)
+        self._file, self._delimiter = file, delimiter
         # Blanks at the ends and a byte-order mark are quoted as well, as readers like to eat them.
         self._quoted = re.compile(f'["\r\n\ufeff{delimiter}]|^ | $')
-        self._write([[*self._table.names, *TD_COLUMNS]])
+        self._write([[*self.names, *TD_COLUMNS]])
 
     def write(self, chunk: Chunk, verdicts: Annotations) -> None:
         """Write the rows of a chunk, in order."""
-        self._write(
-            [*self._table.cells(row), *verdict]
-            for row, verdict in zip(chunk.rows, _across(verdicts), strict=True)
-        )
+        pairs = zip(chunk.rows, _across(verdicts), strict=True)
+        self._write([*self.cells(row), *verdict] for row, verdict in pairs)
 
-    def close(self) -> None:
-        """Do nothing: no row is held back."""
-
-    discard = close
-
-    def _write(self, rows: Any) -> None:
+    def _write(self, rows: Iterable[Sequence[Any]]) -> None:
         lines = (self._delimiter.join([self._cell(cell) for cell in row]) + "\n" for row in rows)
         self._file.write(writable("".join(lines)).encode())
 
@@ -131,41 +131,31 @@ class DelimitedWriter:
         return f'"{text.replace(chr(34), chr(34) * 2)}"' if self._quoted.search(text) else text
 
 
-class JsonlWriter:
+class JsonlWriter(Writer):
     """One object a line; a line that was one is kept to the letter, and the verdict added."""
 
     def __init__(self, file: BinaryIO, reader: Reader) -> None:
-        self._file = file
-        self._table = OwnCells(reader)
-        self._names = unique_names(self._table.names)
+        super().__init__(reader)
+        self._file, self._unique = file, unique_names(self.names)
 
     def write(self, chunk: Chunk, verdicts: Annotations) -> None:
         """Write the rows of a chunk, in order."""
-        lines = (
-            self._line(row, dict(zip(TD_COLUMNS, verdict, strict=True)))
-            for row, verdict in zip(chunk.rows, _across(verdicts), strict=True)
-        )
-        self._file.write(b"".join(lines))
-
-    def close(self) -> None:
-        """Do nothing: no row is held back."""
-
-    discard = close
+        pairs = zip(chunk.rows, _across(verdicts), strict=True)
+        given = ((row, dict(zip(TD_COLUMNS, verdict, strict=True))) for row, verdict in pairs)
+        self._file.write(b"".join(self._line(row, verdict) for row, verdict in given))
 
     def _line(self, row: Row, verdict: dict[str, Any]) -> bytes:
         if not isinstance(row.values, dict):
-            cells = map(_nan_as_none, self._table.cells(row))
-            return _json_line(dict(zip(self._names, cells, strict=True)) | verdict)
-        if not row.values.keys().isdisjoint(TD_COLUMNS):
+            cells = (None if isinstance(v, float) and v != v else v for v in self.cells(row))
+            return _json_line(dict(zip(self._unique, cells, strict=True)) | verdict)
+        if not row.raw or not row.values.keys().isdisjoint(TD_COLUMNS):
             kept = {key: v for key, v in row.values.items() if key not in TD_COLUMNS}
             return _json_line(kept | verdict)
-        if not row.raw:
-            return _json_line(row.values | verdict)
         head = row.raw.strip().removesuffix(b"}").rstrip()
         return head + (b", " if row.values else b"") + _json_line(verdict)[1:]
 
 
-class TerminalWriter:
+class TerminalWriter(Writer):
     """A table of the first rows, shown at the end; no post can command the terminal."""
 
     def __init__(self) -> None:
@@ -182,13 +172,8 @@ class TerminalWriter:
             post = inert(row.text if row.text is not None else row.raw.decode("utf-8", "replace"))
             figures = ("" if v is None else f"{v:.3g}" for v in (probability, p_value))
             told = ", ".join(filter(None, (WHY.get(reason), *(notes or "").split())))
-            words = (text.replace("_", " ") for text in (label, told))  # that a cell can wrap
-            self._rows.append((str(row.number), post, next(words), *figures, next(words)))
-
-    def close(self) -> None:
-        """Do nothing: `show` is called after the summary is known."""
-
-    discard = close
+            said = (text.replace("_", " ") for text in (label, told))  # that a cell can wrap
+            self._rows.append((str(row.number), post, next(said), *figures, next(said)))
 
     def show(self, n_rows: int) -> None:
         """Print the rows, and how many are not shown."""
@@ -206,6 +191,129 @@ class TerminalWriter:
         console.print(table)
         if n_rows > len(self._rows):
             console.print(f"and {n_rows - len(self._rows):,} more; -o FILE writes them all")
+
+
+def format_of_output(out: PathOrDash, given: str | None, source_format: str) -> str:
+    """Tell the format of an output: the one given, the suffix's, or for stdout the input's.
+
+    A device, a pipe or a path without a suffix is written as stdout is. What has no columns, or
+    is not written here, becomes csv, and json jsonl. InvalidInput for a format of no output.
+
+    >>> format_of_output("-", None, "txt"), format_of_output("scored.parquet", None, "csv")
+    ('csv', 'parquet')
+    """
+    suffix = "" if is_dash(out) else suffix_of(out)
+    if given is None and not suffix:
+        return {"txt": "csv", "xlsx": "csv", "json": "jsonl"}.get(source_format, source_format)
+    name = SUFFIXES.get(f".{given.lower()}" if given else suffix, "")
+    if name not in ("csv", "tsv", "jsonl", "parquet"):
+        what = f"format {given!r}" if given else f"the suffix {suffix!r}"
+        raise InvalidInput(
+            f"{what} can't hold scored posts: expected one of csv, tsv, jsonl, parquet; say it "
+            "with --output-format"
+        )
+    return name
+
+
+@contextmanager
+def open_output(
+    out: PathOrDash,
+    reader: Reader,
+    *,
+    format: str,
+    source: PathOrDash | None = None,
+    origin: str | None = None,
+) -> Iterator[Writer]:
+    """Open an output for scored rows; it takes its place only if all went well.
+
+    A file is written beside its final name, as `.NAME.partial-PID`, and removed if anything
+    fails; one with the suffix .gz is packed. stdout, devices and pipes are written to directly.
+
+    Args:
+        out: a path, or "-" for stdout; OSError if it can't be written.
+        reader: what the rows come from.
+        format: csv, tsv, jsonl or parquet.
+        source: the input's path, which must not be the output's (InvalidInput).
+        origin: the input's name; in Parquet, each row then says where it came from.
+    """
+    packed = not is_dash(out) and str(out).lower().endswith(".gz")
+    if packed and format == "parquet":
+        raise InvalidInput("Parquet is packed already: leave out the suffix .gz")
+    files = source is not None and not is_dash(source) and not is_dash(out) and Path(out).is_file()
+    if files and os.path.samefile(cast(PathOrDash, source), out):
+        raise InvalidInput("the output is the input file: name another one")
+    with ExitStack() as stack:
+        file = stack.enter_context(_destination(out))
+        if packed:
+            zipped = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0)
+            file = cast(BinaryIO, stack.enter_context(zipped))
+        writer: Writer
+        if format == "parquet":
+            from textdetect.posts.parquet import ParquetWriter
+
+            writer = ParquetWriter(file, reader, origin=origin)
+        elif format == "jsonl":
+            writer = JsonlWriter(file, reader)
+        else:
+            writer = DelimitedWriter(file, reader, DELIMITERS[format])
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            writer.discard()
+            raise
+
+
+def write_table(table: Any, out: PathOrDash, *, format: str) -> None:
+    """Write a pyarrow Table as csv, tsv, jsonl or Parquet; after an OSError nothing is left behind.
+
+    In csv and tsv a string that a spreadsheet would take for a formula gets a ' before it.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    with _destination(out) as file:
+        if format == "parquet":
+            pa.parquet.write_table(table, file)
+        elif format == "jsonl":
+            file.writelines(map(_json_line, table.to_pylist()))
+        else:
+            for i, field in enumerate(table.schema):
+                if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+                    safe = pc.replace_substring_regex(table[i], r"\A([=+\-@\t\r])", r"'\1")
+                    table = table.set_column(i, field, safe)
+            pa.csv.write_csv(table, file, pa.csv.WriteOptions(delimiter=DELIMITERS[format]))
+
+
+@contextmanager
+def _destination(out: PathOrDash) -> Iterator[BinaryIO]:
+    if is_dash(out):
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if Path(out).is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
+    if Path(out).exists() and not Path(out).is_file():
+        with open(out, "wb") as device:
+            yield device
+        return
+    path = Path(os.path.realpath(out))  # a link is written through, not replaced
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    try:
+        with open(partial, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def _across(verdicts: Annotations) -> Iterator[tuple[Any, ...]]:
@@ -235,14 +343,11 @@ def _plain(value: Any) -> str:
     return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
 
 
-def _nan_as_none(value: Any) -> Any:
-    return None if isinstance(value, float) and value != value else value
-
-
 def _json_line(values: dict[str, Any]) -> bytes:
+    """Write a line of jsonl; half a surrogate pair as an escape, the only way to say it."""
     try:
         return (json.dumps(values, ensure_ascii=False, default=_plain) + "\n").encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can say
+    except UnicodeEncodeError:
         return (json.dumps(values, default=_plain) + "\n").encode()
 
 

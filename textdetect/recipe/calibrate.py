@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect.account_null import SIZES, AccountNull
-from textdetect.accounts import Part, gather
+from textdetect.accounts import gather
 from textdetect.calibration import FEWEST_MACHINES, Calibration, smallest_p_value
 from textdetect.checkpoint import find_folder, write_calibration, write_manifest
 from textdetect.config import PANELS, TrainConfig
@@ -24,6 +24,7 @@ from textdetect.evaluation.figures import markdown
 from textdetect.metrics import auroc, auroc_within
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.files import open_posts
+from textdetect.posts.tables import Block
 from textdetect.recipe.card import finish, own_manifest
 from textdetect.recipe.sample import capped, cut_short
 from textdetect.runtimes.choice import RuntimeName
@@ -138,7 +139,8 @@ def _account_null(detector: Detector, posts: Posts, part: NDArray[Any]) -> Accou
     rows = np.flatnonzero(humans)
     owners = [f"{source[row]} {account[row]}" for row in rows]
     texts = posts.take(rows).texts
-    evidence = gather([Part(owners, texts)], detector, listed=detector.languages)
+    block = Block({"account": owners, "text": texts})
+    evidence = gather([block], detector, listed=detector.languages)
     pairs = [(each[code], code) for each in evidence.logits.values() for code in each]
     if not any(len(logits) >= SIZES[0] for logits, _ in pairs):
         return None
@@ -177,7 +179,8 @@ def recalibrate(
         InvalidInput: no post in `humans`, or a model that is not a checkpoint of ours.
         DataError: a row of `humans` that can't be read, or `labelled` can't be used.
     """
-    with open_posts(humans, format=input_format, text=text_column, **reading) as reader:
+    own = {"format": input_format, "text": text_column}
+    with open_posts(humans, **(own | reading)) as reader:
         rows = [row for chunk in reader.chunks(4_096) for row in chunk.rows]
     bad = [row for row in rows if row.problem is not None]
     if bad:
