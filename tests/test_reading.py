@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from textdetect.bulk import score_files
 from textdetect.cli import app
 from textdetect.coordination import find_campaigns
-from textdetect.coordination.traces import read_dump
+from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, TextdetectError
 from textdetect.evidence import verify
@@ -390,6 +390,23 @@ def test_zstd_with_a_long_window_is_read(tmp_path: Path) -> None:
     )
     table, n_bad = read_posts(tmp_path / "RC.zst")
     assert (table.num_rows, n_bad) == (30, 0)
+
+
+def test_each_link_and_tag_of_a_list_is_an_object_of_its_own(tmp_path: Path) -> None:
+    when = "2024-03-04T08:15:07Z"
+    posts = [
+        {"account": "a", "time": when, "url": ["https://x.org/1", "https://x.org/2"]},
+        {"account": "b", "time": when, "url": ["https://x.org/2"], "hashtags": ["Rye", "bun"]},
+        {"account": "c", "time": when, "url": "https://x.org/1", "hashtags": [{"tag": "rye"}]},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(post) + "\n" for post in posts))
+    for given in (posts, read_posts(tmp_path / "a.jsonl")[0]):
+        traces = find_traces(read_dump(given))
+        touched = list(zip(traces.kinds[traces.object], traces.account, strict=True))
+        assert sorted(touched) == [("hashtags", 1)] * 2 + [("hashtags", 2)] + [
+            ("url", i) for i in (0, 0, 1, 2)
+        ]
+        assert len(traces.kinds) == 4
 
 
 @Cases("command", ["read", "score", "accounts", "campaigns", "calibrate"])

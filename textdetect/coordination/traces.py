@@ -1,7 +1,8 @@
 """A dump of posts → traces: which account touched which object, and when.
 
 An object is a text that several posts share (near-identical texts are one), a reposted text, a URL,
-the hashtags of a post, or the target of a reply. It does not know who coordinates with whom.
+the hashtags of a post, or the target of a reply; of a list of links or tags, each of them. It does
+not know who coordinates with whom.
 """
 
 from __future__ import annotations
@@ -202,9 +203,12 @@ def find_traces(dump: Dump, *, near_duplicate: float = 0.6) -> Traces:
                 rows = np.flatnonzero((clusters >= 0) & (reposted == is_repost))
                 parts.append((rows, np.full(len(rows), label, dtype=object), clusters[rows]))
             continue
-        values = _values(name, column)
-        rows = np.flatnonzero(values != "")
-        parts.append((rows, np.full(len(rows), name, dtype=object), codes(values[rows])[1]))
+        lists = [value.split("\n") for value in column]  # each of a post's links is an object
+        posts = np.repeat(np.arange(len(dump)), [len(each) for each in lists])
+        values = _values(name, [value for each in lists for value in each])
+        said_at = np.flatnonzero(values != "")
+        rows, values = posts[said_at], values[said_at]
+        parts.append((rows, np.full(len(rows), name, dtype=object), codes(values)[1]))
     return _in_order(dump, *map(np.concatenate, zip(*parts, strict=True)))
 
 
