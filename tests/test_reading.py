@@ -392,6 +392,23 @@ def test_zstd_with_a_long_window_is_read(tmp_path: Path) -> None:
     assert (table.num_rows, n_bad) == (30, 0)
 
 
+def test_an_archive_has_its_account_and_its_long_posts_whole(tmp_path: Path) -> None:
+    long = "the tram & I " * 40
+    stub = {"id_str": "1", "created_at": "Mon Mar 04 08:15:07 +0000 2024"}
+    stub["full_text"] = long.replace("&", "&amp;")[:270] + "… https://t.co/x"
+    note = {"noteTweet": {"noteTweetId": "9", "core": {"text": long}}}
+    files = {
+        "tweets": {"tweet": stub},
+        "account": {"account": {"username": "ann", "accountId": "7"}},
+        "note-tweet": note,
+    }
+    for name, one in files.items():
+        (tmp_path / f"{name}.js").write_text(f"window.YTD.{name}.part0 = {json.dumps([one])}")
+    for source in (tmp_path, tmp_path / "tweets.js"):
+        table, _ = read_posts(source)
+        assert table.select(["account", "text"]).to_pylist() == [{"account": "ann", "text": long}]
+
+
 def test_each_link_and_tag_of_a_list_is_an_object_of_its_own(tmp_path: Path) -> None:
     when = "2024-03-04T08:15:07Z"
     posts = [

@@ -10,6 +10,7 @@ import csv
 import errno
 import glob
 import gzip
+import html
 import io
 import os
 import shutil
@@ -52,6 +53,7 @@ IN_MEMORY: Final = "a table"
 """What stands for the format of posts that are no file's."""
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 _HEAD_BYTES: Final = 1 << 16
+_NOTE_CHARS: Final = 200
 _SAMPLE_ROWS: Final = 1_000
 _SAMPLE_CHARS: Final = 1_000_000
 _MAGIC: Final = {b"PAR1": ("Parquet", "parquet"), b"PK\x03\x04": ("Excel, or zip", "xlsx")}
@@ -240,8 +242,31 @@ def open_posts(
                 raise InvalidInput(f"none of the first {len(first)} lines is a JSON object")
             # Without one readable row there is nothing to choose from, and nothing to get wrong.
             names = names or [name for name in columns.values() if name] or ["text"]
+        if is_file and suffix_of(source) == ".js":
+            known["stem"], rows = _archive(Path(source).parent, known["stem"], rows)
         fields = find_fields(names, samples, columns, layout=layout, need=need)
         yield Reader(rows, fields, reading, **known)
+
+
+def _archive(folder: Path, stem: str, rows: Iterator[Row]) -> tuple[str, Iterator[Row]]:
+    """Give the account of an X archive, and whole texts, where account.js and note-tweet.js say."""
+    beside: list[Any] = []
+    for name in ("account.js", "note-tweet.js"):
+        text = (folder / name).read_text("utf-8") if (folder / name).is_file() else ""
+        beside += [row.values for row in documents(text) if isinstance(row.values, dict)]
+    accounts = [each["account"].get("username") for each in beside if "account" in each]
+    notes = [str(each["noteTweet"]["core"]["text"]) for each in beside if "noteTweet" in each]
+    by_start = {note[:_NOTE_CHARS]: note for note in notes}  # ids of notes are none of posts
+
+    def whole() -> Iterator[Row]:
+        for row in rows:
+            post = row.values.get("tweet") if isinstance(row.values, dict) else None
+            if isinstance(post, dict) and isinstance(post.get("full_text"), str):
+                start = html.unescape(post["full_text"])[:_NOTE_CHARS]
+                post["full_text"] = by_start.get(start, post["full_text"])
+            yield row
+
+    return next(filter(None, accounts), stem), whole()
 
 
 def _first(rows: Iterator[Row]) -> Iterator[Row]:
