@@ -243,7 +243,13 @@ def test_a_time_is_read_however_it_is_written(said: str | int | float) -> None:
     assert moments([said])[0].tolist() == [FIRST.timestamp()]
 
 
-@Cases("said", ["2024-03-04 16:15:07 CST", "yesterday", "12", "99:99", "2024-13-45"])
+@Cases(
+    "said",
+    [
+        *("2024-03-04 16:15:07 CST", "yesterday", "12", "99:99", "2024-13-45"),
+        f"Mon, 4 Mar {'9' * 40} 8:15:07 +0000",
+    ],
+)
 def test_what_is_ambiguous_or_no_time_is_not_guessed(said: str) -> None:
     assert moments([said])[2].tolist() == [True]
 

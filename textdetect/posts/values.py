@@ -154,7 +154,7 @@ def _moment(value: Any) -> datetime | float | None:
             clock = f"T{hour:0>2}{rest}" if hour else ""
             return datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}{clock}")
     if text[-1:].isdigit() or zone_h is not None:
-        with suppress(ValueError, TypeError, IndexError):
+        with suppress(ValueError, TypeError, IndexError, OverflowError):
             return parsedate_to_datetime(text)
     return None
 
