@@ -23,7 +23,7 @@ from textdetect.detector import Detector
 from textdetect.errors import NotCalibrated
 from textdetect.judgement import MIN_WORDS
 from textdetect.posts.files import open_posts
-from textdetect.posts.tables import Block, blocks, sources_of
+from textdetect.posts.tables import blocks, sources_of
 from textdetect.text import has_words, normalise
 
 REASONS: Final = {
@@ -122,10 +122,6 @@ def score_accounts(
     detector: Detector | None = None,
     null: AccountNull | None = None,
     fdr: float = 0.05,
-    account: str | None = None,
-    text: str | None = None,
-    time: str | None = None,
-    input_format: str | None = None,
     time_zone: str | None = None,
     progress: bool | None = None,
     **reading: Any,
@@ -146,11 +142,10 @@ def score_accounts(
         detector: the embedded one where None.
         null: human accounts; those of the detector's checkpoint where None.
         fdr: false-discovery rate, in (0, 1).
-        account, text, time: names of the columns; None: the usual ones. There need be no times.
-        input_format: of a file; told by its suffix, or by what it looks like.
         time_zone: "UTC" or an offset as "+02:00", for times without one beside times with one.
         progress: show a bar for a file; None: if stderr is a terminal.
-        reading: how files are read, as `posts.files.open_posts` takes it.
+        reading: how posts are read, as `posts.files.open_posts` takes it: account=, text=, time=
+            are names of columns. There need be no times.
 
     Raises:
         InvalidInput: a column is missing, columns differ in length, account ids that lost digits
@@ -166,8 +161,17 @@ def score_accounts(
         raise NotCalibrated(f"{detector.name} has no human accounts to compare with: pass null=")
     null.check(fingerprint=detector.fingerprint, numerics=detector.runtime.numerics)
     listed = detector.languages or tuple(null.humans)
-    own = {"account": account, "text": text, "time": time, "format": input_format}
-    evidence = gather(_read(posts, progress, time_zone, own | reading), detector, listed=listed)
+    counts = Counter[str]()
+
+    def parts() -> Iterator[pa.Table]:
+        for source in sources_of(posts) if not isinstance(posts, list) or posts else ():
+            with open_posts(source, need=("account",), **reading) as reader:
+                reader.fields.need("text")
+                only = ("account", "text", "time", "repost")
+                yield from blocks(reader, progress, time_zone=time_zone, only=only)
+                counts.update(reader.counts)
+
+    evidence = gather(parts(), detector, listed=listed)
     order = list(evidence.n_posts)
     tested = [evidence.logits.get(name, {}) for name in order]
     main = [max(sorted(each), key=lambda code: len(each[code]), default="und") for each in tested]
@@ -196,7 +200,7 @@ def score_accounts(
         reason=reason,
         fdr=float(fdr),
         fewest=max(1, math.ceil(n_tested / (fdr * (MODELLED + 1)) - 1e-9)) if n_tested else 0,
-        n_unreadable=evidence.n_unreadable,
+        n_unreadable=counts["bad"],
         n_by_order=evidence.n_by_order,
         model=detector.name,
         version=detector.version,
@@ -212,13 +216,11 @@ class Evidence:
     Attributes:
         n_posts: account → posts, in order of first appearance; None for those that name none.
         logits: account → language → its own posts' logits, in an order drawn from the texts.
-        n_unreadable: rows that could not be read.
         n_by_order: see `AccountVerdicts`.
     """
 
     n_posts: Counter[str | None] = field(default_factory=Counter)
     logits: dict[str | None, dict[str, list[float]]] = field(default_factory=dict)
-    n_unreadable: int = 0
     n_by_order: int = 0
 
 
@@ -227,12 +229,12 @@ class _Text:
     """A text, by its first author."""
 
     account: str
-    time_s: float
+    time: float
     code: str
     logit: float
 
 
-def gather(parts: Iterable[Block], detector: Detector, *, listed: Collection[str]) -> Evidence:
+def gather(parts: Iterable[pa.Table], detector: Detector, *, listed: Collection[str]) -> Evidence:
     """Score posts, and sort what counts by account and language.
 
     Left out: posts without an account or without enough words of its own, languages that are not
@@ -241,25 +243,26 @@ def gather(parts: Iterable[Block], detector: Detector, *, listed: Collection[str
     found = Evidence()
     known: dict[bytes, _Text] = {}
     for part in parts:
-        accounts, texts = part.columns["account"], part.columns["text"]
-        times = part.columns.get("time", np.full(len(texts), math.nan)).tolist()
-        marks = part.columns.get("repost", [False] * len(texts))
-        found.n_unreadable += len(part.bad)
+        there, n = part.column_names, part.num_rows
+        accounts, texts = part["account"].to_pylist(), part["text"].to_pylist()
+        times = part["time"].cast(pa.int64()).to_pylist() if "time" in there else [math.nan] * n
+        marks = part["repost"].to_pylist() if "repost" in there else [False] * n
         found.n_posts.update(accounts)
         scores, codes = detector.score(texts, progress=False)
         posts = zip(accounts, texts, times, marks, codes, scores.logits, strict=True)
-        for account, raw, time_s, is_repost, code, logit in posts:
+        for account, raw, at, is_repost, code, logit in posts:
             if account is None or is_repost or not math.isfinite(logit):
                 continue
             plain = normalise(raw)
             if not has_words(plain, MIN_WORDS):
                 continue
             key = blake2b(plain.encode(), digest_size=8).digest()
-            post = _Text(account, time_s, code, float(logit))
+            time = math.nan if at is None else at
+            post = _Text(account, time, code, float(logit))
             text = known.setdefault(key, post)
-            earlier, later = time_s < text.time_s, time_s > text.time_s
+            earlier, later = time < text.time, time > text.time
             found.n_by_order += text.account != account and not (earlier or later)
-            if earlier or (math.isnan(text.time_s) and not math.isnan(time_s)):
+            if earlier or (math.isnan(text.time) and not math.isnan(time)):
                 known[key] = post
     for _, text in sorted(known.items(), key=itemgetter(0)):
         if text.code in listed:
@@ -291,11 +294,3 @@ def _why(name: str | None, code: str, n_scored: int, listed: Collection[str]) ->
     if n_scored < SIZES[0]:
         return "too_few_posts"
     return "too_few_calibration" if code in listed else "unsupported_language"
-
-
-def _read(posts: Any, progress: bool | None, zone: str | None, reading: Any) -> Iterator[Block]:
-    for source in sources_of(posts) if not isinstance(posts, list) or posts else ():
-        with open_posts(source, need=("account",), **reading) as reader:
-            reader.fields.need("text")
-            only = ("account", "text", "time", "repost")
-            yield from blocks(reader, progress, time_zone=zone, only=only)

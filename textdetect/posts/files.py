@@ -14,7 +14,6 @@ import html
 import io
 import os
 import shutil
-import stat
 import sys
 import tempfile
 import zlib
@@ -22,12 +21,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final, cast
 
 from textdetect._optional import require
 from textdetect.errors import DataError, InvalidInput
-from textdetect.posts.fields import find_fields, usual_names, usual_place
+from textdetect.posts.fields import FIELDS, find_fields, usual_names, usual_place
 from textdetect.posts.rows import (
+    IN_MEMORY,
     Reader,
     Row,
     delimited,
@@ -49,8 +49,6 @@ SUFFIXES: Final = {f".{name}": name for name in FORMATS} | {
 }
 """Suffix → format; ".gz" or ".zst" may follow, but for Parquet and Excel."""
 STANDARD_STREAM: Final = "-"
-IN_MEMORY: Final = "a table"
-"""What stands for the format of posts that are no file's."""
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 _HEAD_BYTES: Final = 1 << 16
 _NOTE_CHARS: Final = 200
@@ -159,7 +157,6 @@ def open_posts(
     delimiter: str | None = None,
     padded: bool | None = None,
     layout: Any = None,
-    language_column: str | None = None,
     need: Sequence[str] = ("text",),
     **columns: str | None,
 ) -> Iterator[Reader]:
@@ -168,14 +165,14 @@ def open_posts(
     Args:
         source: a path, or "-" for stdin; or posts in memory, as `rows.in_memory` takes them.
         into: format of the output, if any: it decides what must be known of the columns.
-        format: one of `FORMATS`; by the suffix, or by what the file looks like.
+        format: one of `FORMATS`; by the suffix, or by what the file looks like. Or input_format=.
         encoding: of text; None: UTF-8, or GB18030 or Latin-1 where it is clearly that.
         delimiter: of csv; found otherwise.
         padded: rows of csv may be shorter than the header; None: if half of the first ones are.
         layout: as in `find_fields`.
-        language_column: the column with language codes (BCP-47) that replace identification.
         need: fields that must be there; a known layout may have no texts.
-        columns: field → its column, or path; found otherwise.
+        columns: field → its column, or path; found otherwise. text_column= is text=, and so on;
+            the codes (BCP-47) of language_column= replace identification, too.
 
     Raises:
         InvalidInput: no such column, or not a file of this format.
@@ -189,25 +186,28 @@ def open_posts(
     ...     [row.text for chunk in posts.chunks(100) for row in chunk.rows]
     ['first post', 'second post']
     """
-    columns |= {"language": language_column} if language_column else {}
-    is_file = isinstance(source, (str, os.PathLike))
-    reading: dict[str, Any] = {"format": format_of_input(source, format) if is_file else IN_MEMORY}
-    known: dict[str, Any] = {"judged": bool(language_column)}
-    names, samples, format = ["text"], list[dict[str, Any]](), str(reading["format"])
-    rows: Any
+    format = format or columns.pop("input_format", None)
+    long = {f"{name}_column": name for name in (*FIELDS, "repost")}
+    wanted = {long.get(name, name): at for name, at in columns.items() if at is not None}
+    in_files = isinstance(source, (str, os.PathLike))
+    format = format_of_input(source, format) if in_files else IN_MEMORY
+    reading: dict[str, Any] = {"format": format}
+    known: dict[str, Any] = {"judged": columns.get("language_column") is not None}
+    names, samples, rows = ["text"], list[dict[str, Any]](), cast(Any, None)
+    is_json = format in ("json", "jsonl")
+    if is_json and into in ("csv", "tsv", "parquet"):
+        known["types"] = _scan(source, into, format=format, encoding=encoding)
     with ExitStack() as stack:
-        if is_file:
-            if format in ("jsonl", "json") and into in ("csv", "tsv", "parquet"):
-                known["types"] = _scan(source, into, format, encoding)
+        if in_files:
             file = stack.enter_context(_open_source(source))
             if not is_dash(source):
                 known["stem"] = Path(source).name.split(".")[0]
-                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    known |= {"total": os.fstat(file.fileno()).st_size, "position": file.tell}
+                if Path(source).is_file():
+                    known |= {"total": Path(source).stat().st_size, "position": file.tell}
         if format in ("parquet", "xlsx") and not file.seekable():  # the footer comes last
             copy = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(file, copy)
-            file = cast(BinaryIO, copy)
+            file = copy
         if format == IN_MEMORY:
             names, rows = in_memory(source)
         elif format == "xlsx":
@@ -222,29 +222,36 @@ def open_posts(
             start = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
             _refuse_others(start, format)
             reading["encoding"] = encoding = encoding or _encoding(start)
-            if format in ("json", "jsonl"):
-                rows = _of_json(stream, format, encoding)
+            if format == "jsonl" and encoding == "utf-8":
+                if start.startswith(b"\xef\xbb\xbf"):
+                    stream.read(3)
+                rows = objects(iter(lambda: stream.readlines(1 << 18), []))
+            else:
+                lines = stack.enter_context(_lines(stream, encoding))
+            if format == "json":
+                rows = documents(lines.read())
             elif format == "txt":
-                rows = plain(stack.enter_context(_lines(stream, encoding)))
+                rows = plain(lines)
+            elif is_json:
+                rows = rows or objects([x.encode("utf-8", "surrogateescape")] for x in lines)
             else:
                 found, short, _ = _shape(start.decode(encoding, "replace"), DELIMITERS[format])
                 reading["delimiter"] = delimiter or found
                 reading["padded"] = short if padded is None else padded
-                lines = stack.enter_context(_lines(stream, encoding))
                 names, rows = delimited(lines, reading["delimiter"], padded=reading["padded"])
-        if format in ("jsonl", "json", IN_MEMORY):
+        if is_json or format == IN_MEMORY:
             first = list(_first(rows))
             rows = chain(first, rows)
             samples = [row.values for row in first if isinstance(row.values, dict)]
-            if format != IN_MEMORY:
-                names = list(known.get("types") or {key: 1 for row in samples for key in row})
-            if not names and columns.get("text") is None and len(first) >= _SAMPLE_ROWS:
+        if is_json:
+            names = list(known.get("types") or {key: 1 for row in samples for key in row})
+            if not names and "text" not in wanted and len(first) >= _SAMPLE_ROWS:
                 raise InvalidInput(f"none of the first {len(first)} lines is a JSON object")
             # Without one readable row there is nothing to choose from, and nothing to get wrong.
-            names = names or [name for name in columns.values() if name] or ["text"]
-        if is_file and suffix_of(source) == ".js":
+            names = names or list(wanted.values()) or ["text"]
+        if in_files and suffix_of(source) == ".js":
             known["stem"], rows = _archive(Path(source).parent, known["stem"], rows)
-        fields = find_fields(names, samples, columns, layout=layout, need=need)
+        fields = find_fields(names, samples, wanted, layout=layout, need=need)
         yield Reader(rows, fields, reading, **known)
 
 
@@ -331,20 +338,6 @@ def _lines(stream: Any, encoding: str) -> Iterator[io.TextIOWrapper]:
             lines.detach()  # stdin must not be closed with it
 
 
-def _of_json(stream: Any, format: str, encoding: str) -> Iterator[Row]:
-    if format == "json":
-        with _lines(stream, encoding) as lines:
-            yield from documents(lines.read())
-    elif encoding == "utf-8":
-        if stream.peek(3).startswith(b"\xef\xbb\xbf"):
-            stream.read(3)
-        yield from objects(iter(lambda: stream.readlines(1 << 18), []))
-    else:
-        with _lines(stream, encoding) as lines:
-            blocks = iter(lambda: lines.readlines(1 << 18), [])
-            yield from objects([x.encode("utf-8", "surrogateescape") for x in b] for b in blocks)
-
-
 def _encoding(head: bytes) -> str:
     """Tell the encoding: UTF-8 unless several lines, and no other, are none, or it is all Chinese.
 
@@ -386,13 +379,12 @@ def _refuse_others(start: bytes, format: str) -> None:
         raise InvalidInput(f"the file is {name}: expected {format}; say --format {other}")
 
 
-def _scan(source: PathOrDash, into: str, format: str, encoding: str | None) -> dict[str, str]:
+def _scan(source: PathOrDash, into: str, **reading: Any) -> dict[str, str]:
     """Read a file of json once to know its keys."""
     if is_dash(source) or not Path(source).is_file():
         raise InvalidInput(
             f"jsonl from a stream can't become {into}, whose columns must be known first; ask for "
             "jsonl (--output-format jsonl), or save the input to a file"
         )
-    with _open_source(source) as file, _unpacked(file) as stream:
-        encoding = encoding or _encoding(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES])
-        return scan_keys(_of_json(stream, format, encoding))
+    with open_posts(source, layout="", need=(), **reading) as reader:
+        return scan_keys(reader.rows)

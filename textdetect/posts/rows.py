@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
 import orjson
@@ -20,12 +20,16 @@ from textdetect._optional import require
 from textdetect.errors import DataError, InvalidInput
 from textdetect.language import canonical
 from textdetect.posts.fields import Fields, Get, usual_names, usual_place
-from textdetect.posts.values import table
+from textdetect.posts.values import strings, table
 from textdetect.text import is_missing
 
 MAX_RECORD_LINES: Final = 10_000
 MAX_RECORD_CHARS: Final = 16_000_000
 """How far a quoted csv field is followed before its first line is called broken."""
+MAX_LISTED: Final = 20
+"""Rows that can't be read of which a list is; all are counted."""
+IN_MEMORY: Final = "a table"
+"""What stands for the format of posts that are no file's."""
 _FEW_CHARS: Final = 2_000
 _LINE_COST: Final = 64
 _CHUNK_CHARS: Final = 16_000_000
@@ -44,8 +48,7 @@ class Row:
     Attributes:
         number: 1-based; the header and blank lines are not counted.
         line: 1-based line of the file where the row begins; None where there are no lines.
-        text: the post, or None where it is missing.
-        language: what the language column says, or None.
+        text, language: the post, and what the language column says; None where missing.
         values: the cells in the order of the columns, or a mapping; None if it can't be parsed.
         raw: the line as it stands in the file: of jsonl, and where `values` is None.
         problem: why the row can't be scored, or None. It never holds text of the row.
@@ -81,6 +84,9 @@ class Reader:
         types: of json, each key's type, where the output has to know.
         schema: of Parquet.
         total, position, unit: how much there is to read, None if unknown; how much was, so far.
+        counts: so far: rows that are "bad"; if times are read, those "known", the "local" ones
+            among them, which have no zone, and values that are "no time".
+        bad: the first of the rows counted as "bad" or "no time": row, line, why.
     """
 
     rows: Any
@@ -93,28 +99,24 @@ class Reader:
     total: int | None = None
     position: Callable[[], int] = lambda: 0
     unit: str = "B"
+    counts: Counter[str] = field(default_factory=Counter)
+    bad: list[tuple[int, int | None, str]] = field(default_factory=list)
 
     @property
     def columns(self) -> list[str]:
         """The names as they stand there, doubles and blanks too; of json its (first) keys."""
         return self.fields.columns
 
-    @property
-    def text_at(self) -> int:
-        """Place in `columns` of the posts."""
-        return next(iter(self.fields.places("text")), 0)
-
     def get(self, purpose: str) -> Get:
         """Give what takes a field out of a row's values: None where it stands nowhere."""
-        cells = self.reading["format"] in ("csv", "tsv", "txt", "xlsx", "parquet")
+        cells = self.reading["format"] not in ("jsonl", "json", IN_MEMORY)
         return self.fields.getter(purpose, cells=cells, file=self.stem)
 
     def chunks(self, n_rows: int) -> Iterator[Chunk]:
         """Yield the rows, at most `n_rows` at once, and fewer where they are very long."""
         text_of = self.get("text")
         language_of = self.get("language") if self.judged else None
-        batches = [(self.rows, None)] if self.schema is None else self.rows(n_rows, self)
-        for rows, batch in batches:
+        for rows, batch in [(self.rows, None)] if self.schema is None else self.rows(n_rows, self):
             held: list[Row] = []
             n_chars = 0
             for row in rows:
@@ -131,6 +133,8 @@ class Reader:
                             row.language = canonical(language_of(row.values))
                         except InvalidInput as error:
                             row.problem = str(error)
+                if row.problem is not None:
+                    self.lose(row.number, row.line, row.problem)
                 n_chars += len(row.raw)
                 held.append(row)
                 if batch is None and (len(held) >= n_rows or n_chars > _CHUNK_CHARS):
@@ -139,6 +143,14 @@ class Reader:
             if held:
                 yield Chunk(held, batch)
 
+    def lose(self, row: int, line: int | None, why: str, *, what: str = "bad") -> None:
+        """Count a row, and list it; a bad one is InvalidInput in memory."""
+        if what == "bad" and self.reading["format"] == IN_MEMORY:
+            raise InvalidInput(f"row {row - 1}: {why}", position=row - 1)
+        self.counts[what] += 1
+        if len(self.bad) < MAX_LISTED:
+            self.bad.append((row, line, why))
+
 
 def delimited(
     stream: Iterable[str], delimiter: str, *, padded: bool = False
@@ -146,14 +158,9 @@ def delimited(
     """Read csv or tsv with standard quoting: the header's names, and the rows.
 
     Blank lines are not rows, nor is the header where it comes again. A record that can't be
-    parsed, or has other than the header's number of fields, makes its first line an unreadable
-    row, and reading goes on at the next line: a broken row swallows none behind it. Raises csv's
-    process-wide field size limit, and InvalidInput without a header.
-
-    Args:
-        stream: lines, with lone surrogates for what could not be decoded.
-        delimiter: one character.
-        padded: rows may be shorter than the header.
+    parsed, or has other than the header's number of fields (fewer may be `padded`), makes its first
+    line an unreadable row, and reading goes on at the next line: a broken row swallows none behind
+    it. Raises csv's process-wide field size limit, and InvalidInput without a header.
     """
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_CHARS))
     rows = _records(stream, delimiter, padded)
@@ -244,14 +251,8 @@ def sheet(file: BinaryIO) -> tuple[list[str], Iterator[Row]]:
         raise DataError(f"no Excel workbook, or a damaged one ({type(error).__name__})") from None
     if not records:
         raise DataError("the first sheet is empty: expected a row of column names")
-    names, *cells = [[_cell(value) for value in record] for record in records]
+    names, *cells = [strings(record).tolist() for record in records]
     return names, (Row(i, None, values=record) for i, record in enumerate(cells, 1) if any(record))
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def objects(blocks: Iterable[list[bytes]]) -> Iterator[Row]:
@@ -263,9 +264,8 @@ def objects(blocks: Iterable[list[bytes]]) -> Iterator[Row]:
         loads = json.loads if b"0" * 20 in b"".join(block).translate(_ZEROS) else orjson.loads
         for line in block:
             line_number += 1
-            problem = None
             try:
-                value = loads(line)
+                value, problem = loads(line), None
                 if type(value) is not dict or line.count(b"[") + line.count(b"{") > _MAX_DEPTH:
                     value, problem = parsed(line)
             except (ValueError, RecursionError):
@@ -274,13 +274,10 @@ def objects(blocks: Iterable[list[bytes]]) -> Iterator[Row]:
                 value, problem = parsed(line)
             if value is not None and paged is None:
                 paged = is_page(value)
-            if value is None or not paged:
+            for post in _posts_of(value) if paged and value is not None else (value,):
                 number += 1
-                yield Row(number, line_number, values=value, raw=line, problem=problem)
-                continue
-            for post in _posts_of(value):
-                number += 1
-                yield Row(number, line_number, values=post)
+                raw = line if post is value else b""
+                yield Row(number, line_number, values=post, raw=raw, problem=problem)
 
 
 def parsed(line: bytes) -> tuple[dict[str, Any] | None, str | None]:
@@ -313,7 +310,11 @@ def is_page(value: dict[str, Any]) -> bool:
     inner = [value[name] for name in table()["pages"] if name in value]
     firsts = (each[0] if isinstance(each, list) and each else each for each in inner)
     held = any(isinstance(first, dict) for first in firsts)
-    return held and usual_place(list(value), usual_names("text")) is None
+    return held and not _has_text(value)
+
+
+def _has_text(value: dict[str, Any]) -> bool:
+    return usual_place(list(value), usual_names("text")) is not None
 
 
 def _posts_of(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -333,55 +334,45 @@ def documents(text: str) -> Iterator[Row]:
     Its posts are parsed one by one. What precedes the first bracket ("window.YTD.tweets.part0 = ")
     is passed over. A text that is broken gives the posts before that place, and a row for the rest.
     """
-    number = 0
-    try:
-        for value in _values(text):
-            for post in _posts_of(value) if isinstance(value, dict) else [value]:
-                number += 1
-                if isinstance(post, dict):
-                    yield Row(number, None, values=post)
-                else:
-                    why = f"expected a JSON object, got {type(post).__name__}"
-                    yield Row(number, None, problem=why)
-    except (ValueError, IndexError, RecursionError):
-        yield Row(number + 1, None, problem="not JSON from here on: damaged or cut off")
-
-
-def _values(text: str) -> Iterator[Any]:
-    at = 0
-    while found := _BRACKET.search(text, at):
-        at = yield from _members(text, found.start())
-
-
-def _members(text: str, at: int) -> Generator[Any, None, int]:
-    """Yield the members of an array, those of an array of posts in an object, or the object.
-
-    Returns where it ends; raises ValueError or IndexError where it is damaged.
-    """
     decode = json.JSONDecoder(strict=False).raw_decode
-    is_array, own = text[at] == "[", dict[str, Any]()
-    paged = is_array
-    at = _skip(text, at + 1)
-    while text[at] not in "]}":
-        value, at = decode(text, at)
-        if is_array:
-            yield value
-        else:
-            at = _skip(text, at)
-            no_post = usual_place(list(own), usual_names("text")) is None
-            if value in table()["pages"] and text[at] == "[" and no_post:
-                paged, at = True, (yield from _members(text, at))
+    number = at = 0
+
+    def skip() -> str:
+        nonlocal at
+        between = _BETWEEN.match(text, at)
+        at = between.end() if between else at
+        return text[at]
+
+    def members() -> Iterator[Any]:
+        """Yield the members of an array, those of an array of posts in an object, or the object."""
+        nonlocal at
+        is_array, own = text[at] == "[", dict[str, Any]()
+        paged = is_array
+        at += 1
+        while skip() not in "]}":
+            value, at = decode(text, at)
+            if is_array:
+                yield value
+            elif skip() == "[" and value in table()["pages"] and not _has_text(own):
+                paged = True
+                yield from members()
             else:
                 own[str(value)], at = decode(text, at)
-        at = _skip(text, at)
-    if not paged:
-        yield own
-    return at + 1
+        if not paged:
+            yield own
+        at += 1
 
-
-def _skip(text: str, at: int) -> int:
-    between = _BETWEEN.match(text, at)
-    return between.end() if between else at
+    try:
+        while found := _BRACKET.search(text, at):
+            at = found.start()
+            for value in members():
+                for post in _posts_of(value) if isinstance(value, dict) else [value]:
+                    number += 1
+                    is_post = isinstance(post, dict)
+                    why = None if is_post else f"expected a JSON object, got {type(post).__name__}"
+                    yield Row(number, None, values=post if is_post else None, problem=why)
+    except (ValueError, IndexError, RecursionError):
+        yield Row(number + 1, None, problem="not JSON from here on: damaged or cut off")
 
 
 def in_memory(posts: Any) -> tuple[list[str], Iterator[Row]]:
@@ -394,13 +385,11 @@ def in_memory(posts: Any) -> tuple[list[str], Iterator[Row]]:
     >>> [row.values for row in in_memory({"account": ["ann"], "text": ["so good"]})[1]]
     [{'account': 'ann', 'text': 'so good'}]
     """
+    rows: Iterable[Any]
     if isinstance(posts, pa.Table):
-        for i, column in enumerate(posts.schema):
-            if pa.types.is_timestamp(column.type):  # datetime has no nanoseconds
-                as_us = posts[i].cast(pa.timestamp("us", column.type.tz), safe=False)
-                posts = posts.set_column(i, column.name, as_us)
         names, batches = list(posts.column_names), posts.to_batches(max_chunksize=8_192)
-        rows: Iterable[Any] = (row for each in batches for row in each.to_pylist())
+        cells = (row for each in batches for row in zip(*map(cells_of, each.columns), strict=True))
+        rows = (dict(zip(names, row, strict=True)) for row in cells)
     elif isinstance(posts, Mapping) or hasattr(posts, "columns"):
         columns = posts if isinstance(posts, Mapping) else {n: posts[n] for n in posts.columns}
         if len({len(column) for column in columns.values()}) > 1:
@@ -415,6 +404,17 @@ def in_memory(posts: Any) -> tuple[list[str], Iterator[Row]]:
                 raise InvalidInput(f"posts: {what} in row {at}", position=at)
         names = list(dict.fromkeys(str(name) for row in rows for name in row))
     return names, (Row(i, None, values=row) for i, row in enumerate(rows, 1))
+
+
+def cells_of(column: Any) -> list[Any]:
+    """Give the values of an Arrow array; datetime has no nanoseconds: exact, or as strings."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        try:
+            column = column.cast(pa.timestamp("us", column.type.tz))
+        except pa.ArrowInvalid:
+            column = column.cast(pa.string())
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def scan_keys(rows: Iterable[Row]) -> dict[str, str]:

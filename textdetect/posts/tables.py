@@ -9,7 +9,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +20,8 @@ import pyarrow.compute as pc
 from textdetect.errors import DataError, InvalidInput
 from textdetect.language import identify
 from textdetect.posts.fields import FIELDS
-from textdetect.posts.files import IN_MEMORY, find_inputs, open_posts
-from textdetect.posts.rows import Chunk, Reader
+from textdetect.posts.files import find_inputs, open_posts
+from textdetect.posts.rows import IN_MEMORY, Chunk, Reader
 from textdetect.posts.values import account_names, moments, offset_s, strings
 from textdetect.posts.writers import writable
 from textdetect.progress import bar
@@ -30,29 +29,8 @@ from textdetect.text import has_words, normalise
 
 READINGS: Final = b"textdetect_readings"
 """Key of a table's metadata: how each file was read, as JSON."""
-MAX_LISTED: Final = 20
-"""Unreadable rows that are named; all are counted."""
 _ROWS: Final = 8_192
-
-
-@dataclass(slots=True)
-class Block:
-    """Some posts, in the order of their rows.
-
-    Attributes:
-        columns: field → values: text as it came; account, None where there is none; time, seconds
-            since 1970, NaN where there is none; repost, bool; others, "" where missing.
-        rows: of each post, 1-based.
-        no_time: whether there is a value that is no time; () without times.
-        bad: rows beside them that could not be read: row, line, why.
-        floating: whether the times have no zone, so far.
-    """
-
-    columns: dict[str, Any]
-    rows: Sequence[int] = ()
-    no_time: Any = ()
-    bad: Sequence[tuple[int, int | None, str | None]] = ()
-    floating: bool = False
+_NO_TIME: Final = "no time in ISO 8601, as 2024-12-01T08:00:00+00:00"
 
 
 def sources_of(posts: Any) -> list[Any]:
@@ -67,36 +45,36 @@ def blocks(
     *,
     time_zone: str | None = None,
     only: Collection[str] = (),
-) -> Iterator[Block]:
-    """Read an open file's posts into columns, all that it has or `only` some; see `read_posts`."""
-    paths, zone = reader.fields.paths, time_zone or reader.fields.zone
+) -> Iterator[pa.Table]:
+    """Read an open file's posts, some at once, into the columns of `read_posts`, or `only` some.
+
+    Times are in UTC where their zone is known. What can't be read is listed by the reader.
+    """
+    paths, zone, counts = reader.fields.paths, time_zone or reader.fields.zone, reader.counts
     gets = {name: reader.get(name) for name in paths if not only or name in only}
-    n_local = n_known = 0
     with bar(reader.total, progress, unit=reader.unit) as shown:
         for chunk in chain(reader.chunks(_ROWS), [Chunk([])]):
             rows = [row for row in chunk.rows if row.problem is None]
-            bad = [(r.number, r.line, r.problem) for r in chunk.rows if r.problem is not None]
-            columns: dict[str, Any] = {}
-            no_time: Any = ()
+            columns: dict[str, Any] = {"row": pa.array([row.number for row in rows], pa.int64())}
             for name, get in gets.items():
                 values = [row.text if name == "text" else get(row.values) for row in rows]
-                columns[name] = values
-                if name == "account":
-                    columns[name] = account_names(values)
+                if name == "repost":
+                    columns[name] = pa.array(values, pa.bool_())
                 elif name == "time":
                     times_s, local, no_time = moments(values)
-                    n_local += int(local.sum())
-                    n_known += int((~np.isnan(times_s)).sum())
-                    if zone or 0 < n_local < n_known:
-                        times_s -= offset_s(n_local, n_known, zone) * local
-                    columns[name] = times_s
-                elif name not in ("text", "repost"):
-                    columns[name] = strings(values)
-            if bad and reader.reading["format"] == IN_MEMORY:
-                row, _, why = bad[0]
-                raise InvalidInput(f"row {row - 1}: {why}", position=row - 1)
-            numbers = [row.number for row in rows]
-            yield Block(columns, numbers, no_time, bad, zone is None and n_local > 0)
+                    counts.update(local=int(local.sum()), known=int((~np.isnan(times_s)).sum()))
+                    for at in np.flatnonzero(no_time):
+                        reader.lose(rows[at].number, rows[at].line, _NO_TIME, what="no time")
+                    if zone or 0 < counts["local"] < counts["known"]:
+                        times_s -= offset_s(counts["local"], counts["known"], zone) * local
+                    micros = np.round(np.nan_to_num(times_s) * 1e6).astype(np.int64)
+                    exact = pa.array(micros, mask=np.isnan(times_s))
+                    columns[name] = exact.cast(pa.timestamp("us"))
+                else:
+                    as_said = {"account": account_names, "text": list}.get(name, strings)
+                    said = (writable(value or "") or None for value in as_said(values))
+                    columns[name] = pa.array(said, pa.large_string())
+            yield pa.table(columns)
             shown.update(reader.position() - shown.n)
 
 
@@ -104,7 +82,6 @@ def read_posts(
     source: Any,
     *,
     objects: Sequence[str] = (),
-    input_format: str | None = None,
     time_zone: str | None = None,
     progress: bool | None = False,
     need: Sequence[str] = (),
@@ -122,7 +99,6 @@ def read_posts(
         source: a path, "-" for stdin; or several, globs and folders; or posts in memory, as
             `rows.in_memory` takes them: there a row that can't be read is an error.
         objects: names of more columns, which are kept.
-        input_format: of all files; told by the suffix, or by what a file looks like.
         time_zone: "UTC" or an offset as "+02:00", for times without one.
         progress: show a bar; None: if stderr is a terminal.
         need: fields that must be there.
@@ -146,8 +122,7 @@ def read_posts(
     """
     if isinstance(source, pa.Table) and READINGS in (source.schema.metadata or {}):
         return source, 0
-    more: dict[str, Any] = {name: name for name in objects if name not in FIELDS}
-    asked = more | {"format": input_format} | reading
+    asked: dict[str, Any] = {name: name for name in objects if name not in FIELDS} | reading
     parts: list[pa.Table] = []
     told: list[dict[str, Any]] = []
     for place, path in enumerate(sources_of(source)):
@@ -170,51 +145,31 @@ def _table(
     reader: Reader, name: str, time_zone: str | None, progress: bool | None
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Read an open file into the common form, and tell how."""
-    format, paths = reader.reading["format"], reader.fields.paths
+    format, paths, counts = reader.reading["format"], reader.fields.paths, reader.counts
     if format == "txt":
         raise DataError(f"{name}: plain text has no accounts; expected csv, jsonl, parquet")
-    bad: list[tuple[int, int | None, str | None]] = []
-    parts, n_none, floating = [], 0, False
-    for block in blocks(reader, progress, time_zone=time_zone):
-        if np.any(block.no_time) and format == IN_MEMORY:
-            row = block.rows[int(np.argmax(block.no_time))] - 1
-            what = "no time in ISO 8601, as 2024-12-01T08:00:00+00:00"
-            raise InvalidInput(f"row {row}: {what}", position=row)
-        bad += block.bad
-        n_none += int(np.sum(block.no_time))
-        floating = block.floating
-        parts.append(_arrow(block))
-    table = pa.concat_tables(parts)
-    if bad and not table.num_rows:
-        raise DataError(f"{name}: none of its {len(bad)} rows can be read")
+    table = pa.concat_tables(blocks(reader, progress, time_zone=time_zone))
+    zone, n_none = time_zone or reader.fields.zone, counts["no time"]
+    if n_none and format == IN_MEMORY:
+        row, _, why = reader.bad[0]
+        raise InvalidInput(f"row {row - 1}: {why}", position=row - 1)
+    if counts["bad"] and not table.num_rows:
+        raise DataError(f"{name}: none of its {counts['bad']} rows can be read")
     if 2 * n_none > table.num_rows:
         raise InvalidInput(
             f"{name}: {n_none} of {table.num_rows} values of {paths['time']!r} are no times; name "
             "another column with time= (--time-column)"
         )
-    if "time" in paths and not floating:
+    if "time" in paths and (zone or not counts["local"]):
         at = table.column_names.index("time")
         table = table.set_column(at, "time", table["time"].cast(pa.timestamp("us", "UTC")))
     names = [column for column in (*FIELDS, "repost") if column in paths]
     rest = [column for column in table.column_names if column not in names]
     origin = pa.array([name] * table.num_rows, pa.string()).dictionary_encode()
-    where = reader.reading | {"layout": paths | {"zone": time_zone or reader.fields.zone}}
+    where = reader.reading | {"layout": paths | {"zone": zone}}
     told: dict[str, Any] = {"name": name, "reading": where, "layout": reader.fields.layout}
-    told |= {"n_rows": table.num_rows, "n_bad": len(bad) + n_none, "bad": bad[:MAX_LISTED]}
+    told |= {"n_rows": table.num_rows, "n_bad": counts["bad"] + n_none, "bad": reader.bad}
     return table.select([*names, *rest]).append_column("source", origin), told
-
-
-def _arrow(block: Block) -> pa.Table:
-    columns: dict[str, Any] = {}
-    for name, values in block.columns.items():
-        if name == "repost":
-            columns[name] = pa.array(values, pa.bool_())
-        elif name == "time":
-            micros = np.round(np.nan_to_num(values) * 1e6).astype(np.int64)
-            columns[name] = pa.array(micros, mask=np.isnan(values)).cast(pa.timestamp("us"))
-        else:
-            columns[name] = pa.array([writable(v or "") or None for v in values], pa.large_string())
-    return pa.table(columns | {"row": pa.array(block.rows, pa.int64())})
 
 
 def readings_of(table: pa.Table) -> list[dict[str, Any]]:

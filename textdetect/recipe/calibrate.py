@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from textdetect.account_null import SIZES, AccountNull
@@ -24,7 +25,6 @@ from textdetect.evaluation.figures import markdown
 from textdetect.metrics import auroc, auroc_within
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.files import open_posts
-from textdetect.posts.tables import Block
 from textdetect.recipe.card import finish, own_manifest
 from textdetect.recipe.sample import capped, cut_short
 from textdetect.runtimes.choice import RuntimeName
@@ -138,9 +138,8 @@ def _account_null(detector: Detector, posts: Posts, part: NDArray[Any]) -> Accou
     humans = (part == "calibration") & (posts.column("kind") == "human") & (account != "")
     rows = np.flatnonzero(humans)
     owners = [f"{source[row]} {account[row]}" for row in rows]
-    texts = posts.take(rows).texts
-    block = Block({"account": owners, "text": texts})
-    evidence = gather([block], detector, listed=detector.languages)
+    owned = pa.table({"account": owners, "text": posts.take(rows).texts})
+    evidence = gather([owned], detector, listed=detector.languages)
     pairs = [(each[code], code) for each in evidence.logits.values() for code in each]
     if not any(len(logits) >= SIZES[0] for logits, _ in pairs):
         return None
@@ -158,8 +157,6 @@ def recalibrate(
     out: str | os.PathLike[str],
     *,
     labelled: str | os.PathLike[str] | None = None,
-    text_column: str | None = None,
-    input_format: str | None = None,
     runtime: RuntimeName = "auto",
     **reading: Any,
 ) -> Path:
@@ -170,8 +167,6 @@ def recalibrate(
         humans: file of posts that people wrote, in any format.
         labelled: csv, tsv, jsonl or Parquet file with the columns text and label (0 human, 1
             machine), of which the machine posts fit the probabilities.
-        text_column: of `humans`; found by its usual names otherwise.
-        input_format: of `humans`; told by the suffix otherwise.
         runtime: the engine, and with it the numerics class, that is calibrated.
         reading: how `humans` is read, as `posts.files.open_posts` takes it.
 
@@ -179,8 +174,7 @@ def recalibrate(
         InvalidInput: no post in `humans`, or a model that is not a checkpoint of ours.
         DataError: a row of `humans` that can't be read, or `labelled` can't be used.
     """
-    own = {"format": input_format, "text": text_column}
-    with open_posts(humans, **(own | reading)) as reader:
+    with open_posts(humans, **reading) as reader:
         rows = [row for chunk in reader.chunks(4_096) for row in chunk.rows]
     bad = [row for row in rows if row.problem is not None]
     if bad:
