@@ -28,7 +28,7 @@ from textdetect.cli import app
 from textdetect.coordination import Campaigns, find_campaigns
 from textdetect.coordination.results import Settings
 from textdetect.errors import DataError, InvalidInput
-from textdetect.evidence import DumpFile, forget, name_accounts, verify, write_bundle
+from textdetect.evidence import dump_facts, forget, name_accounts, verify, write_bundle
 from textdetect.evidence.bundle import MANIFEST, VERDICTS, alias_by, make_tables, manifest_bytes
 from textdetect.evidence.keys import read_key, read_or_make_key
 from textdetect.evidence.page import _timeline, render
@@ -88,7 +88,7 @@ def judged(found: Campaigns) -> AccountVerdicts:
 
 def write(found: Campaigns, dump: Path, folder: Path, **options: Any) -> str:
     """Write a bundle of the dump."""
-    return write_bundle(found, folder, dump=DumpFile.of(dump, read_posts(dump)[0]), **options)
+    return write_bundle(found, folder, dump=dump_facts(dump, read_posts(dump)[0]), **options)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from textdetect.errors import (
     TextdetectError,
     TooFewCalibration,
 )
+from textdetect.judgement import Predicting
 from textdetect.progress import bar_over
 from textdetect.text import paired
 from textdetect.types import (
@@ -170,7 +171,7 @@ def _fact(name: str, doc: str) -> Any:
     return property(lambda client: str(client._run(client._about())[name]), doc=doc)
 
 
-class Client(_Talk):
+class Client(_Talk, Predicting):
     """A detector behind a URL: `predict`, `predict_iter` and calling it answer as a `Detector`'s.
 
     Args:
@@ -199,57 +200,18 @@ class Client(_Talk):
         """ISO 639-1 codes that the model answers for."""
         return tuple(self._run(self._about())["languages"])
 
-    @overload
-    def predict(
-        self,
-        texts: str,
-        *,
-        max_fpr: float = ...,
-        language: str | None = ...,
-        progress: bool | None = ...,
-    ) -> Verdict: ...
-    @overload
-    def predict(
-        self,
-        texts: Iterable[Any],
-        *,
-        max_fpr: float = ...,
-        language: Languages = ...,
-        progress: bool | None = ...,
-    ) -> Verdicts: ...
-    def predict(
-        self,
-        texts: str | Iterable[Any],
-        *,
-        max_fpr: float = 0.01,
-        language: Languages = None,
-        progress: bool | None = None,
-    ) -> Verdict | Verdicts:
-        """Judge posts; see `Detector.predict`.
-
-        Raises:
-            InvalidInput, TooFewCalibration: as there.
-            NotAllowed, RequestTooLarge, ServerBusy, ServerError: the server gives no verdicts.
-        """
+    def _judge(
+        self, texts: Iterable[Any], max_fpr: float, language: Languages, *, progress: bool | None
+    ) -> Iterator[Verdicts]:
         max_fpr = check_share("max_fpr", max_fpr)
-        if isinstance(texts, str):
-            return self.predict([texts], max_fpr=max_fpr, language=language, progress=False)[0]
-        parts = []
         with bar_over(texts, progress) as bar:
             for piece in self._pieces(texts, language):
-                parts.append(self._run(self._judged(piece, max_fpr, kept=may_keep(texts))))
+                yield self._run(self._judged(piece, max_fpr, kept=may_keep(texts)))
                 bar.update(len(piece))
-        found = Verdicts.joined(parts or [self._run(self._judged([], max_fpr))])
-        found.row_labels = row_index(texts)
-        return found
 
-    def predict_iter(
-        self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: Languages = None
-    ) -> Iterator[Verdict]:
-        """Judge an endless stream in flat memory; verdicts come in the order of the texts."""
-        max_fpr = check_share("max_fpr", max_fpr)
-        for piece in self._pieces(texts, language):
-            yield from self._run(self._judged(piece, max_fpr))
+    def _none(self, max_fpr: float) -> Verdicts:
+        found: Verdicts = self._run(self._judged([], check_share("max_fpr", max_fpr)))
+        return found
 
     def __call__(
         self, texts: str | Iterable[Any], *, max_fpr: float = 0.01

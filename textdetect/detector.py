@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from textdetect.checkpoint import (
     write_manifest,
 )
 from textdetect.errors import InvalidInput, NotCalibrated, TooFewCalibration
-from textdetect.judgement import judge
+from textdetect.judgement import Predicting, judge
 from textdetect.language import UNDETERMINED, canonical, identify, prepare
 from textdetect.progress import bar_over
 from textdetect.runtimes.choice import NumberType, RuntimeName, load_runtime
@@ -36,12 +36,10 @@ from textdetect.text import coerce, first_of_each, is_clipped, normalise, paired
 from textdetect.types import (
     Languages,
     Scores,
-    Verdict,
     Verdicts,
     as_class,
     may_keep,
     objects,
-    row_index,
 )
 
 logger = logging.getLogger(__name__)
@@ -50,7 +48,7 @@ WINDOW: Final = 2_048
 """Texts that are sorted by length and scored together."""
 
 
-class Detector:
+class Detector(Predicting):
     """A detector of machine-written posts.
 
     Make one with `Detector.from_pretrained()`; the constructor takes the parts, for tests and for
@@ -182,65 +180,6 @@ class Detector:
                 bar.update(len(prepared))
         columns = ([getattr(part, name) for part in parts] for name in Scores.__slots__)
         return Scores(*map(np.concatenate, columns)), codes
-
-    @overload
-    def predict(
-        self,
-        texts: str,
-        *,
-        max_fpr: float = ...,
-        language: str | None = ...,
-        progress: bool | None = ...,
-    ) -> Verdict: ...
-    @overload
-    def predict(
-        self,
-        texts: Iterable[Any],
-        *,
-        max_fpr: float = ...,
-        language: Languages = ...,
-        progress: bool | None = ...,
-    ) -> Verdicts: ...
-    def predict(
-        self,
-        texts: str | Iterable[Any],
-        *,
-        max_fpr: float = 0.01,
-        language: Languages = None,
-        progress: bool | None = None,
-    ) -> Verdict | Verdicts:
-        """Judge posts: one str gives a `Verdict`, an iterable gives `Verdicts`, in its order.
-
-        Args:
-            texts: str, or an iterable of str and missing values (None, NaN), which are empty posts.
-            max_fpr: share of human posts that may be flagged, in (0, 1).
-            language: code (BCP-47) that replaces identification, for all or (a sequence with a
-                code or None) for each.
-            progress: show a bar; None: on a terminal, for more than a few seconds of work.
-
-        Raises:
-            InvalidInput: a text that is neither str nor missing (with its position), `max_fpr`
-                outside (0, 1), languages of another length.
-            NotCalibrated: the model gives scores only.
-            TooFewCalibration: no stratum supports this `max_fpr`.
-        """
-        if isinstance(texts, str):
-            if language is not None and not isinstance(language, str):
-                raise InvalidInput("language: expected one code for one text")
-            return next(self._judge([texts], max_fpr, language, progress=False))[0]
-        parts = list(self._judge(texts, max_fpr, language, progress=progress))
-        if not parts:
-            return Verdicts.from_list([], max_fpr=self._check_rate(max_fpr)[1], **self._origin())
-        found = Verdicts.joined(parts)
-        found.row_labels = row_index(texts)
-        return found
-
-    def predict_iter(
-        self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: Languages = None
-    ) -> Iterator[Verdict]:
-        """Judge an endless stream in flat memory; verdicts come in the order of the texts."""
-        for verdicts in self._judge(texts, max_fpr, language, progress=False):
-            yield from verdicts
 
     def __call__(
         self, texts: str | Iterable[Any], *, max_fpr: float = 0.01
@@ -381,6 +320,9 @@ class Detector:
         other: Detector = object.__new__(type(self))
         other.__dict__.update(self.__dict__, calibration=calibration)
         return other
+
+    def _none(self, max_fpr: float) -> Verdicts:
+        return Verdicts.from_list([], max_fpr=self._check_rate(max_fpr)[1], **self._origin())
 
     def _origin(self) -> dict[str, str]:
         others = ("version", "fingerprint", "numerics")

@@ -1,22 +1,98 @@
-"""The rule that turns scores into verdicts; it knows nothing of models, files or threads."""
+"""The rule that turns scores into verdicts, and the calls that ask for them.
+
+It knows nothing of models, files or threads.
+"""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Collection, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textdetect.calibration import Calibration
+from textdetect.errors import InvalidInput
 from textdetect.text import MAX_RAW_CHARS, has_words, notes
-from textdetect.types import Scores, objects
+from textdetect.types import Languages, Scores, Verdict, Verdicts, objects, row_index
 
 MIN_WORDS: Final = 4
 """Fewer different words than this (a Chinese character counts as one) can't carry a verdict."""
 _TAG: Final = re.compile(r"</?[a-z][^<>\s]*(?:\s[^<>]*=[^<>]*)?/?>", re.IGNORECASE)
+
+
+class Predicting:
+    """What judges posts, here or behind a URL: the calls that are answered alike."""
+
+    @overload
+    def predict(
+        self,
+        texts: str,
+        *,
+        max_fpr: float = ...,
+        language: str | None = ...,
+        progress: bool | None = ...,
+    ) -> Verdict: ...
+    @overload
+    def predict(
+        self,
+        texts: Iterable[Any],
+        *,
+        max_fpr: float = ...,
+        language: Languages = ...,
+        progress: bool | None = ...,
+    ) -> Verdicts: ...
+    def predict(
+        self,
+        texts: str | Iterable[Any],
+        *,
+        max_fpr: float = 0.01,
+        language: Languages = None,
+        progress: bool | None = None,
+    ) -> Verdict | Verdicts:
+        """Judge posts: one str gives a `Verdict`, an iterable gives `Verdicts`, in its order.
+
+        Args:
+            texts: str, or an iterable of str and missing values (None, NaN), which are empty posts.
+            max_fpr: share of human posts that may be flagged, in (0, 1).
+            language: code (BCP-47) that replaces identification, for all or (a sequence with a
+                code or None) for each.
+            progress: show a bar; None: on a terminal, for more than a few seconds of work.
+
+        Raises:
+            InvalidInput: a text that is neither str nor missing (with its position), `max_fpr`
+                outside (0, 1), languages of another length.
+            NotCalibrated: the model gives scores only.
+            TooFewCalibration: no stratum supports this `max_fpr`.
+            NotAllowed, RequestTooLarge, ServerBusy, ServerError: a server gives no verdicts.
+        """
+        if isinstance(texts, str):
+            if language is not None and not isinstance(language, str):
+                raise InvalidInput("language: expected one code for one text")
+            return next(self._judge([texts], max_fpr, language, progress=False))[0]
+        parts = list(self._judge(texts, max_fpr, language, progress=progress))
+        found = Verdicts.joined(parts or [self._none(max_fpr)])
+        found.row_labels = row_index(texts)
+        return found
+
+    def predict_iter(
+        self, texts: Iterable[Any], *, max_fpr: float = 0.01, language: Languages = None
+    ) -> Iterator[Verdict]:
+        """Judge an endless stream in flat memory; verdicts come in the order of the texts."""
+        for verdicts in self._judge(texts, max_fpr, language, progress=False):
+            yield from verdicts
+
+    def _judge(
+        self, texts: Iterable[Any], max_fpr: float, language: Languages, *, progress: bool | None
+    ) -> Iterator[Verdicts]:
+        """Judge some texts after others."""
+        raise NotImplementedError
+
+    def _none(self, max_fpr: float) -> Verdicts:
+        """Give the verdicts on no texts."""
+        raise NotImplementedError
 
 
 def judge(

@@ -16,24 +16,6 @@ from textdetect.posts.files import open_posts
 from textdetect.posts.rows import Chunk, Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a run was asked for, as far as it changes what comes out; see `score_files`."""
-
-    text_column: str | None
-    language_column: str | None
-    input_format: str | None
-    reading: dict[str, Any]
-    max_fpr: float
-    chunk_rows: int
-    shard_rows: int
-
-    def opening(self) -> dict[str, Any]:
-        """Give the options of `open_posts`."""
-        own = {"format": self.input_format, "text": self.text_column}
-        return self.reading | own | {"language_column": self.language_column}
-
-
 @dataclass(slots=True)
 class Input:
     """A file of a run, and how far the run is with it.
@@ -89,18 +71,21 @@ class End(NamedTuple):
     problem: str | None
 
 
-def read_inputs(inputs: Sequence[Input], options: Options, *, skip: int) -> Iterator[Rows | End]:
+def read_inputs(
+    inputs: Sequence[Input], reading: dict[str, Any], n_rows: int, *, skip: int
+) -> Iterator[Rows | End]:
     """Read the inputs that are not done with: the rows of each for Parquet, then its end.
 
-    The first `skip` rows of the first of them came out in an earlier run.
+    Of the first of them, the first `skip` rows came out in an earlier run. See `open_posts` for
+    `reading`, and `read_rows`.
     """
     for place, source in enumerate(inputs):
         if source.n_rows is not None:
             continue
         problem = None
         try:
-            with open_posts(source.path, into="parquet", **options.opening()) as reader:
-                yield from read_rows(reader, options.chunk_rows, place=place, skip=skip)
+            with open_posts(source.path, into="parquet", **reading) as reader:
+                yield from read_rows(reader, n_rows, place=place, skip=skip)
             now = Input.at(source.path)
             if now.size is not None and not now.is_as(source):
                 problem = "it changed while the run went on"

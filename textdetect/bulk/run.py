@@ -8,12 +8,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from textdetect.bulk.inputs import End, Input, Options, Rows, read_inputs, read_rows
+from textdetect.bulk.inputs import End, Input, Rows, read_inputs, read_rows
 from textdetect.bulk.shards import SHARDS, Run, open_run
 from textdetect.bulk.summary import Summary, Tally
 from textdetect.bulk.workers import Judge, Workers
@@ -43,9 +42,6 @@ def score_files(
     out: PathOrDash | Writer,
     *,
     detector: Detector | Client | None = None,
-    text_column: str | None = None,
-    language_column: str | None = None,
-    input_format: str | None = None,
     output_format: str | None = None,
     max_fpr: float = 0.01,
     chunk_rows: int = 4_096,
@@ -75,9 +71,6 @@ def score_files(
         out: a path, "-" for stdout, or a `Writer` of your own. For several files, or with a "/" at
             its end, a folder.
         detector: the embedded one by default; or a `Client` of one behind a URL.
-        text_column: the posts' column; found by its usual names otherwise.
-        language_column: a column with codes (BCP-47), which replace identification.
-        input_format: of `posts.files.FORMATS`; by the suffix, or by what the file looks like.
         output_format: csv, tsv, jsonl or parquet; by the suffix, else as the input.
         max_fpr: share of human posts that may be flagged, in (0, 1).
         chunk_rows: rows held at once by each worker, at least 1.
@@ -90,7 +83,8 @@ def score_files(
         resume: go on with the run in the folder, if there is one.
         shard_rows: rows after which a new shard begins, at least 1.
         progress: show a bar on stderr; None: if that is a terminal.
-        reading: how files are read, as `posts.files.open_posts` takes it.
+        reading: how files are read, as `posts.files.open_posts` takes it: text_column=,
+            language_column=, format= …
 
     Raises:
         InvalidInput: an option, a format or a column that cannot be.
@@ -117,11 +111,7 @@ def score_files(
         raise InvalidInput(f"workers: expected at least 1, got {workers}")
     if engine not in get_args(Engine):
         raise InvalidInput(f"engine: expected 'local' or 'ray', got {engine!r}")
-    text_column = reading.pop("text", text_column)
-    input_format = reading.pop("format", input_format)
     reading = {name: value for name, value in reading.items() if value is not None}
-    given_to = (text_column, language_column, input_format, reading)
-    options = Options(*given_to, max_fpr, chunk_rows, shard_rows)
     given = as_paths(source)
     name = os.fspath(out) if isinstance(out, (str, os.PathLike)) else ""
     paths = find_inputs(given, but=SHARDS, of=name)
@@ -131,7 +121,7 @@ def score_files(
         if resume:
             raise InvalidInput("only a run into a folder can go on: end the output's name in /")
         judge = _judge_by(detector or _embedded(), max_fpr, engine, workers, default=1)
-        return _into_file(paths[0], out, judge, options, output_format, progress)
+        return _into_file(paths[0], out, judge, reading, chunk_rows, output_format, progress)
     if folder is None or STANDARD_STREAM in paths:
         raise InvalidInput(
             "several files, folders and globs are scored into a folder of Parquet files: name one "
@@ -139,7 +129,10 @@ def score_files(
         )
     detector = detector or _embedded()
     judge = _judge_by(detector, max_fpr, engine, workers, default=available_cores())
-    return _into_shards(paths, folder, judge, _facts(detector, options), options, resume, progress)
+    sizes = {"max_fpr": max_fpr, "chunk_rows": chunk_rows, "shard_rows": shard_rows}
+    inputs, facts = [Input.at(path) for path in paths], _facts(detector) | reading | sizes
+    with open_run(folder, facts, inputs, resume=resume) as run:
+        return _into_shards(run, judge, reading, chunk_rows, shard_rows, progress)
 
 
 def _folder(name: str, output_format: str | None, *, several: bool) -> Path | None:
@@ -174,24 +167,25 @@ def _into_file(
     source: str,
     out: PathOrDash | Writer,
     judge: Judge,
-    options: Options,
+    reading: dict[str, Any],
+    n_rows: int,
     output_format: str | None,
     progress: bool | None,
 ) -> Summary:
-    read_as = format_of_input(source, options.input_format)
+    read_as = format_of_input(source, reading.get("format") or reading.get("input_format"))
     path = os.fspath(out) if isinstance(out, (str, os.PathLike)) else ""
     write_as = format_of_output(path, output_format, read_as) if path else None
     tally = Tally()
     with ExitStack() as stack:
-        opening = options.opening() | {"format": read_as}
-        reader = stack.enter_context(open_posts(source, into=write_as, **opening))
+        opening = open_posts(source, into=write_as, **(reading | {"format": read_as}))
+        reader = stack.enter_context(opening)
         if isinstance(out, (str, os.PathLike)):
             opened = open_output(out, reader, format=write_as or "csv", source=source)
             out = stack.enter_context(opened)
         stack.enter_context(judge)
         shown = stack.enter_context(bar(reader.total, progress, unit=reader.unit))
         start_s = time.perf_counter()
-        for rows, verdicts in judge.judge(read_rows(reader, options.chunk_rows)):
+        for rows, verdicts in judge.judge(read_rows(reader, n_rows)):
             out.write(rows.chunk, annotate(rows.chunk.rows, verdicts))
             tally.add(rows.chunk, verdicts)
             shown.set_postfix(posts=tally.n_rows, refresh=False)
@@ -201,32 +195,30 @@ def _into_file(
 
 
 def _into_shards(
-    paths: Sequence[str],
-    folder: Path,
+    run: Run,
     judge: Judge,
-    facts: dict[str, Any],
-    options: Options,
-    resume: bool,
+    reading: dict[str, Any],
+    n_rows: int,
+    shard_rows: int,
     progress: bool | None,
 ) -> Summary:
-    inputs = [Input.at(path) for path in paths]
     with ExitStack() as stack:
-        run = stack.enter_context(open_run(folder, facts, inputs, resume=resume))
         n_resumed = run.tally.n_rows
         stack.enter_context(judge)
         show = stack.enter_context(_showing(run.inputs, progress))
         start_s = time.perf_counter()
-        reading = next((i for i, source in enumerate(run.inputs) if source.n_rows is None), 0)
-        judged = judge.judge(read_inputs(run.inputs, options, skip=run.n_rows[reading]))
+        first = next((i for i, source in enumerate(run.inputs) if source.n_rows is None), 0)
+        pieces = read_inputs(run.inputs, reading, n_rows, skip=run.n_rows[first])
+        judged = judge.judge(pieces)
         for piece, verdicts in judged:
             end: Rows | End | None = piece
             if isinstance(piece, Rows):
-                end = _write_shard(run, piece, verdicts, judged, options.shard_rows, show)
+                end = _write_shard(run, piece, verdicts, judged, shard_rows, show)
             if isinstance(end, End):
                 run.finish(end)
     return run.tally.summary(
         time.perf_counter() - start_s,
-        str(folder),
+        str(run.folder),
         n_files=len(run.inputs),
         failed=tuple((i.path, i.problem) for i in run.inputs if i.problem is not None),
         n_resumed=n_resumed,
@@ -257,8 +249,8 @@ def _write_shard(
     return piece if isinstance(piece, End) else None
 
 
-def _facts(detector: Detector | Client, options: Options) -> dict[str, Any]:
-    """Name all that decides what comes out of an input, in plain values."""
+def _facts(detector: Detector | Client) -> dict[str, Any]:
+    """Name all of a detector that decides what comes out of an input, in plain values."""
     calibration = detector.calibration.to_dict() if detector.calibration else {}
     return {
         "model": f"{detector.name} {detector.version}",
@@ -267,7 +259,6 @@ def _facts(detector: Detector | Client, options: Options) -> dict[str, Any]:
         "calibration": hashlib.sha256(json.dumps(calibration).encode()).hexdigest(),
         "languages": list(detector.languages),
         "normalises": detector.normalises,
-        **asdict(options),
     }
 
 

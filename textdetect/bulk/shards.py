@@ -21,9 +21,10 @@ from filelock import FileLock, Timeout
 
 from textdetect._version import __version__
 from textdetect.bulk.inputs import End, Input
-from textdetect.bulk.summary import MAX_LISTED, Tally
+from textdetect.bulk.summary import Tally
 from textdetect.checkpoint import write_atomically
 from textdetect.errors import RunChanged, RunError, RunExists, RunLocked
+from textdetect.posts.rows import MAX_LISTED
 
 MANIFEST: Final = "_manifest.json"
 """Begins with "_", so that whoever reads the folder as Parquet passes it over."""

@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from textdetect.posts.rows import Chunk
+from textdetect.posts.rows import MAX_LISTED, Chunk
 from textdetect.types import Verdicts, current
-
-MAX_LISTED: Final = 20
-"""Unreadable rows that are named; all are counted."""
 
 Unreadable = tuple[int, int | None, str]
 """Row (1-based), line of the file (None in Parquet), why."""
@@ -113,25 +110,17 @@ class Tally:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
-        return {
-            "n_rows": self.n_rows,
-            "labels": dict(self.labels),
-            "reasons": dict(self.reasons),
-            "n_unreadable": self.n_unreadable,
-            "unreadable": self.unreadable,
-        }
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Tally:
         """Read what `to_dict` gave, with a warning where it has the old label."""
+        found = cls(values["n_rows"], n_unreadable=values["n_unreadable"])
         names = current(list(values["labels"]))
-        return cls(
-            n_rows=values["n_rows"],
-            labels=Counter(dict(zip(names, values["labels"].values(), strict=True))),
-            reasons=Counter(values["reasons"]),
-            n_unreadable=values["n_unreadable"],
-            unreadable=[(row, line, why) for row, line, why in values["unreadable"]],
-        )
+        found.labels.update(dict(zip(names, values["labels"].values(), strict=True)))
+        found.reasons.update(values["reasons"])
+        found.unreadable += [(row, line, why) for row, line, why in values["unreadable"]]
+        return found
 
     def summary(self, elapsed_s: float, output: str, **run: Any) -> Summary:
         """Say what was counted; `run`: the fields of `Summary` that are not of rows."""

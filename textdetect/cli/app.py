@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 import os
@@ -34,6 +33,7 @@ READING: Final = {
     "text-column": ("C", "Column of the posts, if not a usual name."),
     "account-column": ("C", "Column of the accounts, if not a usual name."),
     "time-column": ("C", "Column of the times, if not a usual name."),
+    "language-column": ("C", "Column of language codes (BCP-47)."),
     "time-zone": ("Z", "Of times without one: UTC, +08:00 ..."),
 }
 """How files are read: option → what it takes, and what it is."""
@@ -71,25 +71,15 @@ def reads(*more: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     def add(function: Callable[..., int]) -> Callable[..., int]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[:-1]
         at = next((i for i, each in enumerate(own) if each.default is not each.empty), len(own))
-        asked = [
-            own[0].replace(name=name.replace("-", "_"), default=None, annotation=annotation)
-            for name in options
-            for letter, says in [READING[name]]
-            for annotation in [
-                Annotated[str | None, Option(f"--{name}", metavar=letter, help=says)]
-            ]
-        ]
-
-        @functools.wraps(function)
-        def call(**given: Any) -> int:
-            reading = {each.name.removesuffix("_column"): given.pop(each.name) for each in asked}
-            return function(**given, **reading)
-
-        del call.__wrapped__
-        shown = [*own[:at], *asked, *own[at:]]
-        call.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-        call.__annotations__ = {each.name: each.annotation for each in shown}
-        return call
+        for name in options:
+            letter, says = READING[name]
+            option = Option(f"--{name}", metavar=letter, help=says)
+            asked = {"default": None, "annotation": Annotated[str | None, option]}
+            own.insert(at, own[0].replace(name=name.replace("-", "_"), **asked))
+            at += 1
+        function.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        function.__annotations__ = {each.name: each.annotation for each in own}
+        return function
 
     return add
 

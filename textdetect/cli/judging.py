@@ -17,7 +17,7 @@ OutFile = Annotated[
 
 
 @command
-@reads()
+@reads("language-column")
 def score(
     source: Sources,
     out: Annotated[
@@ -25,9 +25,6 @@ def score(
         Option("--out", "-o", metavar="OUT", help="File; FOLDER/ for many; - for stdout."),
     ] = None,
     output_format: OutputFormat = None,
-    language_column: Annotated[
-        str | None, Option(metavar="C", help="Column of language codes (BCP-47).")
-    ] = None,
     max_fpr: Annotated[
         float, Option(metavar="A", help="Share of human posts that may be flagged.")
     ] = 0.01,
@@ -73,7 +70,6 @@ def score(
         source,
         table or out or "-",
         detector=detector,
-        language_column=language_column,
         output_format=output_format,
         max_fpr=max_fpr,
         workers=workers,
@@ -178,7 +174,7 @@ def campaigns(
     from textdetect.coordination.tactics import Codebook
     from textdetect.coordination.traces import OBJECTS
     from textdetect.detector import Detector
-    from textdetect.evidence import DumpFile, check_ready, write_bundle
+    from textdetect.evidence import check_ready, dump_facts, write_bundle
     from textdetect.evidence.keys import read_or_make_key
     from textdetect.posts.tables import read_posts
 
@@ -202,7 +198,7 @@ def campaigns(
     digest = write_bundle(
         found,
         out,
-        dump=None if "-" in source else DumpFile.of(source, posts),
+        dump=None if "-" in source else dump_facts(source, posts),
         automation=automation,
         key=None if keep_names else read_or_make_key(key, out),
     )

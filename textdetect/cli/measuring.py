@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer import Argument, Option
 
-from textdetect.cli.app import AsJson, DataFolder, Model, command, print_json
+from textdetect.cli.app import AsJson, DataFolder, Model, command, print_json, reads
 from textdetect.exits import FAILED, failed, say
 
 
@@ -38,6 +38,7 @@ def info(model: Model = "default", as_json: AsJson = False) -> int:
 
 
 @command
+@reads()
 def evaluate(
     model: Annotated[
         str,
@@ -80,6 +81,7 @@ def evaluate(
     show_texts: Annotated[
         bool, Option(help="Show the texts of the worst errors in the report.")
     ] = False,
+    **reading: Any,
 ) -> int:
     """Measure a detector on a suite, beside its rivals: a table, and a report that opens offline.
 
@@ -108,6 +110,7 @@ def evaluate(
         show_texts=show_texts,
         n_most=most,
         metrics=metric or (),
+        **reading,
     )
     more = [Path(name).name for name in metric or ()]
     show(f"{found.facts['title'] or suite} ({part} part)", summary(found.table, more=more))

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textdetect.coordination.texts import MIN_WORDS, codes, near_identical
@@ -130,23 +131,21 @@ def read_dump(
             f"no text and no object column: expected {text or 'text'!r} or one of {list(objects)}, "
             f"got {there}"
         )
-    names = table["account"].to_pylist()
-    n_known = len(table) - table["time"].null_count
-    n_local = 0 if table["time"].type.tz else n_known
-    at_us = table["time"].cast(pa.int64()).to_numpy().astype(np.float64)
-    time_s = at_us / 1e6 - offset_s(n_local, n_known, time_zone)
-    named = np.array([name is not None for name in names], dtype=bool)
-    known = np.flatnonzero(named & ~np.isnan(time_s))
-    held = {name: strings(table[name].to_pylist())[known] for name in held_names}
-    accounts, account_code = codes(names[row] or "" for row in known)
+    known = np.flatnonzero(pc.and_(table["account"].is_valid(), table["time"].is_valid()))
+    kept = table.take(known)
+    n_local = 0 if kept["time"].type.tz else len(kept)
+    offset = offset_s(n_local, len(kept), time_zone)
+    time_s = kept["time"].cast(pa.int64()).to_numpy() / 1e6 - offset
+    held = {name: strings(kept[name].to_pylist()) for name in held_names}
+    accounts, account_code = codes(kept["account"].to_pylist())
     shown = [name for name in held if name == "text" or "text" not in held]
     said = [codes(_values(name, held[name]))[1] for name in shown]
-    ids = strings(table["id"].to_pylist())[known] if "id" in there else None
+    ids = strings(kept["id"].to_pylist()) if "id" in there else None
     tie = np.arange(len(known)) if ids is None else codes(ids)[1]
-    order = np.lexsort((tie, *reversed(said), account_code, time_s[known]))
+    order = np.lexsort((tie, *reversed(said), account_code, time_s))
     n_repeats = n_shared = 0
     if ids is not None:
-        keys = np.stack([tie, *said, account_code, time_s[known]])[:, order]
+        keys = np.stack([tie, *said, account_code, time_s])[:, order]
         first = np.any(np.diff(keys, axis=1, prepend=np.nan) != 0, axis=0) | (ids[order] == "")
         n_repeats = int(np.sum(~first))
         if n_repeats > len(order) / 2:
@@ -157,18 +156,17 @@ def read_dump(
         order = order[first]
         _, place, n_same = np.unique(tie[order], return_inverse=True, return_counts=True)
         n_shared = int(np.sum((n_same[place] > 1) & (ids[order] != "")))
-    rows = known[order]
-    marked = table["repost"].to_numpy() if "repost" in there else np.zeros(len(names), dtype=bool)
+    marked = kept["repost"].to_numpy() if "repost" in there else np.zeros(len(kept), dtype=bool)
     return Dump(
         np.array(accounts, dtype=object),
         account_code[order].astype(np.int32),
-        time_s[rows],
-        rows,
+        time_s[order],
+        known[order],
         {name: values[order] for name, values in held.items()},
-        marked[rows],
+        marked[order],
         n_repeats,
         n_shared,
-        len(names) - len(known),
+        len(table) - len(kept),
     )
 
 

@@ -60,6 +60,7 @@ def evaluate(
     show_texts: bool = False,
     n_most: int | None = None,
     metrics: Sequence[str] = (),
+    **reading: Any,
 ) -> Evaluation:
     """Run a suite on a detector, beside its rivals, and write what was found to a folder.
 
@@ -80,6 +81,7 @@ def evaluate(
         show_texts: put the texts of the worst errors into the result.
         n_most: measures at most so many posts of each class, source and language.
         metrics: more metrics over the whole suite, by their names (see `measures.named_metrics`).
+        reading: how `data` is read, as `load_posts` takes it.
 
     Raises:
         ConfigError, DataError: a suite or data that cannot be used.
@@ -95,7 +97,8 @@ def evaluate(
     if n_most is not None:
         suite = replace(suite, most=(n_most, n_most))
     folder = Path(out)
-    material = gather(suite, data, part=part, cache=folder / CACHE, progress=True)
+    cache = folder / CACHE
+    material = gather(suite, data, part=part, cache=cache, progress=True, **reading)
     contenders = [_freeze(s, material, suite, max_fpr, folder) for s in scorers]
     run = _Run(suite, material, scorers, contenders, named)
     measured = run.table(), run.curves(), run.errors(show_texts=show_texts)

@@ -176,6 +176,7 @@ def gather(
     part: Part = "report",
     cache: Path | None = None,
     progress: bool = False,
+    **reading: Any,
 ) -> Material:
     """Load a suite's posts and set them apart: to train rivals, to fit thresholds, to report on.
 
@@ -183,11 +184,12 @@ def gather(
     source whose own split stands, a tenth of the train part, drawn by text, is held back for them.
 
     Args:
-        data: folder or file of posts, as `load_posts` takes it; no post of this part: `DataError`.
+        data, reading: folder or file of posts, and how it is read, as `load_posts` takes them; no
+            post of this part: `DataError`.
         cache: folder in which the parts are kept, for the next time.
     """
-    posts = load_posts(data, sources=suite.data.sources)
-    parts = _parts(posts, suite, Path(data), cache, progress)
+    posts = load_posts(data, sources=suite.data.sources, **reading)
+    parts = _parts(posts, suite, Path(data), cache, progress, reading)
     part_of = parts.part.copy()
     classed = np.isin(posts.column("kind"), KINDS)
     for source in suite.data.own_split:
@@ -275,7 +277,9 @@ def _capped(posts: Posts, usable: NDArray[np.bool_], suite: Suite) -> NDArray[np
     return at_most(most, posts, usable, by, seed=suite.seed, what="measure")
 
 
-def _parts(posts: Posts, suite: Suite, data: Path, cache: Path | None, progress: bool) -> Split:
+def _parts(
+    posts: Posts, suite: Suite, data: Path, cache: Path | None, progress: bool, reading: Any
+) -> Split:
     """Split the posts, or read how they were split the last time."""
     if cache is None:
         return split(posts, suite.data, seed=suite.seed, progress=progress)
@@ -283,7 +287,8 @@ def _parts(posts: Posts, suite: Suite, data: Path, cache: Path | None, progress:
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     settings: dict[str, Any] = dataclasses.asdict(suite.data)
     of_parts = ("sources", "evaluation_only", "own_split", "split_by", "parts", "near_duplicate")
-    key = json.dumps([NORMALISATION_VERSION, suite.seed, stats, [settings[k] for k in of_parts]])
+    of = [NORMALISATION_VERSION, suite.seed, stats, [settings[k] for k in of_parts]]
+    key = json.dumps([*of, *filter(None, reading.values())])
     file = cache / f"parts-{blake2b(key.encode(), digest_size=8).hexdigest()}.parquet"
     if file.is_file():
         part = np.array(pa.parquet.read_table(file)["part"].to_pylist(), dtype=object)

@@ -11,7 +11,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,27 +45,22 @@ KEY_BYTES: Final = 32
 VERDICTS: Final = ("coordinated", "automated", "coordinated and likely automated")
 
 
-@dataclass(frozen=True, slots=True)
-class DumpFile:
-    """What was searched, as `verify` must find it and read it again.
+def dump_facts(paths: PathOrDash | Sequence[PathOrDash], posts: pa.Table) -> dict[str, Any]:
+    """Tell what was searched, as `verify` must find it and read it again.
 
-    Attributes:
-        files: of each file: name, without its folder; sha256, of its bytes; reading, how it was
-            read: format, encoding, where each field stood.
-        n_rows: rows that could be read.
+    Args:
+        paths: the files.
+        posts: what `read_posts` made of them.
+
+    Returns:
+        n_rows; files, of each: name, without its folder; sha256, of its bytes; reading, how it was
+        read: format, encoding, where each field stood.
     """
-
-    files: tuple[dict[str, Any], ...]
-    n_rows: int
-
-    @classmethod
-    def of(cls, paths: PathOrDash | Sequence[PathOrDash], posts: pa.Table) -> DumpFile:
-        """Look at the files that `read_posts` made the table of."""
-        files = [
-            {"name": Path(path).name, "sha256": sha256(Path(path)), "reading": told["reading"]}
-            for path, told in zip(find_inputs(paths), readings_of(posts), strict=True)
-        ]
-        return cls(tuple(files), posts.num_rows)
+    files = [
+        {"name": Path(path).name, "sha256": sha256(Path(path)), "reading": told["reading"]}
+        for path, told in zip(find_inputs(paths), readings_of(posts), strict=True)
+    ]
+    return {"files": files, "n_rows": posts.num_rows}
 
 
 def read_dump_again(
@@ -94,7 +89,7 @@ def write_bundle(
     found: Campaigns,
     out: str | os.PathLike[str],
     *,
-    dump: DumpFile | None = None,
+    dump: dict[str, Any] | None = None,
     automation: AccountVerdicts | None = None,
     key: bytes | None = None,
 ) -> str:
@@ -103,7 +98,7 @@ def write_bundle(
     Args:
         found: what a search found.
         out: the folder.
-        dump: what was searched, if it was files.
+        dump: what was searched, if it was files; see `dump_facts`.
         automation: what `score_accounts` says of the same accounts.
         key: makes names pseudonyms (HMAC-SHA-256, of which 16 hexadecimal digits are kept); None
             keeps the names, and is for those who may see them.
@@ -134,7 +129,7 @@ def write_bundle(
         "python": platform.python_version(),
         "libraries": installed_versions(_LIBRARIES),
         "settings": asdict(found.settings),
-        "dump": asdict(dump) if dump else None,
+        "dump": dump,
         "pseudonyms": None if key is None else key_id(key),
         "model": None if automation is None else {n: getattr(automation, n) for n in _MODEL},
         "notes": list(found.notes),

@@ -68,13 +68,16 @@ class Posts:
         return Posts(self.table.take(pa.array(rows, type=pa.int64())))
 
 
-def load_posts(path: str | os.PathLike[str], *, sources: Sequence[str] = ()) -> Posts:
+def load_posts(
+    path: str | os.PathLike[str], *, sources: Sequence[str] = (), **reading: Any
+) -> Posts:
     """Read labelled posts from a file, or from every Parquet file of a folder.
 
     Args:
         path: a file of any format with the columns `text` and `label` (and any of `COLUMNS`), or a
             folder of Parquet files, one a source.
         sources: in a folder, only the files of these names.
+        reading: how they are read, as `open_posts` takes it: text_column=, label= …
 
     Raises:
         DataError: nothing there, a source without a file, no text or label column, a label that is
@@ -91,21 +94,24 @@ def load_posts(path: str | os.PathLike[str], *, sources: Sequence[str] = ()) -> 
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise DataError(f"not found in {path if path.is_dir() else path.parent}: {missing[0]}")
-    return Posts(pa.concat_tables([_load_file(file) for file in files]).combine_chunks())
+    return Posts(pa.concat_tables([_load_file(file, reading) for file in files]).combine_chunks())
 
 
-def _load_file(file: Path) -> pa.Table:
+def _load_file(file: Path, reading: dict[str, Any]) -> pa.Table:
     try:
-        return _as_posts(_read_file(file), file)
+        return _as_posts(_read_file(file, reading), file)
     except (pa.ArrowException, OSError, InvalidInput) as error:
         raise DataError(f"cannot read {file.name}: {error}") from None
 
 
-def _read_file(file: Path) -> pa.Table:
-    if file.suffix == ".parquet":
+def _read_file(file: Path, reading: dict[str, Any]) -> pa.Table:
+    asked = {name: value for name, value in reading.items() if value is not None}
+    if file.suffix == ".parquet" and not asked:
         return pa.parquet.read_table(file)
-    with open_posts(file, layout=dict(zip(COLUMNS, COLUMNS, strict=True))) as reader:
+    named = {"layout": dict(zip(COLUMNS, COLUMNS, strict=True))}
+    with open_posts(file, **(named | asked)) as reader:
         names = [name for name in reader.columns if name in COLUMNS]
+        names += [name for name in COLUMNS if name not in names and reader.fields.places(name)]
         rows = [row for chunk in reader.chunks(8_192) for row in chunk.rows]
         gets = [reader.get(name) for name in names]
     bad = next((row for row in rows if row.problem is not None), None)

@@ -60,11 +60,19 @@ class Fields:
         """Give the path of a field; raises InvalidInput, with the names there are, without one."""
         if purpose in self.paths:
             return self.paths[purpose]
-        what = "posts" if purpose == "text" else f"{purpose}s"
-        raise InvalidInput(
-            f"no column of a usual name for {what} among {_listed([*self.columns, *self.inner])}; "
-            f"name one with {purpose}= (--{purpose}-column)"
-        )
+        usual = f"of a usual name for {'post' if purpose == 'text' else purpose}s"
+        raise self.lacks(usual, f"; name one with {purpose}= (--{purpose}-column)")
+
+    def lacks(self, what: str, advice: str) -> InvalidInput:
+        """Make the error that says which columns there are."""
+        # In a file without a header these are a post's: what doesn't look like a name is not shown.
+        names = [*self.columns, *self.inner]
+        shown = [
+            repr(name) if _NAME_LIKE.fullmatch(name) else f"<column {i}>"
+            for i, name in enumerate(names[:30], 1)
+        ]
+        more = f" and {len(names) - 30} more" if len(names) > 30 else ""
+        return InvalidInput(f"no column {what} among {', '.join(shown)}{more}{advice}")
 
     def places(self, purpose: str) -> list[int]:
         """Give the places of the columns that a field stands in, the likeliest first."""
@@ -181,8 +189,7 @@ def _given(purpose: str, given: str, fields: Fields, kinds: Mapping[str, str]) -
     path = given if at is None else list(kinds)[at]
     if at is None and not any(mark in given for mark in (".", "|", "[]", "=", OWN_FILE)):
         option = f"; name one with --{purpose}-column" if purpose in (*FIELDS, "repost") else ""
-        there = _listed([*fields.columns, *fields.inner])
-        raise InvalidInput(f"no column {given!r} among {there}{option}")
+        raise fields.lacks(repr(given), option)
     if kinds.get(path) == "object":
         inside = [name for name in kinds if name.startswith(f"{path}.") and kinds[name] == "cell"]
         raise InvalidInput(
@@ -230,15 +237,6 @@ def usual_place(names: Sequence[str], usual: Iterable[str]) -> int | None:
             if one in known:
                 return known.index(one)
     return None
-
-
-def _listed(names: Sequence[str]) -> str:
-    # In a file without a header these are a post's: what doesn't look like a name is not shown.
-    shown = [
-        repr(name) if _NAME_LIKE.fullmatch(name) else f"<column {i}>"
-        for i, name in enumerate(names[:30], 1)
-    ]
-    return ", ".join(shown) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
 
 
 def _getter(path: str, columns: Sequence[str], cells: bool, file: str) -> Get:

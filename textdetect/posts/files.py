@@ -308,22 +308,19 @@ def _open_source(source: PathOrDash) -> Iterator[Any]:
 @contextmanager
 def _unpacked(file: Any) -> Iterator[Any]:
     """Unpack gzip and zstd, whose windows may be as long as they get."""
-    start = file.peek(4)[:4]
+    start, damage, stream = file.peek(4)[:4], (), file
     if start[:2] == b"\x1f\x8b":
-        try:
-            yield io.BufferedReader(gzip.GzipFile(fileobj=file), _HEAD_BYTES)
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            raise DataError("the gzip file is damaged or cut off") from None
+        damage, stream = (EOFError, zlib.error, gzip.BadGzipFile), gzip.GzipFile(fileobj=file)
     elif start == b"\x28\xb5\x2f\xfd":
         zstd = require("zstandard", extra="files")
-        unpacking = zstd.ZstdDecompressor(max_window_size=2**31)
-        try:
-            stream = unpacking.stream_reader(file, read_across_frames=True, closefd=False)
-            yield io.BufferedReader(stream, _HEAD_BYTES)
-        except zstd.ZstdError:
-            raise DataError("the zstd file is damaged or cut off") from None
-    else:
-        yield file
+        packed = zstd.ZstdDecompressor(max_window_size=2**31)
+        damage = (zstd.ZstdError,)
+        stream = packed.stream_reader(file, read_across_frames=True, closefd=False)
+    try:
+        yield file if stream is file else io.BufferedReader(stream, _HEAD_BYTES)
+    except damage:
+        name = "gzip" if start[:2] == b"\x1f\x8b" else "zstd"
+        raise DataError(f"the {name} file is damaged or cut off") from None
 
 
 @contextmanager

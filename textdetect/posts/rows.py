@@ -164,12 +164,10 @@ def delimited(
     """
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_CHARS))
     rows = _records(stream, delimiter, padded)
-    header = next(rows, None)
-    if header is None:
-        raise InvalidInput("the file is empty: expected a line of column names")
+    header = next(rows, Row(0, 1, problem="the file is empty"))
     if header.values is None:
-        where = f"the header (line {header.line}) can't be read"
-        raise InvalidInput(f"{where}: {header.problem}; expected column names in UTF-8")
+        why = f"{header.problem} (line {header.line})"
+        raise InvalidInput(f"the header can't be read: {why}: expected column names in UTF-8")
     return list(header.values), rows
 
 

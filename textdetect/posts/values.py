@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -75,13 +76,25 @@ def _account(value: Any) -> str | None:
 
 
 def strings(values: Iterable[Any]) -> NDArray[np.object_]:
-    r"""Give values as str, "" where missing; whole floats as integers, lists with "\n" between."""
-    return np.array([v if isinstance(v, str) else _string(v) for v in values], dtype=object)
+    r"""Give values as str, "" where missing; whole floats as integers, lists with "\n" between.
+
+    >>> strings([7.0, ["a", "b"], '["a", "b"]', None]).tolist()
+    ['7', 'a\nb', 'a\nb', '']
+    """
+    return np.array([v if _is_plain(v) else _string(v) for v in values], dtype=object)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str) and not (value.startswith('["') and value.endswith('"]'))
 
 
 def _string(value: Any) -> str:
     if value is None or is_missing(value):
         return ""
+    if isinstance(value, str):  # a list in a cell of csv
+        with suppress(ValueError):
+            return "\n".join(json.loads(value))
+        return value
     if isinstance(value, (list, tuple, np.ndarray)):
         return "\n".join(strings(value))
     if isinstance(value, Mapping):

@@ -12,13 +12,17 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
 
 from textdetect.errors import InvalidInput
 from textdetect.posts.files import DELIMITERS, SUFFIXES, PathOrDash, is_dash, suffix_of
@@ -40,6 +44,8 @@ _MAX_POST_CHARS: Final = 300
 _UNREADABLE: Final = {"td_label": "uncertain", "td_reason": "unreadable"} | dict.fromkeys(
     ("td_flagged", "td_truncated"), False
 )
+_GROUP_ROWS: Final = 32_768
+_GROUP_BYTES: Final = 32_000_000
 _UNWRITABLE = re.compile("[\ud800-\udfff\0]")
 
 
@@ -85,7 +91,7 @@ class Writer:
     def __init__(self, reader: Reader, replaced: Sequence[str] = TD_COLUMNS) -> None:
         self.places = [i for i, name in enumerate(reader.columns) if name not in replaced]
         self.names = [reader.columns[i] for i in self.places]
-        self._text_at = reader.text_at
+        self._text_at = next(iter(reader.fields.places("text")), 0)
 
     def write(self, chunk: Chunk, verdicts: Annotations) -> None:
         """Write the rows of a chunk, in order."""
@@ -107,28 +113,75 @@ class Writer:
         return [row.values[i] for i in self.places]
 
 
-class DelimitedWriter(Writer):
-    r"""csv and tsv, lines ending in "\n"; what UTF-8 or csv can't hold becomes U+FFFD."""
+class TableWriter(Writer):
+    """csv, tsv and Parquet: own columns keep the types of Parquet for Parquet, or are strings.
 
-    def __init__(self, file: BinaryIO, reader: Reader, delimiter: str) -> None:
-        super().__init__(reader)
-        self._file, self._delimiter = file, delimiter
-        # Blanks at the ends and a byte-order mark are quoted as well, as readers like to eat them.
-        self._quoted = re.compile(f'["\r\n\ufeff{delimiter}]|^ | $')
-        self._write([[*self.names, *TD_COLUMNS]])
+    For Parquet a key of jsonl keeps its type where all its values have one; nested and mixed ones
+    become JSON. With an `origin`, the input's name, each row says where it came from
+    (`ORIGIN_COLUMNS`).
+    """
+
+    def __init__(
+        self, file: BinaryIO, reader: Reader, format: str, *, origin: str | None = None
+    ) -> None:
+        more = () if origin is None else ORIGIN_COLUMNS
+        super().__init__(reader, (*TD_COLUMNS, *more))
+        self._origin, self._format = origin, format
+        self._held: list[Any] = []
+        if format == "parquet" and reader.schema is not None:
+            own = [reader.schema.field(i) for i in self.places]
+        else:
+            types = dict(reader.types or {}) if format == "parquet" else {}
+            types[reader.columns[self._text_at]] = "string"  # it takes what can't be parsed
+            names = unique_names(self.names) if format == "parquet" else self.names
+            pairs = zip(names, self.names, strict=True)
+            own = [pa.field(shown, types.get(name, "string")) for shown, name in pairs]
+        of = dict.fromkeys(("td_probability", "td_logit", "td_p_value"), "float64")
+        of |= dict.fromkeys(("td_n_tokens", "td_row"), "int64")
+        of |= dict.fromkeys(("td_flagged", "td_truncated"), "bool")
+        own += [pa.field(name, of.get(name, "string")) for name in (*TD_COLUMNS, *more)]
+        self._schema = pa.schema(own, metadata=getattr(reader.schema, "metadata", None))
+        if format == "parquet":
+            self._out: Any = pa.parquet.ParquetWriter(file, self._schema)
+        else:
+            shape = pa.csv.WriteOptions(delimiter=DELIMITERS[format])
+            self._out = pa.csv.CSVWriter(file, self._schema, write_options=shape)
 
     def write(self, chunk: Chunk, verdicts: Annotations) -> None:
-        """Write the rows of a chunk, in order."""
-        pairs = zip(chunk.rows, _across(verdicts), strict=True)
-        self._write([*self.cells(row), *verdict] for row, verdict in pairs)
+        """Take the rows of a chunk, in order; Parquet's are written a row group at a time."""
+        if chunk.batch is not None:
+            arrays = [chunk.batch.column(i) for i in self.places]
+        else:
+            cells = zip(*map(self.cells, chunk.rows), strict=True)
+            arrays = [
+                pa.array(_of_type(column, field.type), type=field.type)
+                for column, field in zip(cells, self._schema, strict=False)
+            ]
+        told = [verdicts[name] for name in TD_COLUMNS]
+        if self._origin is not None:
+            told += [[self._origin] * len(chunk.rows), [row.number for row in chunk.rows]]
+        for values in told:
+            arrays.append(pa.array(values, type=self._schema.field(len(arrays)).type))
+        self._held.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        n_rows, n_bytes = (sum(getattr(b, n) for b in self._held) for n in ("num_rows", "nbytes"))
+        if self._format != "parquet" or n_rows >= _GROUP_ROWS or n_bytes >= _GROUP_BYTES:
+            self._flush()
 
-    def _write(self, rows: Iterable[Sequence[Any]]) -> None:
-        lines = (self._delimiter.join([self._cell(cell) for cell in row]) + "\n" for row in rows)
-        self._file.write(writable("".join(lines)).encode())
+    def close(self) -> None:
+        """Write the last row group and Parquet's footer."""
+        self._flush()
+        self._out.close()
 
-    def _cell(self, value: Any) -> str:
-        text = value if isinstance(value, str) else as_text(value)
-        return f'"{text.replace(chr(34), chr(34) * 2)}"' if self._quoted.search(text) else text
+    def discard(self) -> None:
+        """Let go of what is held back, after a failure."""
+        with suppress(Exception):
+            self._out.close()
+        self._out.is_open = False  # or Parquet's would try again when it is collected
+
+    def _flush(self) -> None:
+        if self._held:
+            self._out.write_table(pa.Table.from_batches(self._held, schema=self._schema))
+        self._held = []
 
 
 class JsonlWriter(Writer):
@@ -140,9 +193,9 @@ class JsonlWriter(Writer):
 
     def write(self, chunk: Chunk, verdicts: Annotations) -> None:
         """Write the rows of a chunk, in order."""
-        pairs = zip(chunk.rows, _across(verdicts), strict=True)
-        given = ((row, dict(zip(TD_COLUMNS, verdict, strict=True))) for row, verdict in pairs)
-        self._file.write(b"".join(self._line(row, verdict) for row, verdict in given))
+        told = zip(*(verdicts[name] for name in TD_COLUMNS), strict=True)
+        named = (dict(zip(TD_COLUMNS, each, strict=True)) for each in told)
+        self._file.write(b"".join(map(self._line, chunk.rows, named)))
 
     def _line(self, row: Row, verdict: dict[str, Any]) -> bytes:
         if not isinstance(row.values, dict):
@@ -248,14 +301,10 @@ def open_output(
             zipped = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0)
             file = cast(BinaryIO, stack.enter_context(zipped))
         writer: Writer
-        if format == "parquet":
-            from textdetect.posts.parquet import ParquetWriter
-
-            writer = ParquetWriter(file, reader, origin=origin)
-        elif format == "jsonl":
+        if format == "jsonl":
             writer = JsonlWriter(file, reader)
         else:
-            writer = DelimitedWriter(file, reader, DELIMITERS[format])
+            writer = TableWriter(file, reader, format, origin=origin)
         try:
             yield writer
             writer.close()
@@ -269,11 +318,6 @@ def write_table(table: Any, out: PathOrDash, *, format: str) -> None:
 
     In csv and tsv a string that a spreadsheet would take for a formula gets a ' before it.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.csv
-    import pyarrow.parquet
-
     with _destination(out) as file:
         if format == "parquet":
             pa.parquet.write_table(table, file)
@@ -316,10 +360,6 @@ def _destination(out: PathOrDash) -> Iterator[BinaryIO]:
         raise
 
 
-def _across(verdicts: Annotations) -> Iterator[tuple[Any, ...]]:
-    return zip(*(verdicts[name] for name in TD_COLUMNS), strict=True)
-
-
 def writable(text: str) -> str:
     """Replace what can't be written as UTF-8, or not in csv: lone surrogates and NUL."""
     return text if text.isascii() and "\0" not in text else _UNWRITABLE.sub("\ufffd", text)
@@ -334,6 +374,12 @@ def as_text(value: Any) -> str:
     if isinstance(value, (bool, dict, list)):
         return json.dumps(value, ensure_ascii=False, default=_plain)
     return repr(value) if isinstance(value, float) else _plain(value)
+
+
+def _of_type(column: Sequence[Any], dtype: Any) -> Sequence[Any]:
+    if str(dtype) != "string":
+        return column
+    return [None if v is None else writable(as_text(v)) for v in column]
 
 
 def _plain(value: Any) -> str:
