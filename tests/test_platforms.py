@@ -31,7 +31,7 @@ def rows_of(file: Path, layout: str, *names: str) -> list[dict[str, Any]]:
 def weibos() -> list[Any]:
     weibo = pytest.importorskip("weibo_spider.weibo")
     made = []
-    said = ["今天早上地铁又晚点了，\n等了二十分钟", "转发理由:说得好 原始用户:小王 转发内容: 明天放假"]
+    said = ["今天早上地铁又晚点了，\n等了二十分钟", "转发理由:好 原始用户:小王 转发内容: 明天放假"]
     for i, text in enumerate(said):
         one = weibo.Weibo()
         one.id, one.content, one.original = f"K{i}aBc", text, i == 0

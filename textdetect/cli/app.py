@@ -74,7 +74,7 @@ def reads(*more: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
         for name in options:
             letter, says = READING[name]
             option = Option(f"--{name}", metavar=letter, help=says)
-            asked = {"default": None, "annotation": Annotated[str | None, option]}
+            asked: Any = {"default": None, "annotation": Annotated[str | None, option]}
             own.insert(at, own[0].replace(name=name.replace("-", "_"), **asked))
             at += 1
         function.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]

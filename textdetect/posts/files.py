@@ -308,7 +308,7 @@ def _open_source(source: PathOrDash) -> Iterator[Any]:
 @contextmanager
 def _unpacked(file: Any) -> Iterator[Any]:
     """Unpack gzip and zstd, whose windows may be as long as they get."""
-    start, damage, stream = file.peek(4)[:4], (), file
+    start, damage, stream = file.peek(4)[:4], cast(Any, ()), file
     if start[:2] == b"\x1f\x8b":
         damage, stream = (EOFError, zlib.error, gzip.BadGzipFile), gzip.GzipFile(fileobj=file)
     elif start == b"\x28\xb5\x2f\xfd":

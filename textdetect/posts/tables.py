@@ -71,8 +71,9 @@ def blocks(
                     exact = pa.array(micros, mask=np.isnan(times_s))
                     columns[name] = exact.cast(pa.timestamp("us"))
                 else:
-                    as_said = {"account": account_names, "text": list}.get(name, strings)
-                    said = (writable(value or "") or None for value in as_said(values))
+                    said = account_names(values) if name == "account" else values
+                    said = said if name in ("account", "text") else strings(values)
+                    said = [writable(value or "") or None for value in said]
                     columns[name] = pa.array(said, pa.large_string())
             yield pa.table(columns)
             shown.update(reader.position() - shown.n)
