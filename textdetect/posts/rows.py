@@ -33,7 +33,6 @@ IN_MEMORY: Final = "a table"
 _FEW_CHARS: Final = 2_000
 _LINE_COST: Final = 64
 _CHUNK_CHARS: Final = 16_000_000
-_UNDECODABLE = re.compile("[\udc80-\udcff]")
 _OPEN: Final = "a quote that is not closed"
 _MAX_DEPTH: Final = 200
 _ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
@@ -133,10 +132,11 @@ class Reader:
                             row.language = canonical(language_of(row.values))
                         except InvalidInput as error:
                             row.problem = str(error)
+                held.append(row)
+                if row.raw:
+                    n_chars += len(row.raw)
                 if row.problem is not None:
                     self.lose(row.number, row.line, row.problem)
-                n_chars += len(row.raw)
-                held.append(row)
                 if batch is None and (len(held) >= n_rows or n_chars > _CHUNK_CHARS):
                     yield Chunk(held)
                     held, n_chars = [], 0
@@ -187,8 +187,9 @@ def _records(stream: Iterable[str], delimiter: str, padded: bool) -> Iterator[Ro
                     again.appendleft(more)
                     raise csv.Error(_OPEN)
             held.append(more)
-            n_chars, n_read = n_chars + len(more), n_read + len(more)
-            if "\0" in more or (not more.isascii() and _UNDECODABLE.search(more)):
+            n_chars += len(more)
+            n_read += len(more)
+            if "\0" in more or not (more.isascii() or _is_whole(more)):
                 raise csv.Error("a NUL byte" if "\0" in more else "not UTF-8")
             yield more
 
@@ -229,11 +230,19 @@ def _records(stream: Iterable[str], delimiter: str, padded: bool) -> Iterator[Ro
         n_chars = 0
 
 
+def _is_whole(line: str) -> bool:
+    """Tell whether all of a line could be decoded."""
+    try:
+        return bool(line.encode()) or not line
+    except UnicodeEncodeError:
+        return False
+
+
 def plain(stream: Iterable[str]) -> Iterator[Row]:
     """Read plain text, a post a line; an empty line is an empty post."""
     for number, line in enumerate(stream, 1):
         line = line.rstrip("\r\n")
-        if _UNDECODABLE.search(line):
+        if not _is_whole(line):
             raw = line.encode("utf-8", "surrogateescape")
             yield Row(number, number, raw=raw, problem="not UTF-8")
         else:
