@@ -232,14 +232,15 @@ def document(app: FastAPI, requests: Requests, *, with_keys: bool) -> dict[str, 
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     parts = found.setdefault("components", {}).setdefault("schemas", {})
-    bodies = {
+    bodies: dict[str, type[BaseModel]] = {
         "/v1/score": requests.score,
         "/v1/accounts": requests.accounts,
         "/predict": requests.predict,
         "/": requests.predict,
         "/v1/moderations": requests.moderations,
     }
-    for kind in (*bodies.values(), ErrorAnswer):
+    kinds: list[type[BaseModel]] = [*bodies.values(), ErrorAnswer]
+    for kind in kinds:
         schema = kind.model_json_schema(ref_template=_REFERENCE)
         parts |= schema.pop("$defs", {}) | {kind.__name__: schema}
     for path, methods in found["paths"].items():
@@ -258,8 +259,7 @@ def document(app: FastAPI, requests: Requests, *, with_keys: bool) -> dict[str, 
             if with_keys:
                 about["security"] = [{"key": []}]
     stream = {"schema": {"type": "string", "description": "A post, or a verdict, a line."}}
-    score = found["paths"]["/v1/score"]["post"]
-    score["responses"]["200"]["content"][NDJSON] = stream
+    found["paths"]["/v1/score"]["post"]["responses"]["200"]["content"][NDJSON] = stream
     if with_keys:
         found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     return found
