@@ -127,6 +127,15 @@ def test_a_file_without_text_or_label_is_refused(tmp_path: Path, column: str) ->
     assert f"no column {column!r} among" in message
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_columns_of_other_names_are_taken_where_they_are_named(tmp_path: Path, suffix: str) -> None:
+    rows = [{"body": row["text"], "text": "no", "bot": row["label"], "label": 1} for row in ROWS]
+    file = write(tmp_path / f"mine.{suffix}", rows)
+    posts = load_posts(file, text_column="body", label="bot")
+    assert posts.texts == [row["text"] for row in ROWS]
+    assert posts.labels.tolist() == [row["label"] for row in ROWS]
+
+
 def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("text,label,text\na,0,b\n")
     assert "several columns are named 'text'" in refused(tmp_path / "mine.csv")
