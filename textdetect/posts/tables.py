@@ -71,7 +71,7 @@ def blocks(
                     exact = pa.array(micros, mask=np.isnan(times_s))
                     columns[name] = exact.cast(pa.timestamp("us"))
                 else:
-                    said = account_names(values) if name == "account" else values
+                    said: Any = account_names(values) if name == "account" else values
                     said = said if name in ("account", "text") else strings(values)
                     said = [writable(value or "") or None for value in said]
                     columns[name] = pa.array(said, pa.large_string())
