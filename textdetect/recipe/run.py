@@ -18,7 +18,7 @@ from hashlib import blake2b
 from html import unescape
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 from unicodedata import normalize
 
 import numpy as np
