@@ -393,6 +393,30 @@ def test_a_folder_of_another_config_is_refused(run: Path, corpus_made: Path, enc
         train(other, corpus_made, run)
 
 
+def test_figures_by_language_and_slice_are_those_of_the_posts(run: Path) -> None:
+    manifest = read_manifest(run / "checkpoint")
+    trained = set(manifest.training["sources"])
+    for row in manifest.figures["languages"]:
+        of = [
+            each["flagged_0.05"]
+            for each in manifest.figures["machines"]
+            if each["language"] == row["language"]
+            and (each["source"] in trained) == row["trained"]
+            and each["n"] >= 30
+        ]
+        assert row["sources"] == len(of)
+        assert row["flagged_0.05"] == pytest.approx(np.mean(of), abs=1e-4)
+    slices = manifest.figures["slices"]
+    assert {row["slice"] for row in slices} == {"domain", "generator", "length"}
+    for name in ("domain", "length"):  # each post has one value
+        assert sum(row["n_human"] for row in slices if row["slice"] == name) <= sum(
+            row["n"] for row in manifest.figures["humans"]
+        )
+    for row in slices:
+        assert (row["human_0.01"] is None) == (row["n_human"] < 50)
+        assert row["human_0.01"] is None or 0 <= row["human_0.01"] <= row["human_0.05"] <= 1
+
+
 def test_measuring_again_gives_the_figures_of_the_manifest(
     run: Path, corpus_made: Path, encoder: Path
 ) -> None:

@@ -182,6 +182,7 @@ def measure(
         posts.take(keep),
         own_split=config.data.own_split,
         calibrated=calibrated,
+        trained=set(posts.column("source")[seen]),
         baseline=baseline,
     )
 
