@@ -237,7 +237,12 @@ def _rate(request: Request, service: Service) -> float:
 
 def _judged(model: Model, verdicts: Verdicts) -> Any:
     """Give what stands for a detector where the posts were judged; see `score_accounts`."""
-    scores = Scores(verdicts.logit, verdicts.n_tokens, verdicts.truncated)
-    scored = scores, verdicts.language.tolist()
+    places = iter(range(len(verdicts)))
+
+    def score(texts: list[str | None], progress: bool) -> tuple[Scores, list[str]]:
+        rows = [next(places) for _ in texts]  # posts come in parts, in their order
+        scores = Scores(verdicts.logit[rows], verdicts.n_tokens[rows], verdicts.truncated[rows])
+        return scores, verdicts.language[rows].tolist()
+
     known = {"languages": model.languages, "checkpoint": None, "runtime": model}
-    return SimpleNamespace(**model.origin, **known, score=lambda texts, progress: scored)
+    return SimpleNamespace(**model.origin, **known, score=score)
