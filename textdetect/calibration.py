@@ -244,11 +244,12 @@ class Calibration:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the p-value of each post, and the smallest one that its stratum can support.
 
-        The p-value is the largest of that against all humans of the stratum and those against each
-        panel that counts by itself (`min_panel`, `panel_share`). A panel that the post outscores
-        entirely says no more than "below my smallest p-value" and does not count: so a p-value does
-        not depend on the rate asked for, and a post flagged at one rate is flagged at every higher
-        one, while each panel keeps the promise at every rate that it can support by itself.
+        The p-value is the largest of that against all humans of the stratum, which holds with the
+        confidence of `delta`, and those against each panel that counts by itself (`min_panel`,
+        `panel_share`), which hold on average over calibration sets: (1 + people of the panel who
+        score as high) / (1 + people of the panel). A panel that the post outscores entirely says
+        no more than "below my smallest p-value" and does not count: so a p-value does not depend on
+        the rate asked for, and a post flagged at one rate is flagged at every higher one.
 
         Returns:
             Two float64 arrays, shape (n,), in (0, 1]; NaN where the logit is NaN or no stratum
@@ -281,8 +282,8 @@ class Calibration:
         p = adjusted_p_values(len(stratum.logits), self.delta)[_n_reached(stratum.logits, scores)]
         for panel in self._panel_logits(index):
             reached = _n_reached(panel, scores)
-            by_panel = adjusted_p_values(len(panel), self.delta)[reached]
-            p = np.maximum(p, np.where(reached == 0, 0.0, by_panel))
+            on_average = (1 + reached) / (1 + len(panel))
+            p = np.maximum(p, np.where(reached == 0, 0.0, on_average))
         return p
 
     def _panel_logits(self, index: int) -> list[NDArray[np.float64]]:
