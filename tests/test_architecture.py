@@ -47,7 +47,6 @@ FLOORS = {
     "about": 4,
     "accounts": 4,
     "finetune": 4,
-    "adaptation": 4,
     "export": 4,
     "evaluation": 4,
     "report": 3,
@@ -70,7 +69,6 @@ NEIGHBOURS = {
     ("runtimes", "checkpoint"),
     ("checkpoint", "contamination"),
     ("checkpoint", "account_null"),
-    ("adaptation", "finetune"),
 }
 """The doors between rooms of one floor."""
 EVERYWHERE = {"textdetect", "_version"}

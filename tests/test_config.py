@@ -300,8 +300,7 @@ def test_every_config_of_the_repository_can_be_trained(path: Path) -> None:
     assert config.name == path.stem
     assert set(origin.values()) <= {file.name for file in CONFIGS.glob("*.yaml")}
     assert {"detectrl", "outfox", "rusentiment_human"} <= set(config.data.evaluation_only)
-    if path.stem != "embedded":  # which names those that it is measured on, too
-        assert not set(config.data.sources) & set(config.data.evaluation_only)
+    assert not set(config.data.sources) & set(config.data.evaluation_only)
 
 
 def test_there_are_configs_to_check() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from textdetect.config import DataConfig
 from textdetect.errors import ConfigError, DataError
 from textdetect.posts.corpus import COLUMNS, Posts
-from textdetect.posts.mixture import TrainingList, hardest, training_list, unlabelled
+from textdetect.posts.mixture import TrainingList, hardest, training_list
 
 
 def many(n: int, label: int, **columns: str) -> list[dict[str, Any]]:
@@ -321,16 +321,6 @@ def test_a_share_of_the_posts_of_people_and_machines_alike_is_attacked() -> None
 def test_attacks_that_cannot_train_are_refused(augment: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=r"data\.augment"):
         chosen([*many(5, 0), *many(5, 1)], augment=augment)
-
-
-def test_an_encoder_reads_what_people_wrote_in_the_train_part() -> None:
-    rows = [*many(30, 0), *many(30, 1), *many(30, 0, source="two"), *many(9, 0, source="gone")]
-    part = np.array([*["train"] * 75, *["report"] * 24], dtype=object)
-    config = DataConfig(evaluation_only=("gone",))
-    read = unlabelled(posts(rows), part, config, 12, seed=0)
-    assert counts(rows, read, "source", "label") == {("one", 0): 12, ("two", 0): 12}
-    assert read.tolist() == sorted(read)
-    assert read.max() < 75
 
 
 def test_some_of_a_list_are_a_list() -> None:

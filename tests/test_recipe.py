@@ -54,7 +54,7 @@ from textdetect.recipe import (
     split_corpus,
     train,
 )
-from textdetect.recipe.run import _apart
+from textdetect.recipe.run import _apart, lists
 from textdetect.text import NORMALISATION_VERSION, first_words, normalise
 
 pytestmark = pytest.mark.slow
@@ -123,17 +123,24 @@ def test_a_training_may_go_on_from_its_own_classifier_more_than_once(
     tmp_path: Path, run: Path, corpus_made: Path, encoder: Path
 ) -> None:
     further = FurtherConfig(learning_rate=1e-4, max_rows=900, repeat={"chats": 2})
-    config = dataclasses.replace(config_for(encoder), further=(further, FurtherConfig(hard=0.3)))
+    last = FurtherConfig(
+        learning_rate=1e-6, whole=("chats",), others=40, crops=(8,), from_average=True
+    )
+    config = dataclasses.replace(
+        config_for(encoder), further=(further, FurtherConfig(hard=0.3), last)
+    )
     (tmp_path / "model").symlink_to(run / "model")  # the first training is that of `run`
     folder = train(config, corpus_made, tmp_path)
+    folders = ("model", "further-1/model", "further-2/model", "further-3/model", "average")
     *each, mean = (
-        safetensors.numpy.load_file(tmp_path / made / "model.safetensors")
-        for made in ("model", "further-1/model", "further-2/model", "average")
+        safetensors.numpy.load_file(tmp_path / made / "model.safetensors") for made in folders
     )
     for before, after in pairwise(each):
         assert any((after[name] != before[name]).any() for name in before)
     for name, weights in mean.items():
-        np.testing.assert_allclose(weights, sum(one[name] for one in each) / 3, atol=1e-6)
+        np.testing.assert_allclose(weights, sum(one[name] for one in each) / 4, atol=1e-6)
+        start = sum(one[name] for one in each[:3]) / 3
+        np.testing.assert_allclose(each[3][name], start, atol=1e-4)
     once, twice = (open_checkpoint(made).manifest for made in (run / "checkpoint", folder))
     assert once is not None
     assert twice is not None
@@ -144,6 +151,20 @@ def test_a_training_may_go_on_from_its_own_classifier_more_than_once(
     made = (folder / "model.safetensors").stat().st_mtime_ns
     train(config, corpus_made, tmp_path)
     assert (folder / "model.safetensors").stat().st_mtime_ns == made
+
+
+def test_a_further_list_has_all_posts_of_some_sources_and_so_many_others(
+    corpus_made: Path, encoder: Path
+) -> None:
+    whole, others = (
+        FurtherConfig(whole=sources, others=40, crops=(8,)) for sources in (("chats",), ("panel",))
+    )
+    config = dataclasses.replace(config_for(encoder), further=(whole, others))
+    posts, parts = split_corpus(config, corpus_made)
+    first, all_chats, some_chats = lists(posts, parts, config)
+    assert set(posts.column("source")[first.rows]) == {"chats"}  # the one source of both classes
+    assert len(all_chats.rows) == len(first.rows) > 40 == len(some_chats.rows)
+    assert set(all_chats.crops) <= {0, 8}
 
 
 def test_no_post_is_in_two_parts_and_none_is_lost(run: Path, corpus_made: Path) -> None:

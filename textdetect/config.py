@@ -134,24 +134,6 @@ class FinetuneConfig(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptConfig(Checked):
-    """How the encoder is made to know more words, on unlabelled posts, before it is fine-tuned.
-
-    Attributes:
-        max_tokens: most words to add to the vocabulary; 0: none.
-        min_posts, min_sources: a word is added if it is in so many posts, of so many sources.
-        max_rows: at most so many posts of each source and language.
-        max_length: tokens of a post that are read, special tokens included.
-    """
-
-    max_tokens: Least0[int] = 0
-    min_posts: int = 50
-    min_sources: int = 2
-    max_rows: int = 8_000
-    max_length: Annotated[int, "more than 2", lambda n: n > 2] = 96
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationConfig(Checked):
     """How scores become p-values, and which languages are listed.
 
@@ -203,6 +185,9 @@ class FurtherConfig(Checked):
         hard: share of the list that is trained on, in (0, 1]: in each language and class the
             people that the model so far scores highest and the machines that it scores lowest,
             their twins and pairs, and a third as many of the others; 1 for all.
+        crops: as in `DataConfig`, over what stands there; none: that.
+        whole, others: sources whose posts all train, and how many of the others' do; none: all.
+        from_average: whether it goes on from the average of all trainings so far, not the last.
     """
 
     epochs: Positive[float] = 1.0
@@ -210,6 +195,10 @@ class FurtherConfig(Checked):
     learning_rate: In01 = 8e-5
     max_rows: Annotated[int | None, "a positive number", lambda n: n is None or n > 0] = None
     repeat: Repeat = field(default_factory=dict)
+    crops: Crops = ()
+    whole: tuple[str, ...] = ()
+    others: Least0[int] = 0
+    from_average: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +209,7 @@ class TrainConfig:
         name: the model's name, and its folder's.
         version: the model's own version, apart from the package's.
         seed: of everything that is drawn.
-        data, adapt, finetune, calibration: see their classes.
+        data, finetune, calibration: see their classes.
         further: trainings that go on from the first, each from the one before it.
     """
 
@@ -228,7 +217,6 @@ class TrainConfig:
     version: str = "0.0.0"
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
-    adapt: AdaptConfig = field(default_factory=AdaptConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     further: tuple[FurtherConfig, ...] = ()
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)

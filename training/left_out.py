@@ -34,7 +34,7 @@ from textdetect.posts import Posts, load_posts
 from textdetect.posts.dimensions import dimension
 from textdetect.posts.mixture import training_list
 from textdetect.posts.splits import Split, at_most, draw, split
-from textdetect.recipe import adapted, corpus_folder
+from textdetect.recipe import corpus_folder
 from textdetect.runtimes.hf import HfRuntime
 
 MOST = 1_500
@@ -103,8 +103,7 @@ def cell(
     place = [draw(config.seed, name, str(i)) for i in range(len(listed.rows))]
     listed = listed.take(np.sort(np.argsort(place)[:n_posts]))
     texts, labels = listed.texts(parts.normalised), posts.labels[listed.rows].tolist()
-    encoder = adapted(config, posts, parts, run)
-    settings = dataclasses.replace(config.finetune, encoder=encoder, runs=1)
+    settings = dataclasses.replace(config.finetune, runs=1)
     model = finetune(settings, texts, labels, listed, run, seed=config.seed)
     wide = everyone(posts, parts, rows, seed=config.seed)
     both = np.unique(np.concatenate([rows, wide]))

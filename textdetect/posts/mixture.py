@@ -15,7 +15,7 @@ from textdetect.errors import DataError
 from textdetect.posts.corpus import Posts
 from textdetect.posts.cues import chances, cues
 from textdetect.posts.dimensions import DIMENSIONS, dimension
-from textdetect.posts.splits import at_most, draw, ties
+from textdetect.posts.splits import draw, ties
 from textdetect.text import normalise, without
 
 
@@ -197,19 +197,6 @@ def _attack(shares: dict[str, float], seed: int, copy: tuple[str, str]) -> Attac
             return replace(chosen, budget=min(1.0, chosen.budget * strength))
         place -= share
     return None
-
-
-def unlabelled(
-    posts: Posts, part: NDArray[np.object_], config: DataConfig, max_rows: int, *, seed: int
-) -> NDArray[np.int64]:
-    """Choose posts for an encoder to read: what people wrote in the train part.
-
-    No machine's, so that an encoder that has read a source knows nothing of its machines; at most
-    `max_rows` of each source and language.
-    """
-    usable = _usable(posts, part, config) & (posts.labels == 0)
-    by = (posts.column("source"), posts.column("language"))
-    return at_most(max_rows, posts, usable, by, seed=seed, what="cap")
 
 
 def _usable(posts: Posts, part: NDArray[np.object_], config: DataConfig) -> NDArray[np.bool_]:

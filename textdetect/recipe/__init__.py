@@ -1,13 +1,12 @@
 """A training run, and what is made of a checkpoint after it: calibrations, figures, a card.
 
-Public names: `train`, with steps for trials (`split_corpus`, `adapted`, `calibrate`, `finish`);
+Public names: `train`, with steps for trials (`split_corpus`, `calibrate`, `finish`);
 `recalibrate`, `calibrate_again` and `remeasure` for a finished checkpoint.
 """
 
 from textdetect.recipe.calibrate import RUNTIMES, calibrate, recalibrate
 from textdetect.recipe.card import CAUTION, card, finish, write_report
 from textdetect.recipe.run import (
-    adapted,
     calibrate_again,
     corpus_folder,
     remeasure,
@@ -18,4 +17,4 @@ from textdetect.recipe.sample import capped
 
 __all__ = ["RUNTIMES", "calibrate", "capped", "recalibrate"]
 __all__ += ["CAUTION", "card", "finish", "write_report"]
-__all__ += ["adapted", "calibrate_again", "corpus_folder", "remeasure", "split_corpus", "train"]
+__all__ += ["calibrate_again", "corpus_folder", "remeasure", "split_corpus", "train"]

@@ -1,4 +1,4 @@
-"""A training run: parts → adapt → fine-tune → export → calibrate → measure → checkpoint and card.
+"""A training run: parts → fine-tune → export → calibrate → measure → checkpoint and card.
 
 Every step leaves its result in the run's folder and is skipped when it is there, so that a run that
 was cut off goes on with the same command. It knows nothing of how a step does its work.
@@ -18,7 +18,7 @@ from hashlib import blake2b
 from html import unescape
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from unicodedata import normalize
 
 import numpy as np
@@ -26,7 +26,6 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from textdetect.adaptation import adapt
 from textdetect.checkpoint import (
     CARD,
     SEEN,
@@ -39,15 +38,15 @@ from textdetect.checkpoint import (
     write_atomically,
     write_manifest,
 )
-from textdetect.config import TrainConfig, dump, load_config
+from textdetect.config import FinetuneConfig, TrainConfig, dump, load_config
 from textdetect.contamination import SeenFilter
 from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation import BagOfWords, figures
 from textdetect.export import export
-from textdetect.finetune import average, finetune
+from textdetect.finetune import DONE, average, finetune
 from textdetect.posts import Posts, load_posts
-from textdetect.posts.mixture import TrainingList, hardest, training_list, unlabelled
+from textdetect.posts.mixture import TrainingList, hardest, training_list
 from textdetect.posts.splits import Split, split
 from textdetect.recipe.calibrate import RUNTIMES, calibrate, foresee
 from textdetect.recipe.card import finish, own_manifest
@@ -131,37 +130,33 @@ def classifier(
     Returns:
         The classifier's folder.
     """
-    settings = dataclasses.replace(config.finetune, encoder=adapted(config, posts, parts, run))
-    models: list[Path] = []
-    for n, listed in enumerate(trainings):
-        if models:
-            further = config.further[n - 1]
-            if further.hard < 1:
-                starts = [text[:_START] for text in listed.texts(parts.normalised)]
-                last = open_checkpoint(models[-1])
-                logits = HfRuntime(last, dtype="bf16" if has_bf16() else "auto").run(starts).logits
-                listed = hardest(posts, listed, logits, further.hard, seed=config.seed)
-                logger.info("%d posts, the hardest among them, train on", len(listed.rows))
-            rate, epochs = further.learning_rate, further.epochs
-            settings = dataclasses.replace(
-                settings, encoder=str(models[-1]), epochs=epochs, learning_rate=rate, runs=1
-            )
-        texts = listed.texts(parts.normalised)
-        labels = posts.labels[listed.rows].tolist()
-        out = run / f"further-{n}" if models else run
-        models.append(finetune(settings, texts, labels, listed, out, seed=config.seed))
+    models = [_trained(config.finetune, posts, parts, trainings[0], run, config.seed)]
+    for n, (further, listed) in enumerate(zip(config.further, trainings[1:], strict=True), 1):
+        out, start = run / f"further-{n}", models[-1]
+        if further.from_average and n > 1:
+            start = average(models, run / f"average-{n}")
+        if further.hard < 1 and not (out / "model" / DONE).is_file():
+            starts = [text[:_START] for text in listed.texts(parts.normalised)]
+            dtype: Literal["auto", "bf16"] = "bf16" if has_bf16() else "auto"
+            logits = HfRuntime(open_checkpoint(start), dtype=dtype).run(starts).logits
+            listed = hardest(posts, listed, logits, further.hard, seed=config.seed)
+            logger.info("%d posts, the hardest among them, train on", len(listed.rows))
+        settings = dataclasses.replace(
+            config.finetune,
+            encoder=str(start),
+            epochs=further.epochs,
+            learning_rate=further.learning_rate,
+            runs=1,
+        )
+        models.append(_trained(settings, posts, parts, listed, out, config.seed + n))
     return average(models, run / "average") if len(models) > 1 else models[0]
 
 
-def adapted(config: TrainConfig, posts: Posts, parts: Split, run: Path) -> str:
-    """Adapt the encoder as the config asks; returns the name or folder of what to fine-tune."""
-    if not config.adapt.max_tokens:
-        return config.finetune.encoder
-    rows = unlabelled(posts, parts.part, config.data, config.adapt.max_rows, seed=config.seed)
-    texts = [parts.normalised[row] for row in rows]
-    sources = posts.column("source")[rows].tolist()
-    encoder = config.finetune.encoder
-    return str(adapt(encoder, config.adapt, texts, sources, run, seed=config.seed))
+def _trained(
+    settings: FinetuneConfig, posts: Posts, parts: Split, listed: TrainingList, out: Path, seed: int
+) -> Path:
+    texts, labels = listed.texts(parts.normalised), posts.labels[listed.rows].tolist()
+    return finetune(settings, texts, labels, listed, out, seed=seed)
 
 
 def measure(
@@ -287,10 +282,19 @@ def lists(posts: Posts, parts: Split, config: TrainConfig) -> Iterator[TrainingL
     yield training_list(posts, parts.part, data, seed=config.seed)
     for further in config.further:
         first_copy += max(data.repeat.values(), default=1)
-        most = further.max_rows or config.data.max_rows
-        repeat = config.data.repeat | further.repeat
-        data = dataclasses.replace(config.data, max_rows=most, repeat=repeat)
-        yield training_list(posts, parts.part, data, seed=config.seed, first_copy=first_copy)
+        data = dataclasses.replace(
+            config.data,
+            max_rows=further.max_rows or config.data.max_rows,
+            repeat=config.data.repeat | further.repeat,
+            crops=further.crops or config.data.crops,
+        )
+        listed = training_list(posts, parts.part, data, seed=config.seed, first_copy=first_copy)
+        if further.whole:
+            kept = np.isin(posts.column("source")[listed.rows], further.whole)
+            rest, rng = np.flatnonzero(~kept), np.random.default_rng(config.seed)
+            drawn = rng.choice(rest, min(len(rest), further.others), replace=False)
+            listed = listed.take(np.sort(np.append(np.flatnonzero(kept), drawn)))
+        yield listed
 
 
 def trained_rows(trainings: Iterable[TrainingList]) -> NDArray[np.int64]:
