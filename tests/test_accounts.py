@@ -24,7 +24,9 @@ from textdetect.account_null import (
     MODELLED,
     SIZES,
     AccountNull,
+    alike,
     simulated,
+    together,
 )
 from textdetect.accounts import AccountVerdicts, benjamini_hochberg
 from textdetect.checkpoint import read_manifest, write_calibration, write_manifest
@@ -170,6 +172,36 @@ def test_five_machines_among_five_hundred_accounts_are_found_beside_a_few_people
         false.append(flagged[:495].sum() / max(1, flagged.sum()))
     assert np.mean(found) >= 0.5
     assert np.mean(false) <= 0.05
+
+
+def test_people_of_another_genre_are_no_machines_where_their_posts_are_not() -> None:
+    """Their logits lie above all accounts known; against people of their genre they are usual."""
+    rng = np.random.default_rng(6)
+    null = null_of(people(150, rng))
+    people_elsewhere, machines = people(300, rng, shift=4.0), people(300, rng, shift=8.0)
+    spread = np.sqrt(1 + 1.5**2)
+    rates = []
+    for accounts in (people_elsewhere, machines):
+        by_post = [stats.norm.sf(account, 4.0, spread) for account in accounts]
+        found = null.p_values(accounts, ["en"] * 300, by_post=by_post)
+        alone = null.p_values(accounts, ["en"] * 300)
+        assert np.all(found.p_value >= alone.p_value)
+        assert np.array_equal(found.modelled, found.p_value < 1 / (1 + found.n_humans))
+        rates.append([(each.p_value <= 0.05).mean() for each in (alone, found)])
+    assert rates[0][0] > 0.9
+    assert rates[0][1] <= 0.05
+    assert rates[1][1] > 0.7
+
+
+def test_posts_taken_together_keep_the_promise_where_they_resemble_each_other() -> None:
+    rng, k = np.random.default_rng(7), 8
+    levels, own = rng.normal(size=(20_000, 1)), rng.normal(size=(20_000, k))
+    logits = np.sqrt(0.3) * levels + np.sqrt(0.7) * own
+    p = np.sort(together(stats.norm.sf(logits), 0.3))
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    assert alike(logits[:300]) >= 0.3
+    nothing = np.full((1, k), np.nan)
+    assert together(nothing, 0.3)[0] > 0.9
 
 
 def test_q_values_are_those_of_scipy() -> None:

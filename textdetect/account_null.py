@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
@@ -103,13 +104,20 @@ class AccountNull:
             )
 
     def p_values(
-        self, logits: Sequence[ArrayLike], languages: Sequence[str], *, delta: float = 0.05
+        self,
+        logits: Sequence[ArrayLike],
+        languages: Sequence[str],
+        *,
+        by_post: Sequence[ArrayLike] | None = None,
+        delta: float = 0.05,
     ) -> AccountPValues:
         """Compare accounts with human accounts of their language, over as many posts.
 
         Args:
             logits: of each account's posts, all finite, in an order that is independent of them.
             languages: of each account.
+            by_post: the posts' own p-values, NaN for none: no account's p-value is below what
+                these say `together`. Accounts of people are known of few genres, posts of many.
             delta: chance that the conditional p-values' promise fails for this set.
         """
         n = len(logits)
@@ -131,6 +139,9 @@ class AccountNull:
                 beyond = np.sort(simulated(people, MODELLED).mean(axis=1))
                 higher = MODELLED - np.searchsorted(beyond, own[above] - TIE, side="left")
                 p_value[above] = np.minimum(p_value[above], (1 + higher) / (1 + MODELLED))
+            if by_post is not None:
+                each = np.array([np.asarray(by_post[i], np.float64)[:size] for i in rows])
+                p_value = np.maximum(p_value, together(each, alike(people)))
             found.p_value[rows] = p_value
             found.modelled[rows] = p_value < 1 / (1 + len(null))
             found.conditional[rows] = adjusted_p_values(len(null), delta)[reached]
@@ -181,23 +192,48 @@ def simulated(people: NDArray[np.float64], n: int, *, seed: int = 0) -> NDArray[
 
     Each post's place among all posts is drawn from a t copula with 4 degrees of freedom (Demarta &
     McNeil, "The t copula and related copulas", 2005), which has accounts all of whose posts lie far
-    out more often than a normal one. Its correlation within an account is the upper end of a
-    one-sided 95% bootstrap interval, over accounts, of that of the ranks.
+    out more often than a normal one. Its correlation within an account is `alike`.
 
     >>> simulated(np.random.default_rng(0).normal(size=(100, 3)), 5).shape
     (5, 3)
     """
-    rng, k = np.random.default_rng(seed), people.shape[1]
+    rng, k, same = np.random.default_rng(seed), people.shape[1], alike(people, seed=seed)
     posts = np.sort(people.ravel())
+    own, level = rng.standard_normal((n, k)), rng.standard_normal((n, 1))
+    x = (np.sqrt(1 - same) * own + np.sqrt(same) * level) * np.sqrt(4 / rng.chisquare(4, (n, 1)))
+    size = 1 + x**2 / 4
+    place = 0.5 + 0.375 * x / np.sqrt(size) * (1 - x**2 / (12 * size))  # t's cdf at 4 degrees
+    return np.asarray(posts.take((place * posts.size).astype(np.int64), mode="clip"), np.float64)
+
+
+def alike(people: NDArray[np.float64], *, seed: int = 0) -> float:
+    """Bound the correlation of an account's posts from above, from logits of shape (accounts, k).
+
+    The upper end of a one-sided 95% bootstrap interval, over accounts, of that of the ranks, as a
+    normal copula has it.
+    """
+    rng, k, posts = np.random.default_rng(seed), people.shape[1], np.sort(people.ravel())
     low, high = (np.searchsorted(posts, people, side=side) for side in ("left", "right"))
     ranks = (low + high) / (2 * posts.size)
     drawn = rng.integers(len(people), size=(1_000, len(people)))
     between = k * ranks.mean(axis=1)[drawn].var(axis=1, ddof=1)
     within = ranks.var(axis=1, ddof=1)[drawn].mean(axis=1)
     of_ranks = (between - within) / np.maximum(between + (k - 1) * within, TIE)
-    alike = 2 * np.sin(np.pi / 6 * np.clip(np.quantile(of_ranks, 0.95), 0, 1))
-    own, level = rng.standard_normal((n, k)), rng.standard_normal((n, 1))
-    x = (np.sqrt(1 - alike) * own + np.sqrt(alike) * level) * np.sqrt(4 / rng.chisquare(4, (n, 1)))
-    size = 1 + x**2 / 4
-    place = 0.5 + 0.375 * x / np.sqrt(size) * (1 - x**2 / (12 * size))  # t's cdf at 4 degrees
-    return np.asarray(posts.take((place * posts.size).astype(np.int64), mode="clip"), np.float64)
+    return float(2 * np.sin(np.pi / 6 * np.clip(np.quantile(of_ranks, 0.95), 0, 1)))
+
+
+def together(p_values: NDArray[np.float64], correlation: float) -> NDArray[np.float64]:
+    """Take the p-values of each account's posts, shape (m, k), as one p-value, shape (m,).
+
+    The mean of their normal quantiles, of which any two have this correlation (Stouffer's method
+    for dependent tests; Strube, "Combining and comparing significance levels from nonindependent
+    hypothesis tests", 1985). A p-value of NaN says nothing against a post.
+
+    >>> together(np.array([[0.01, 0.01, 0.01], [0.4, 0.4, 0.4]]), 0.5).round(3).tolist()
+    [0.002, 0.378]
+    """
+    k, normal = p_values.shape[1], NormalDist()
+    known = np.clip(np.nan_to_num(p_values, nan=1.0), 1e-9, 0.99)
+    mean = np.vectorize(normal.inv_cdf, otypes=[float])(known).mean(axis=1)
+    scaled = mean / np.sqrt((1 + (k - 1) * correlation) / k)
+    return np.asarray(np.vectorize(normal.cdf, otypes=[float])(scaled), np.float64)

@@ -175,8 +175,10 @@ def score_accounts(
     order = list(evidence.n_posts)
     tested = [evidence.logits.get(name, {}) for name in order]
     main = [max(sorted(each), key=lambda code: len(each[code]), default="und") for each in tested]
-    logits = [each.get(code, []) for each, code in zip(tested, main, strict=True)]
-    found = null.p_values(logits, main)
+    own = [each.get(code, []) for each, code in zip(tested, main, strict=True)]
+    logits, by_post = ([[post[i] for post in posts] for posts in own] for i in (0, 1))
+    judged = any(math.isfinite(p_value) for posts in by_post for p_value in posts)
+    found = null.p_values(logits, main, by_post=by_post if judged else None)
     reason = np.array(
         [
             None if math.isfinite(p) else _why(name, code, len(own), listed)
@@ -215,12 +217,13 @@ class Evidence:
 
     Attributes:
         n_posts: account → posts, in order of first appearance; None for those that name none.
-        logits: account → language → its own posts' logits, in an order drawn from the texts.
+        logits: account → language → its own posts' logits and p-values, in an order drawn from
+            the texts.
         n_by_order: see `AccountVerdicts`.
     """
 
     n_posts: Counter[str | None] = field(default_factory=Counter)
-    logits: dict[str | None, dict[str, list[float]]] = field(default_factory=dict)
+    logits: dict[str | None, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
     n_by_order: int = 0
 
 
@@ -232,6 +235,7 @@ class _Text:
     time: float
     code: str
     logit: float
+    p_value: float
 
 
 def gather(parts: Iterable[pa.Table], detector: Detector, *, listed: Collection[str]) -> Evidence:
@@ -248,9 +252,9 @@ def gather(parts: Iterable[pa.Table], detector: Detector, *, listed: Collection[
         times = part["time"].cast(pa.int64()).to_pylist() if "time" in there else [math.nan] * n
         marks = part["repost"].to_pylist() if "repost" in there else [False] * n
         found.n_posts.update(accounts)
-        scores, codes = detector.score(texts, progress=False)
-        posts = zip(accounts, texts, times, marks, codes, scores.logits, strict=True)
-        for account, raw, at, is_repost, code, logit in posts:
+        logits, p_values, codes = detector.evidence(texts)
+        posts = zip(accounts, texts, times, marks, codes, logits, p_values, strict=True)
+        for account, raw, at, is_repost, code, logit, p_value in posts:
             if account is None or is_repost or not math.isfinite(logit):
                 continue
             plain = normalise(raw)
@@ -258,7 +262,7 @@ def gather(parts: Iterable[pa.Table], detector: Detector, *, listed: Collection[
                 continue
             key = blake2b(plain.encode(), digest_size=8).digest()
             time = math.nan if at is None else at
-            post = _Text(account, time, code, float(logit))
+            post = _Text(account, time, code, float(logit), float(p_value))
             text = known.setdefault(key, post)
             earlier, later = time < text.time, time > text.time
             found.n_by_order += text.account != account and not (earlier or later)
@@ -267,7 +271,7 @@ def gather(parts: Iterable[pa.Table], detector: Detector, *, listed: Collection[
     for _, text in sorted(known.items(), key=itemgetter(0)):
         if text.code in listed:
             by_language = found.logits.setdefault(text.account, {})
-            by_language.setdefault(text.code, []).append(text.logit)
+            by_language.setdefault(text.code, []).append((text.logit, text.p_value))
     return found
 
 

@@ -181,6 +181,19 @@ class Detector(Predicting):
         columns = ([getattr(part, name) for part in parts] for name in Scores.__slots__)
         return Scores(*map(np.concatenate, columns)), codes
 
+    def evidence(
+        self, texts: Iterable[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+        """Give what an account is judged by: its texts' logits, p-values and languages.
+
+        A p-value is NaN where the model has no calibration. Errors as in `predict`.
+        """
+        scores, codes = self.score(texts, progress=False)
+        if self.calibration is None:
+            return scores.logits, np.full(len(codes), np.nan), codes
+        p_values, _ = self.calibration.p_values(scores.logits, scores.n_tokens, codes)
+        return scores.logits, p_values, codes
+
     def __call__(
         self, texts: str | Iterable[Any], *, max_fpr: float = 0.01
     ) -> list[dict[str, Any]]:

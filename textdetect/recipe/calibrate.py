@@ -141,10 +141,10 @@ def _account_null(detector: Detector, posts: Posts, part: NDArray[Any]) -> Accou
     owned = pa.table({"account": owners, "text": posts.take(rows).texts})
     evidence = gather([owned], detector, listed=detector.languages)
     pairs = [(each[code], code) for each in evidence.logits.values() for code in each]
-    if not any(len(logits) >= SIZES[0] for logits, _ in pairs):
+    if not any(len(posts) >= SIZES[0] for posts, _ in pairs):
         return None
     return AccountNull.fit(
-        [logits for logits, _ in pairs],
+        [[logit for logit, _ in posts] for posts, _ in pairs],
         [code for _, code in pairs],
         fingerprint=detector.fingerprint,
         numerics=detector.runtime.numerics,

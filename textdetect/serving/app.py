@@ -29,7 +29,7 @@ from textdetect.serving.metrics import Metrics
 from textdetect.serving.service import ClientGone, Service, error_answer, json_answer, plain_error
 from textdetect.serving.settings import Limits
 from textdetect.serving.streams import Lines, answers
-from textdetect.types import Scores, Verdicts
+from textdetect.types import Verdicts
 
 _PAGES: Final = {
     **dict.fromkeys(("index.html", "docs.html"), "text/html"),
@@ -239,10 +239,9 @@ def _judged(model: Model, verdicts: Verdicts) -> Any:
     """Give what stands for a detector where the posts were judged; see `score_accounts`."""
     places = iter(range(len(verdicts)))
 
-    def score(texts: list[str | None], progress: bool) -> tuple[Scores, list[str]]:
+    def evidence(texts: list[str | None]) -> tuple[Any, Any, list[str]]:
         rows = [next(places) for _ in texts]  # posts come in parts, in their order
-        scores = Scores(verdicts.logit[rows], verdicts.n_tokens[rows], verdicts.truncated[rows])
-        return scores, verdicts.language[rows].tolist()
+        return verdicts.logit[rows], verdicts.p_value[rows], verdicts.language[rows].tolist()
 
     known = {"languages": model.languages, "checkpoint": None, "runtime": model}
-    return SimpleNamespace(**model.origin, **known, score=score)
+    return SimpleNamespace(**model.origin, **known, evidence=evidence)
