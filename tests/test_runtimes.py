@@ -156,12 +156,14 @@ def test_in_bf16_verdicts_are_those_of_fp32_but_for_a_hairs_breadth(
 
     A probability of 0.5 lies at another logit in each language and length (2.06 for short English
     posts of model 2.4.0), so how far a flip is from it is told by the odds, not by the logit.
+    Of 1,848 posts 5 flip between "not_flagged" and "uncertain" with model 3.0.0, 2 with 2.4.0.
     """
     posts = list(dict.fromkeys(mixed_posts(2_000)))
     ours, theirs = in_bf16.predict(posts), embedded.predict(posts)
     assert np.nanmax(np.abs(ours.logit - theirs.logit)) < 0.1
     flips = (ours.probability > 0.5) != (theirs.probability > 0.5)
-    assert flips.sum() <= 2
+    assert flips.sum() <= 5
+    assert (ours.flagged != theirs.flagged).sum() <= 2
     for p in (ours.probability[flips], theirs.probability[flips]):
         assert np.all(np.abs(np.log(p / (1 - p))) < 0.1)
     assert list(ours.n_tokens) == list(theirs.n_tokens)

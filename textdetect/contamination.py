@@ -34,7 +34,7 @@ from textdetect.errors import CheckpointError, ChecksumMismatch, InvalidInput, N
 from textdetect.text import NORMALISATION_VERSION, coerce, normalise, without
 
 FORMAT_VERSION: Final = 2
-MAX_BYTES: Final = 4_000_000
+MAX_BYTES: Final = 10_000_000
 
 _U64 = NDArray[np.uint64]
 _U8 = NDArray[np.uint8]
@@ -97,8 +97,8 @@ class SeenFilter:
         """Take the fingerprints of raw or normalised posts; the same on every machine.
 
         A post takes 4 bytes, and 50 more where it has 10 words or more (4 for each word where it
-        has 5 to 9). Up to 77,000 posts fit into 4 MB; with more, the sketches get fewer bits
-        (`n_bits`), down to 256, where 92,000 fit; fewer would accuse too many fresh posts.
+        has 5 to 9). Up to 192,000 posts fit into 10 MB; with more, the sketches get fewer bits
+        (`n_bits`), down to 256, where 230,000 fit; fewer would accuse too many fresh posts.
 
         Raises:
             InvalidInput: a text that is not a str, or more posts than fit into `max_bytes`.
