@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect.errors import CheckpointError, ChecksumMismatch, InvalidInput, NormalisationMismatch
-from textdetect.text import NORMALISATION_VERSION, coerce, normalise, without
+from textdetect.text import NORMALISATION_VERSION, ONE_WORD, coerce, normalise, without
 
 FORMAT_VERSION: Final = 2
 MAX_BYTES: Final = 10_000_000
@@ -39,10 +39,9 @@ MAX_BYTES: Final = 10_000_000
 _U64 = NDArray[np.uint64]
 _U8 = NDArray[np.uint8]
 
-_CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_ALNUM: Final = rf"[^\W_{_CJK}\uac00-\ud7a3]+"
-_WORD: Final = re.compile(rf"[{_CJK}\uac00-\ud7a3]|{_ALNUM}(?:['\-]{_ALNUM})*")
-_HAS_CJK: Final = re.compile(rf"[{_CJK}\uac00-\ud7a3]")
+_ALNUM: Final = rf"[^\W_{ONE_WORD}]+"
+_WORD: Final = re.compile(rf"[{ONE_WORD}]|{_ALNUM}(?:['\-]{_ALNUM})*")
+_HAS_CJK: Final = re.compile(f"[{ONE_WORD}]")
 _CHUNK: Final = 1_024
 _MAX_PAIRS: Final = 1 << 17
 """Comparisons held at once, so that memory stays flat where all training posts are alike."""

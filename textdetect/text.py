@@ -13,7 +13,8 @@ a new checkpoint.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from numbers import Real
 from typing import Any, Final
@@ -36,7 +37,10 @@ MENTION: Final = "@user"
 
 MAX_CHARS: Final = 8_192
 """Characters of normalised text that reach a tokenizer, whose time grows with the text."""
-_CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_KANA_AND_HAN: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_CJK: Final = f"{_KANA_AND_HAN}\uf900-\ufaff"
+ONE_WORD: Final = f"{_CJK}\uac00-\ud7a3"
+"""Ranges of Chinese, Japanese and Korean characters, each of which counts as a word."""
 _IN_LINK = rf"[^\s<>\"{_CJK}]*(?<![)\]}}])"
 # Each begins with a character or a set of them, so that the search for it is a fast one.
 _URL = re.compile(rf"[hHfF][tT](?:[tT][pP][sS]?|[pP])\s?:\s?//\s?{_IN_LINK}")
@@ -60,7 +64,7 @@ _CLITIC = re.compile(r"(?<=[a-zA-Z]) (?=(?:n't|'(?:s|re|ve|ll|d|m))\b)", re.IGNO
 _SPACE_TO_DROP = re.compile(r" (?:[.,!?;:)\]}%]|(?<=[(\[{] ))").search
 _SPACED: Final = {f" {mark}": mark for mark in ".,!?;:)]}%"} | {f"{mark} ": mark for mark in "([{"}
 _RUN = re.compile(
-    rf"([{_CJK}\uac00-\ud7a3]{{1,4}}?)(?:[^\w@#]{{0,3}}\1){{2,}}|([^\W\d_])\2{{3,}}|([^\W\d_]{{2}})\3{{2,}}"
+    rf"([{ONE_WORD}]{{1,4}}?)(?:[^\w@#]{{0,3}}\1){{2,}}|([^\W\d_])\2{{3,}}|([^\W\d_]{{2}})\3{{2,}}"
     r"|([^\w\s])\4{3,}"
 )
 # What `_RUN` and `_WORDS_AGAIN` can't match without, each found in a fraction of their time. Four
@@ -72,7 +76,7 @@ _BETWEEN = re.compile(r"[^\w@#]+")
 _WORD_AGAIN = re.compile(r"( \S++)\1(?!\S)").search
 _WORDS_AGAIN = re.compile(r"(?<!\w)(\w+)(?:\W+\1){2,}(?!\w)", re.IGNORECASE)
 _CJK_SPACE = re.compile(f" (?:(?<=[{_CJK},.!?;:] )(?=[{_CJK}])|(?<=[{_CJK}] )(?=[{_CJK},.!?;:]))")
-_HAS_CJK = re.compile(f"[{_CJK}\uac00-\ud7a3]").search
+_HAS_CJK = re.compile(f"[{ONE_WORD}]").search
 _PASSES: Final = 8
 # Words with at most one mark and one blank between two, so that no step has anything to do.
 _PROSE = re.compile(r"[a-zA-Z0-9]++(?:(?:[,.!?;:]?+ |['-])[a-zA-Z0-9]++)*+").fullmatch
@@ -82,7 +86,8 @@ _EDGES: Final = " \"'.,!?;:-|>~*"
 _LINK = re.compile(rf"(?<![\w-]){URL}(?![\w-])")
 _NAME = re.compile(rf"(?<![\w-]){MENTION}(?![\w-])")
 _REPEATED = re.compile(rf"(?<![\w-])({URL}|{MENTION})(?: \1(?![\w-]))+")
-_WORD = re.compile(f"[{_CJK}\uac00-\ud7a3]|[^\\W\\d_{_CJK}\uac00-\ud7a3]+(?:'[a-z]+)?|\\d+")
+_WORD = re.compile(rf"[{ONE_WORD}]|[^\W\d_{ONE_WORD}]+(?:'[a-z]+)?|\d+")
+_COMPARED = re.compile(rf"[{_KANA_AND_HAN}]|\w+")
 
 # Letters that look Latin but are Cyrillic, Greek or Armenian; mapped only inside a word that has
 # Latin letters too, so that text in those scripts is left alone.
@@ -278,6 +283,30 @@ def first_words(normalised: str, n: int) -> str:
     """
     last = next(islice(_WORD.finditer(normalised), n - 1, None), None)
     return normalised if last is None else normalised[: last.end()]
+
+
+def compared_words(normalised: str, most: int) -> list[str]:
+    """Return the first words of a text, at most so many, as near-duplicates are told by them.
+
+    In small letters; a Chinese or Japanese character is a word, and links and @names are, too.
+
+    >>> compared_words("So good, http 真好", 4)
+    ['so', 'good', 'http', '真']
+    """
+    return [word[0] for word in islice(_COMPARED.finditer(normalised.lower()), most)]
+
+
+def shingles(words: Sequence[str]) -> set[int]:
+    """Hash every run of three words, of fewer words the only one: 32 bits each (CRC-32).
+
+    Two texts are as alike as these sets overlap (Broder, "On the resemblance and containment of
+    documents", 1997).
+
+    >>> len(shingles(["so", "good", "so", "good", "so"])), len(shingles(["so"]))
+    (2, 1)
+    """
+    runs = {" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
+    return {zlib.crc32(run.encode()) for run in runs}
 
 
 def first_of_each(texts: Iterable[str | None]) -> list[int]:

@@ -30,7 +30,7 @@ from textdetect.evaluation.figures import Table, markdown
 from textdetect.metrics import auroc
 from textdetect.posts import load_posts
 from textdetect.posts.mixture import training_list
-from textdetect.posts.splits import DROPPED, _shingles, draw, split
+from textdetect.posts.splits import DROPPED, draw, hashes, split
 from textdetect.recipe import corpus_folder
 from textdetect.text import n_words, normalise
 
@@ -180,7 +180,7 @@ def twins(texts: Sequence[str], threshold: float) -> list[tuple[int, int]]:
 
     The 1 - threshold rarest 3-grams of such texts share one (prefix filtering).
     """
-    sets = [_shingles(text) for text in texts]
+    sets = [hashes(text) for text in texts]
     _, places, counts = np.unique(np.concatenate(sets), return_inverse=True, return_counts=True)
     rank = np.argsort(np.argsort(counts, kind="stable"))
     members = np.split(rank[places], np.cumsum([len(grams) for grams in sets])[:-1])

@@ -7,8 +7,6 @@ It knows nothing of models.
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +20,13 @@ from textdetect._optional import require
 from textdetect.config import DataConfig
 from textdetect.posts.corpus import Posts
 from textdetect.progress import tracked
-from textdetect.text import normalise
+from textdetect.text import compared_words, normalise, shingles
 
 PARTS: Final = ("train", "calibration", "select", "report")
 DROPPED: Final = "duplicate"
 _N_PERM: Final = 64
-_MAX_SHINGLES: Final = 256
+_MAX_WORDS: Final = 258
 COARSE_GROUP: Final = 200
-_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +192,9 @@ def _reserved_accounts(posts: Posts, usable: NDArray[np.bool_], seed: int) -> di
     }
 
 
-def _shingles(text: str) -> NDArray[np.uint64]:
-    words = _WORDS.findall(text.lower())[: _MAX_SHINGLES + 2]
-    grams = {" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
-    return np.array([zlib.crc32(gram.encode()) for gram in sorted(grams)], dtype=np.uint64)
+def hashes(normalised: str) -> NDArray[np.uint64]:
+    """Give the sorted hashes of a text's word 3-grams, by which near-duplicates are told."""
+    return np.array(sorted(shingles(compared_words(normalised, _MAX_WORDS))), dtype=np.uint64)
 
 
 def _keep(
@@ -216,17 +212,17 @@ def _keep(
         if not text or text in exact:
             continue
         exact.add(text)
-        shingles = _shingles(text)
+        grams = hashes(text)
         sketch = blank.copy()
-        sketch.update_batch(shingles.tolist())
-        if any(_jaccard(shingles, kept[other]) >= threshold for other in lsh.query(sketch)):
+        sketch.update_batch(grams.tolist())
+        if any(_jaccard(grams, kept[other]) >= threshold for other in lsh.query(sketch)):
             continue
         lsh.insert(row, sketch, check_duplication=False)
-        kept[row] = shingles
+        kept[row] = grams
         keep[row] = True
     return keep
 
 
 def _jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
-    shared = len(np.intersect1d(a, b, assume_unique=False))
-    return shared / max(1, len(np.union1d(a, b)))
+    shared = len(np.intersect1d(a, b, assume_unique=True))
+    return shared / max(1, len(a) + len(b) - shared)
