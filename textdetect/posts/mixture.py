@@ -115,9 +115,10 @@ def training_list(
     if len({int(labels[row]) for row in rows}) < 2:
         raise DataError("training needs posts of both classes; check the sources and parts")
     chosen = np.array(rows, dtype=np.int64)
-    copies = [
-        (texts[row], str(first_copy + n)) for row, n in zip(rows, _copy_numbers(rows), strict=True)
-    ]
+    n_copies, copies = Counter[int](), []
+    for position in rows:
+        copies.append((texts[position], str(first_copy + n_copies[position])))
+        n_copies[position] += 1
     pick = [int(len(config.crops) * draw(seed, "crop", *copy)) for copy in copies]
     crops = np.array([config.crops[i] if config.crops else 0 for i in pick], dtype=np.int64)
     offsets = np.array([draw(seed, "offset", *copy) for copy in copies])
@@ -146,11 +147,10 @@ def hardest(
     labels, language = posts.labels[listed.rows], posts.column("language")[listed.rows]
     wrong = np.where(labels == 1, -logits, logits)
     kept = np.zeros(len(labels), dtype=np.bool_)
-    for cell in sorted(set(zip(language, labels.tolist(), strict=True))):
-        mine = np.flatnonzero((language == cell[0]) & (labels == cell[1]))
-        kept[mine[np.argsort(-wrong[mine], kind="stable")][: int(np.ceil(share * len(mine)))]] = (
-            True
-        )
+    for code, label in sorted(set(zip(language, labels.tolist(), strict=True))):
+        cell = np.flatnonzero((language == code) & (labels == label))
+        worst_first = cell[np.argsort(-wrong[cell], kind="stable")]
+        kept[worst_first[: int(np.ceil(share * len(cell)))]] = True
     group = ties(posts)[listed.rows]
     for label in (0, 1):
         theirs = set(group[kept & (labels == 1 - label)]) - {""}
@@ -207,12 +207,3 @@ def _usable(posts: Posts, part: NDArray[np.object_], config: DataConfig) -> NDAr
         check(name in DIMENSIONS, "data.leave_out", f"some of {', '.join(DIMENSIONS)}", name)
         usable[usable] = ~np.isin(dimension(posts.take(usable), name), list(values))
     return usable
-
-
-def _copy_numbers(rows: list[int]) -> list[int]:
-    seen: Counter[int] = Counter()
-    numbers = []
-    for row in rows:
-        numbers.append(seen[row])
-        seen[row] += 1
-    return numbers

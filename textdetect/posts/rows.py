@@ -271,13 +271,14 @@ def objects(blocks: Iterable[list[bytes]]) -> Iterator[Row]:
         loads = json.loads if b"0" * 20 in b"".join(block).translate(_ZEROS) else orjson.loads
         for line in block:
             line_number += 1
+            if line.isspace():
+                continue
+            problem = None
             try:
-                value, problem = loads(line), None
-                if type(value) is not dict or line.count(b"[") + line.count(b"{") > _MAX_DEPTH:
-                    value, problem = parsed(line)
+                value = loads(line)
             except (ValueError, RecursionError):
-                if not line.strip():
-                    continue
+                value = None
+            if type(value) is not dict or line.count(b"[") + line.count(b"{") > _MAX_DEPTH:
                 value, problem = parsed(line)
             if value is not None and paged is None:
                 paged = is_page(value)
