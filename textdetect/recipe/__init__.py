@@ -4,7 +4,7 @@ Public names: `train`, with steps for trials (`split_corpus`, `calibrate`, `fini
 `recalibrate`, `calibrate_again` and `remeasure` for a finished checkpoint.
 """
 
-from textdetect.recipe.calibrate import RUNTIMES, calibrate, recalibrate
+from textdetect.recipe.calibrate import RUNTIMES, calibrate, capped, recalibrate
 from textdetect.recipe.card import CAUTION, card, finish, write_report
 from textdetect.recipe.run import (
     calibrate_again,
@@ -13,7 +13,6 @@ from textdetect.recipe.run import (
     split_corpus,
     train,
 )
-from textdetect.recipe.sample import capped
 
 __all__ = ["RUNTIMES", "calibrate", "capped", "recalibrate"]
 __all__ += ["CAUTION", "card", "finish", "write_report"]

@@ -48,9 +48,8 @@ from textdetect.finetune import DONE, average, finetune
 from textdetect.posts import Posts, load_posts
 from textdetect.posts.mixture import TrainingList, hardest, training_list
 from textdetect.posts.splits import Split, split
-from textdetect.recipe.calibrate import RUNTIMES, calibrate, foresee
+from textdetect.recipe.calibrate import RUNTIMES, calibrate, capped, foresee
 from textdetect.recipe.card import finish, own_manifest
-from textdetect.recipe.sample import capped
 from textdetect.runtimes.choice import RuntimeName
 from textdetect.runtimes.hf import HfRuntime
 from textdetect.runtimes.host import has_bf16
