@@ -30,7 +30,7 @@ bench: $(VENV)/installed  ## Speed of this install (BENCH=--full)
 	$(VENV)/bin/textdetect bench $(BENCH)
 
 train: $(VENV)/installed  ## Train the embedded model again (needs TEXTDETECT_DATA)
-	$(VENV)/bin/python training/train.py configs/default.yaml --out runs/default
+	$(VENV)/bin/textdetect train configs/default.yaml --out runs/default
 
 $(DEMO)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEMO)
