@@ -193,7 +193,7 @@ def open_posts(
     format = format_of_input(source, format) if in_files else IN_MEMORY
     reading: dict[str, Any] = {"format": format}
     known: dict[str, Any] = {"judged": columns.get("language_column") is not None}
-    names, samples, rows = ["text"], list[dict[str, Any]](), cast(Any, None)
+    names, samples, rows = list[str](), list[dict[str, Any]](), cast(Any, None)
     is_json = format in ("json", "jsonl")
     if is_json and into in ("csv", "tsv", "parquet"):
         known["types"] = _scan(source, into, format=format, encoding=encoding)
@@ -218,27 +218,8 @@ def open_posts(
             names, samples, rows, more = open_parquet(file, into)
             known |= more
         else:
-            stream = stack.enter_context(_unpacked(file))
-            start = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
-            _refuse_others(start, format)
-            reading["encoding"] = encoding = encoding or _encoding(start)
-            if format == "jsonl" and encoding == "utf-8":
-                if start.startswith(b"\xef\xbb\xbf"):
-                    stream.read(3)
-                rows = objects(iter(lambda: stream.readlines(1 << 18), []))
-            else:
-                lines = stack.enter_context(_lines(stream, encoding))
-            if format == "json":
-                rows = documents(lines.read())
-            elif format == "txt":
-                rows = plain(lines)
-            elif is_json:
-                rows = rows or objects([x.encode("utf-8", "surrogateescape")] for x in lines)
-            else:
-                found, short, _ = _shape(start.decode(encoding, "replace"), DELIMITERS[format])
-                reading["delimiter"] = delimiter or found
-                reading["padded"] = short if padded is None else padded
-                names, rows = delimited(lines, reading["delimiter"], padded=reading["padded"])
+            asked = {"encoding": encoding, "delimiter": delimiter, "padded": padded}
+            names, rows = _rows_of_text(stack, file, reading, asked)
         if is_json or format == IN_MEMORY:
             first = list(_first(rows))
             rows = chain(first, rows)
@@ -253,6 +234,31 @@ def open_posts(
             known["stem"], rows = _archive(Path(source).parent, known["stem"], rows)
         fields = find_fields(names, samples, wanted, layout=layout, need=need)
         yield Reader(rows, fields, reading, **known)
+
+
+def _rows_of_text(
+    stack: ExitStack, file: Any, reading: dict[str, Any], asked: dict[str, Any]
+) -> tuple[list[str], Iterator[Row]]:
+    """Give the names and the rows of a file of text; put into `reading` how it is read."""
+    stream, format = stack.enter_context(_unpacked(file)), reading["format"]
+    start = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+    _refuse_others(start, format)
+    reading["encoding"] = encoding = asked["encoding"] or _encoding(start)
+    if format == "jsonl" and encoding == "utf-8":
+        if start.startswith(b"\xef\xbb\xbf"):
+            stream.read(3)
+        return [], objects(iter(lambda: stream.readlines(1 << 18), []))
+    lines = stack.enter_context(_lines(stream, encoding))
+    if format == "jsonl":
+        return [], objects([line.encode("utf-8", "surrogateescape")] for line in lines)
+    if format == "json":
+        return [], documents(lines.read())
+    if format == "txt":
+        return ["text"], plain(lines)
+    likely, is_short, _ = _shape(start.decode(encoding, "replace"), DELIMITERS[format])
+    reading["delimiter"] = asked["delimiter"] or likely
+    reading["padded"] = is_short if asked["padded"] is None else asked["padded"]
+    return delimited(lines, reading["delimiter"], padded=reading["padded"])
 
 
 def _archive(folder: Path, stem: str, rows: Iterator[Row]) -> tuple[str, Iterator[Row]]:
