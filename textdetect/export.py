@@ -13,7 +13,7 @@ import struct
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
@@ -140,7 +140,7 @@ def _write_graph(classifier: Any, folder: Path) -> None:
     )
     proto = program.model_proto
     state = {name: tensor.numpy() for name, tensor in classifier.state_dict().items()}
-    _share_weights(proto, state, _tensor_places(folder / WEIGHTS))
+    _share_weights(proto, state, _references(folder / WEIGHTS))
     for node in proto.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -148,15 +148,15 @@ def _write_graph(classifier: Any, folder: Path) -> None:
     (folder / GRAPH).write_bytes(proto.SerializeToString(deterministic=True))
 
 
-def _share_weights(proto: Any, state: dict[str, Any], places: dict[str, _Place]) -> None:
+def _share_weights(proto: Any, state: dict[str, Any], references: dict[str, Any]) -> None:
     """Replace each weight in the graph by a reference into model.safetensors, cast up from fp16.
 
     The exporter renames and transposes weights, so they are found again by their values.
     """
     onnx = require("onnx", extra="train")
-    by_value = {_key(array): (name, False) for name, array in state.items() if name in places}
+    by_value = {_key(array): (name, False) for name, array in state.items() if name in references}
     for name, array in state.items():
-        if name in places and array.ndim == 2:
+        if name in references and array.ndim == 2:
             by_value.setdefault(_key(array.T), (name, True))
     shared: dict[str, Any] = {}
     new_nodes = []
@@ -165,9 +165,9 @@ def _share_weights(proto: Any, state: dict[str, Any], places: dict[str, _Place])
         if found is None:
             continue
         key, transposed = found
-        half, full = f"{key}.fp16", f"{key}.fp32"
+        half, full = references[key].name, f"{key}.fp32"
         if half not in shared:
-            shared[half] = _external(onnx, half, places[key])
+            shared[half] = references[key]
             cast = onnx.helper.make_node("Cast", [half], [full], to=onnx.TensorProto.FLOAT)
             new_nodes.append(cast)
         kind, turn = ("Transpose", {"perm": [1, 0]}) if transposed else ("Identity", {})
@@ -206,32 +206,24 @@ def _key(array: Any) -> tuple[Any, ...]:
     return (values.shape, str(values.dtype), hashlib.sha256(values.data).digest())
 
 
-def _external(onnx: Any, name: str, place: _Place) -> Any:
-    kind, outside = onnx.TensorProto.FLOAT16, onnx.TensorProto.EXTERNAL
-    tensor = onnx.TensorProto(name=name, data_type=kind, dims=place.shape, data_location=outside)
-    where = {"location": WEIGHTS, "offset": place.offset, "length": place.n_bytes}
-    for key, value in where.items():
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
-
-
-class _Place(NamedTuple):
-    """Where a tensor lies in a safetensors file."""
-
-    shape: tuple[int, ...]
-    offset: int
-    n_bytes: int
-
-
-def _tensor_places(path: Path) -> dict[str, _Place]:
+def _references(path: Path) -> dict[str, Any]:
+    """Give each fp16 tensor of a safetensors file as a graph's tensor that lies in that file."""
+    onnx = require("onnx", extra="train")
+    half, outside = onnx.TensorProto.FLOAT16, onnx.TensorProto.EXTERNAL
     with path.open("rb") as stream:
         (size,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(size))
-    places = {}
+    tensors = {}
     for name in header.keys() - {"__metadata__"}:
         begin, end = header[name]["data_offsets"]
-        places[name] = _Place(tuple(header[name]["shape"]), 8 + size + begin, end - begin)
-    return places
+        tensor = onnx.TensorProto(
+            name=f"{name}.fp16", data_type=half, dims=header[name]["shape"], data_location=outside
+        )
+        where = {"location": WEIGHTS, "offset": 8 + size + begin, "length": end - begin}
+        for key, value in where.items():
+            tensor.external_data.add(key=key, value=str(value))
+        tensors[name] = tensor
+    return tensors
 
 
 def _logits_only(classifier: Any) -> Any:
