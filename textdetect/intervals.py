@@ -8,7 +8,7 @@ often each covers in simulations stands in docs/evaluation.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -30,7 +30,10 @@ _ROUNDING: Final = 1e-12
 class Interval:
     """A figure, the ends of its interval (NaN where nothing tells the spread), posts and clusters.
 
-    `n_clusters` counts the accounts or groups among the n posts; n where these are independent.
+    `n_clusters` counts the accounts or groups among the n posts; n where these are independent. A
+    difference alone has a p-value, the two-sided one of there being none, in [0, 1]. It is below
+    1 − level where the interval leaves out 0, and NaN where every resample gives one difference
+    that is not 0.
     """
 
     value: float
@@ -38,17 +41,7 @@ class Interval:
     high: float
     n: int
     n_clusters: int
-
-
-@dataclass(frozen=True, slots=True)
-class Difference(Interval):
-    """An interval for a difference, with the two-sided p-value of there being none, in [0, 1].
-
-    It is below 1 − level where the interval leaves out 0, and NaN where every resample gives one
-    difference that is not 0.
-    """
-
-    p_value: float
+    p_value: float | None = None
 
 
 def clopper_pearson(n_events: float, n: float, *, level: float = 0.95) -> tuple[float, float]:
@@ -165,7 +158,8 @@ def cluster_bootstrap(
     (True, 40, 10)
     """
     sampling = (labels, _codes(clusters, len(np.atleast_1d(scores))), level, n_resamples, seed)
-    return _bootstrap(lambda weights: metric(labels, scores, weights), (0.0, 1.0), *sampling)[0]
+    interval = _bootstrap(lambda weights: metric(labels, scores, weights), (0.0, 1.0), *sampling)
+    return replace(interval, p_value=None)  # it would be of one half, which nobody asks for
 
 
 def paired_bootstrap(
@@ -178,7 +172,7 @@ def paired_bootstrap(
     level: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
-) -> Difference:
+) -> Interval:
     """Bound the difference of two detectors on the same posts: ours minus the rival's.
 
     As `cluster_bootstrap`, with both scored on the same resamples, and the difference taken from
@@ -195,8 +189,7 @@ def paired_bootstrap(
     def difference(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return metric(labels, scores, weights) - metric(labels, rival, weights)
 
-    found, p_value = _bootstrap(difference, (-1.0, 1.0), *sampling)
-    return Difference(found.value, found.low, found.high, found.n, found.n_clusters, p_value)
+    return _bootstrap(difference, (-1.0, 1.0), *sampling)
 
 
 def one_by_one(metric: Callable[[Any, Any], float]) -> Weighted:
@@ -254,8 +247,8 @@ def _bootstrap(
     level: float,
     n_resamples: int,
     seed: int,
-) -> tuple[Interval, float]:
-    """Give the interval of a statistic of weights, and the p-value of the middle of its range."""
+) -> Interval:
+    """Give the interval of a statistic of weights; its p-value is of the middle of its range."""
     if n_resamples < 100:
         raise InvalidInput(f"at least 100 resamples are needed, got {n_resamples}")
     tail, n, n_clusters = _tail(level), len(codes), int(codes.max()) + 1
@@ -278,13 +271,13 @@ def _bootstrap(
     centre = float(logits[-1])
     error = float(np.std(logits[:-1], ddof=1)) * (n_fewest / (n_fewest - 1)) ** 0.5
     if np.ptp(logits[:-1]) == 0:
-        return Interval(value, np.nan, np.nan, n, n_clusters), np.nan if value else 1.0
+        return Interval(value, np.nan, np.nan, n, n_clusters, np.nan if value else 1.0)
     t = require("scipy.stats", extra="train").t
     reach = float(t.ppf(1 - tail, n_fewest - 1)) * error
     expit = require("scipy.special", extra="train").expit
-    low, high = (lowest + width * float(expit(z)) for z in (centre - reach, centre + reach))
+    low, high = (lowest + width * float(expit(centre + z)) for z in (-reach, reach))
     p_value = 2 * float(t.sf(abs(centre) / error, n_fewest - 1))
-    return Interval(value, min(low, value), max(high, value), n, n_clusters), p_value
+    return Interval(value, min(low, value), max(high, value), n, n_clusters, p_value)
 
 
 def _strata(labels: NDArray[Any], codes: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], int]:

@@ -36,7 +36,6 @@ Row = dict[str, Any]
 Decided = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
 """A metric of labels and decisions (1: flagged)."""
 _RATES: Final = (0.001, 0.01, 0.05)
-_MIN_RESAMPLES: Final = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +61,18 @@ class Place:
         threshold: float | None = None,
         note: str = "",
         n: int = 0,
-        p_value: float | None = None,
     ) -> Row:
         """Make a row of the table; what is NaN becomes null, and a note must say why."""
         found = Interval(np.nan, np.nan, np.nan, n, n) if found is None else found
         unsure = found.value == found.value and found.low != found.low
         why = "no interval: every resample agrees" if unsure and not note else ""
-        notes = "; ".join(dict.fromkeys(text for text in (note, self.note, why) if text))
         row = dict.fromkeys(SCHEMA.names) | asdict(self) | asdict(found)
-        row |= {"metric": metric, "note": notes, "threshold": threshold, "p_value": p_value}
-        return {name: _null(row[name]) for name in SCHEMA.names}
+        row |= {"metric": metric, "note": _notes(note, self.note, why), "threshold": threshold}
+        return {name: row[name] if row[name] == row[name] else None for name in SCHEMA.names}
+
+
+def _notes(*notes: str) -> str:
+    return "; ".join(dict.fromkeys(note for note in notes if note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def measure(
     classes = {"fpr": posts.labels == 0, "tpr": posts.labels == 1}
     n_few = min((int(mask.sum()) for mask in classes.values() if mask.any()), default=0)
     small = "small" if 0 < n_few < min_slice else ""
-    place = replace(place, note="; ".join(text for text in (small, place.note) if text))
+    place = replace(place, note=_notes(small, place.note))
     for name, among in classes.items():
         if answers.threshold != answers.threshold and not answers.stratified:
             rows.append(place.row(name, None, note="no threshold: too few people on select"))
@@ -138,11 +139,10 @@ def measure(
         rows += _right(place, posts)
     rows += _ranking(place, posts, seed=seed, full=full)
     for name, metric in (named or {}).items() if len(posts.labels) else ():
-        flags = answers.flagged.astype(np.int64)
-        bounds = _interval(intervals.one_by_one(metric), posts, flags, seed, _MIN_RESAMPLES)
+        bounds = _one_by_one(metric, posts, answers.flagged.astype(np.int64), seed)
         note = "no interval" if np.isnan(bounds.low) else ""
-        ours = name in {row["metric"] for row in rows}
-        name = f"{name}_at_threshold" if ours else name
+        if name in {row["metric"] for row in rows}:
+            name = f"{name}_at_threshold"
         rows.append(place.row(name, bounds, threshold=answers.threshold, note=note))
     return [row for row in rows if shown is None or row["metric"] in shown]
 
@@ -188,18 +188,16 @@ def compare(place: Place, ours: Judged, theirs: Answers, *, seed: int) -> Row:
         found = intervals.paired_bootstrap(*columns, clusters=posts.clusters, seed=seed)
     except InvalidInput:
         value = metrics.auroc(labels, rival) - metrics.auroc(labels, scores)
-        few = Interval(-value, np.nan, np.nan, len(labels), len(set(posts.clusters)))
-        return place.row("auroc", few, note="no interval: too few clusters of a class")
-    return place.row("auroc", found, p_value=_null(found.p_value))
+        note = "no interval: too few clusters of a class"
+        return place.row("auroc", _unbounded(-value, posts), note=note)
+    return place.row("auroc", found)
 
 
 def with_holm(rows: Sequence[Row]) -> list[Row]:
     """Adjust the p-values of a table's comparisons, as one family (Holm)."""
-    tested = [i for i, row in enumerate(rows) if row["p_value"] is not None]
-    adjusted = dict(
-        zip(tested, intervals.holm([rows[i]["p_value"] for i in tested]).tolist(), strict=True)
-    )
-    return [row | {"p_holm": adjusted.get(i)} for i, row in enumerate(rows)]
+    known = [row["p_value"] for row in rows if row["p_value"] is not None]
+    adjusted = iter(intervals.holm(known).tolist())
+    return [row | {"p_holm": None if row["p_value"] is None else next(adjusted)} for row in rows]
 
 
 def summary(table: Sequence[Mapping[str, Any]], *, more: Sequence[str] = ()) -> list[Row]:
@@ -262,13 +260,13 @@ def _predictive(place: Place, fpr: Row, tpr: Row) -> list[Row]:
     """State what a flag is worth at base rates; if nobody was flagged, at the FPR's upper end."""
     none = not fpr["value"]
     note = "no human flagged: at the upper end of the FPR" if none else ""
-    values = metrics.predictive_value(tpr["value"], fpr["high"] if none else fpr["value"])
-    lows = metrics.predictive_value(tpr["low"], fpr["high"])
-    highs = metrics.predictive_value(tpr["high"], fpr["low"])
+    ends = ("value", "high" if none else "value"), ("low", "high"), ("high", "low")
+    values = [metrics.predictive_value(tpr[found], fpr[lost]) for found, lost in ends]
     counts = fpr["n"] + tpr["n"], fpr["n_clusters"] + tpr["n_clusters"]
     rows = []
     for rate in metrics.BASE_RATES:
-        worth = Interval(values[rate], lows[rate], highs[rate], *counts)
+        value, low, high = (of_rate[rate] for of_rate in values)
+        worth = Interval(value, low, high, *counts)
         rows.append(place.row(f"ppv_at_{100 * rate:g}%", worth, note=note))
     return rows
 
@@ -294,51 +292,49 @@ def _ranking(place: Place, posts: Judged, *, seed: int, full: bool) -> list[Row]
     note = f"{n_all - n} posts without a score left out" if n < n_all else ""
     if len(set(posts.labels)) < 2:
         return [place.row("auroc", None, note="one class", n=n)]
-    weighted: dict[str, Weighted] = {"auroc": metrics.weighted_auroc}
-    for rate in _RATES if full else (0.01,):
-        weighted[f"tpr_at_{100 * rate:g}%"] = partial(metrics.weighted_tpr_at_fpr, max_fpr=rate)
-    if full:
-        weighted["average_precision"] = metrics.weighted_average_precision
     people = int(np.sum(posts.labels == 0))
+    weighted: list[tuple[str, Weighted, str]] = [("auroc", metrics.weighted_auroc, note)]
+    for rate in _RATES if full else (0.01,):
+        fine = f"fewer people ({people}) than the rate needs" if rate * people < 1 else ""
+        tpr = partial(metrics.weighted_tpr_at_fpr, max_fpr=rate)
+        weighted.append((f"tpr_at_{100 * rate:g}%", tpr, _notes(note, fine)))
+    if full:
+        weighted.append(("average_precision", metrics.weighted_average_precision, note))
     rows = [
-        place.row(
-            name, _interval(metric, posts, answers.scores, seed), note=_few(name, people, note)
-        )
-        for name, metric in weighted.items()
+        place.row(name, _interval(metric, posts, answers.scores, seed), note=said)
+        for name, metric, said in weighted
     ]
     if full and answers.decision == answers.decision:
-        at = intervals.one_by_one(partial(metrics.macro_f1, threshold=answers.decision))
-        bounds = _interval(at, posts, answers.scores, seed, _MIN_RESAMPLES)
+        f1 = partial(metrics.macro_f1, threshold=answers.decision)
+        bounds = _one_by_one(f1, posts, answers.scores, seed)
         rows.append(place.row("macro_f1", bounds, threshold=answers.decision, note=note))
     if full and answers.probabilities is not None:
         posts = posts.take(np.isfinite(answers.probabilities))
-        for name in ("brier", "ece") if len(posts.labels) else ():
-            chances, figure = posts.answers.probabilities, getattr(metrics, name)
-            bounds = _interval(intervals.one_by_one(figure), posts, chances, seed, _MIN_RESAMPLES)
-            rows.append(place.row(name, bounds, note=note))
+        for metric in (metrics.brier, metrics.ece) if len(posts.labels) else ():
+            bounds = _one_by_one(metric, posts, posts.answers.probabilities, seed)
+            rows.append(place.row(metric.__name__, bounds, note=note))
     return rows
 
 
-def _few(metric: str, people: int, note: str) -> str:
-    """Say where a rate is finer than one person among those measured."""
-    rate = {f"tpr_at_{100 * r:g}%": r for r in _RATES}.get(metric, 1.0)
-    fine = f"fewer people ({people}) than the rate needs" if rate * people < 1 else ""
-    return "; ".join(text for text in (note, fine) if text)
+def _one_by_one(
+    metric: Callable[[Any, Any], float], posts: Judged, values: Any, seed: int
+) -> Interval:
+    """Bound a metric that has no weighted form, with fewer resamples, as it is slow."""
+    return _interval(intervals.one_by_one(metric), posts, values, seed, n_resamples=400)
 
 
 def _interval(
     metric: Weighted, posts: Judged, values: Any, seed: int, n_resamples: int = 1_000
 ) -> Interval:
     """Bound a metric of labels and values, of shape (n,)."""
-    labels, of = posts.labels, posts.clusters
+    labels = posts.labels
     try:
         return intervals.cluster_bootstrap(
-            metric, labels, values, clusters=of, n_resamples=n_resamples, seed=seed
+            metric, labels, values, clusters=posts.clusters, n_resamples=n_resamples, seed=seed
         )
     except InvalidInput:  # too few clusters of a class: the value stands without an interval
-        value = float(metric(labels, values, np.ones((1, len(labels))))[0])
-        return Interval(value, np.nan, np.nan, len(labels), len(set(of.tolist())))
+        return _unbounded(float(metric(labels, values, np.ones((1, len(labels))))[0]), posts)
 
 
-def _null(value: Any) -> Any:
-    return value if value == value else None
+def _unbounded(value: float, posts: Judged) -> Interval:
+    return Interval(value, np.nan, np.nan, len(posts.labels), len(set(posts.clusters.tolist())))
