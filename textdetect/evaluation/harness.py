@@ -13,7 +13,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,12 +25,12 @@ from numpy.typing import NDArray
 import textdetect.evaluation.measures as measures
 from textdetect._optional import installed_versions
 from textdetect._version import __version__
-from textdetect.checkpoint import Checkpoint, write_atomically
+from textdetect.checkpoint import write_atomically
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput
 from textdetect.evaluation.measures import Decided, Judged, Place, Row
 from textdetect.evaluation.memory import digest
-from textdetect.evaluation.scorers import Checked, Classifier, resolve
+from textdetect.evaluation.scorers import Checked, resolve
 from textdetect.evaluation.suite import Material, Part, Suite, clusters, gather, slices, written
 from textdetect.evaluation.thresholds import Calibrated, Frozen, Thresholded
 from textdetect.evaluation.under_attack import measure_attacks, sample
@@ -43,7 +42,9 @@ Evaluation = Results
 LEDGER: Final = "ledger.jsonl"
 CACHE: Final = "cache"
 _N_ERRORS: Final = 10
-_ENGINES: Final = ("numpy", "onnxruntime", "openvino", "tokenizers", "torch", "transformers")
+_LIBRARIES: Final = (
+    *("numpy", "onnxruntime", "openvino", "tokenizers", "torch", "transformers", "scikit-learn"),
+)
 
 
 def evaluate(
@@ -97,8 +98,7 @@ def evaluate(
     if n_most is not None:
         suite = replace(suite, most=(n_most, n_most))
     folder = Path(out)
-    cache = folder / CACHE
-    material = gather(suite, data, part=part, cache=cache, progress=True, **reading)
+    material = gather(suite, data, part=part, cache=folder / CACHE, progress=True, **reading)
     contenders = [_freeze(s, material, suite, max_fpr, folder) for s in scorers]
     run = _Run(suite, material, scorers, contenders, named)
     measured = run.table(), run.curves(), run.errors(show_texts=show_texts)
@@ -142,16 +142,14 @@ class _Run:
             posts, names = sample(self.posts, suite.n_attacked, seed=suite.seed), suite.attack_names
             for contender, scorer in zip(self.contenders, self.scorers, strict=True):
                 place = replace(self._place(contender), slice="attacked")
-                seen = tuple(_trained_with(scorer).get("data", {}).get("augment", {}))
+                seen = _trained_under(scorer)
                 rows += measure_attacks(place, posts, contender, names, seen=seen, **self.settings)
         return rows
 
     def curves(self) -> list[Row]:
         """Give the points of each detector's curves over the whole suite."""
-        points = [
-            measures.curves(place, judged.take(self.classed)) for place, judged in self.judged
-        ]
-        return list(chain.from_iterable(points))
+        of = [(place, judged.take(self.classed)) for place, judged in self.judged]
+        return [point for each in of for point in measures.curves(*each)]
 
     def errors(self, *, show_texts: bool) -> list[Row]:
         """List the people that the detector finds most machine-like, and the machines least so."""
@@ -171,21 +169,20 @@ class _Run:
     def facts(self) -> dict[str, Any]:
         """Say what was run."""
         kinds, suite = self.posts.column("kind").tolist(), self.suite
-        detectors = {
-            c.name: {"fingerprint": c.fingerprint, "thresholds": c.note} for c in self.contenders
-        }
-        asked = {"suite": suite.name, "title": suite.title, "description": suite.about}
-        return asked | {
+        return {
+            "suite": suite.name,
+            "title": suite.title,
+            "description": suite.about,
             "part": self.part,
             "seed": suite.seed,
             "posts": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
-            "detectors": detectors,
+            "detectors": {
+                c.name: {"fingerprint": c.fingerprint, "thresholds": c.note}
+                for c in self.contenders
+            },
             "contamination": self.contamination,
             "date": datetime.date.today().isoformat(),
-            "versions": {
-                "textdetect": __version__,
-                **installed_versions((*_ENGINES, "scikit-learn")),
-            },
+            "versions": {"textdetect": __version__} | installed_versions(_LIBRARIES),
         }
 
     def log(self, ledger: Path, max_fpr: float) -> int:
@@ -247,18 +244,12 @@ def write(found: Evaluation, folder: Path) -> None:
 
 
 def _resolve(
-    model: str | Detector,
-    compare_with: Sequence[str],
-    suite: Suite,
-    *,
-    machine_label: str | None,
-    device: str | None,
+    model: str | Detector, compare_with: Sequence[str], suite: Suite, **options: Any
 ) -> list[Checked]:
     """Find the detector and its rivals, so that a wrong name ends a run before it begins."""
-    loaded: dict[str, LanguageModel] = {}
     specs = [model, *dict.fromkeys([*compare_with, *(r for r in suite.rivals if r != model)])]
-    options: dict[str, Any] = {"machine_label": machine_label, "device": device, "loaded": loaded}
-    scorers = [resolve(spec, **options) for spec in specs]
+    loaded: dict[str, LanguageModel] = {}
+    scorers = [resolve(spec, loaded=loaded, **options) for spec in specs]
     names = [scorer.name for scorer in scorers]
     if len(set(names)) < len(names):
         raise InvalidInput(f"two detectors of one name: {', '.join(names)}")
@@ -269,9 +260,9 @@ def _freeze(
     scorer: Checked, material: Material, suite: Suite, max_fpr: float, folder: Path
 ) -> Thresholded:
     """Give a detector its frozen thresholds: its own calibration's, or those of select posts."""
-    inner = scorer.scorer
-    if isinstance(inner, Classifier) and inner.detector.calibration is not None:
-        return Calibrated(inner.detector, max_fpr=max_fpr, cache=folder / CACHE)
+    detector = scorer.detector
+    if detector is not None and detector.calibration is not None:
+        return Calibrated(detector, max_fpr=max_fpr, cache=folder / CACHE)
     texts, labels = material.labelled
     plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in scorer.name)
     return Frozen(
@@ -285,15 +276,9 @@ def _freeze(
     )
 
 
-def _checkpoint(scorer: Checked) -> Checkpoint | None:
-    inner = scorer.scorer
-    return inner.detector.checkpoint if isinstance(inner, Classifier) else None
-
-
 def _seen(scorer: Checked, texts: list[str]) -> tuple[NDArray[np.object_], dict[str, Any]]:
     """Tell which posts the model was trained on ("exact", "near" or ""), and how many of them."""
-    checkpoint = _checkpoint(scorer)
-    known = checkpoint.seen_in_training() if checkpoint else None
+    known = scorer.checkpoint.seen_in_training() if scorer.checkpoint else None
     if known is None:
         why = "not known: it carries no fingerprints of its training posts"
         return np.full(len(texts), "", dtype=object), {scorer.name: why}
@@ -301,8 +286,8 @@ def _seen(scorer: Checked, texts: list[str]) -> tuple[NDArray[np.object_], dict[
     return seen, {kind: int(np.sum(seen == kind)) for kind in ("exact", "near")} | {"of": len(seen)}
 
 
-def _trained_with(scorer: Checked) -> dict[str, Any]:
-    """Give the config that a checkpoint of ours says it was trained with."""
-    checkpoint = _checkpoint(scorer)
-    training = checkpoint.manifest.training if checkpoint and checkpoint.manifest else {}
-    return dict(training.get("config", {}))
+def _trained_under(scorer: Checked) -> tuple[str, ...]:
+    """Name the families of attacks that a checkpoint of ours says it was trained on."""
+    manifest = scorer.checkpoint.manifest if scorer.checkpoint else None
+    config = manifest.training.get("config", {}) if manifest else {}
+    return tuple(config.get("data", {}).get("augment", {}))

@@ -47,7 +47,8 @@ class Checked:
     """A scorer whose every answer is checked, whoever wrote it.
 
     It has the attributes of a `Scorer`, the optional ones too: "" for no fingerprint, None where
-    the detector says no decision; and `is_trainable`: it learns from labelled texts.
+    the detector says no decision; `is_trainable`: it learns from labelled texts; and `detector` and
+    `checkpoint`, None where it is no classifier, or none that was loaded from a folder.
 
     >>> class Length:
     ...     name = "length"
@@ -65,6 +66,8 @@ class Checked:
         parts_at: float | None = 0.0 if self.logits else None
         self.decision: float | None = getattr(scorer, "decision", parts_at)
         self.is_trainable = hasattr(scorer, "fit") and hasattr(scorer, "is_fitted")
+        self.detector = scorer.detector if isinstance(scorer, Classifier) else None
+        self.checkpoint = self.detector.checkpoint if self.detector else None
 
     @property
     def needs_fit(self) -> bool:

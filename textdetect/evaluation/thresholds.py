@@ -154,20 +154,16 @@ class Frozen:
                     "are frozen, so use a fresh folder for --out"
                 )
             return float(known["threshold"]), float(known["decision"])
-        threshold, decision = self._fitted(self._scores(texts), select.labels)
+        scores = self._scores(texts)
+        labels, scores = select.labels[np.isfinite(scores)], scores[np.isfinite(scores)]
+        threshold = conformal_threshold(scores[labels == 0], self.max_fpr)
+        decision = self._scorer.decision
+        decision = best_decision(labels, scores) if decision is None else decision
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             values = of | {"threshold": threshold, "decision": decision}
             write_atomically(file, (json.dumps(values, indent=1) + "\n").encode())
         return threshold, decision
-
-    def _fitted(
-        self, scores: NDArray[np.float64], labels: NDArray[np.int64]
-    ) -> tuple[float, float]:
-        labels, scores = labels[np.isfinite(scores)], scores[np.isfinite(scores)]
-        threshold = conformal_threshold(scores[labels == 0], self.max_fpr)
-        own = self._scorer.decision
-        return threshold, best_decision(labels, scores) if own is None else own
 
 
 Thresholded = Calibrated | Frozen
