@@ -19,7 +19,7 @@ from textdetect.errors import DetectorFailed, InvalidInput
 from textdetect.evaluation.baselines import Fitted
 from textdetect.evaluation.memory import Memory
 from textdetect.evaluation.zeroshot import load_frozen
-from textdetect.runtimes.batching import batches, pad
+from textdetect.runtimes.batching import run_in_batches
 from textdetect.text import NORMALISATION_VERSION, normalise
 
 C: Final = 0.001
@@ -100,24 +100,32 @@ class Features:
         return self._memory.recall(texts, self._embed, progress=self._progress)
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
-        torch = self._torch
-        normalised = [normalise(text) for text in texts]
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(normalised)]
-        sizes, most = [len(row) for row in ids], self._max_length
-        values = np.empty((len(ids), self._width), dtype=np.float32)
-        with torch.inference_mode():
-            for rows, size in batches(sizes, max_length=most, max_tokens=self._batch_tokens):
-                arrays = pad(ids, rows, size, pad_id=self._pad_id)
-                input_ids, mask = (torch.from_numpy(a).to(self._encoder.device) for a in arrays)
-                states = self._encoder(
-                    input_ids=input_ids, attention_mask=mask, output_hidden_states=True
-                ).hidden_states
-                chosen = torch.cat([states[layer] for layer in self._layers], dim=-1)
-                total = (chosen * mask[..., None]).sum(dim=1)
-                values[rows] = (total / mask.sum(dim=1, keepdim=True)).cpu().numpy()
+        encodings = self._tokenizer.encode_batch_fast([normalise(text) for text in texts])
+        values = np.empty((len(texts), self._width), dtype=np.float32)
+        batches = run_in_batches(
+            [encoding.ids for encoding in encodings],
+            self._infer,
+            max_length=self._max_length,
+            max_tokens=self._batch_tokens,
+            pad_id=self._pad_id,
+        )
+        with self._torch.inference_mode():
+            for rows, means in batches:
+                values[rows] = means
         if not np.isfinite(values).all():
             raise DetectorFailed("the encoder gave features that are not finite")
         return values
+
+    def _infer(self, *arrays: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Average the chosen layers' states over the tokens of each text of a batch."""
+        input_ids, mask = (self._torch.from_numpy(a).to(self._encoder.device) for a in arrays)
+        states = self._encoder(
+            input_ids=input_ids, attention_mask=mask, output_hidden_states=True
+        ).hidden_states
+        chosen = self._torch.cat([states[layer] for layer in self._layers], dim=-1)
+        total = (chosen * mask[..., None]).sum(dim=1)
+        means: NDArray[np.float32] = (total / mask.sum(dim=1, keepdim=True)).cpu().numpy()
+        return means
 
 
 class Probe(Fitted):

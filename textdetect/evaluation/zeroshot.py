@@ -24,7 +24,7 @@ from textdetect._optional import require
 from textdetect.checkpoint import sha256
 from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
 from textdetect.evaluation.memory import Memory
-from textdetect.runtimes.batching import batches, pad
+from textdetect.runtimes.batching import run_in_batches
 from textdetect.runtimes.hf import torch_device
 
 _CHUNK: Final = 2**24
@@ -194,17 +194,21 @@ class LanguageModel:
     def statistics(self, texts: Sequence[str]) -> list[TokenStatistics]:
         """Give what the models say of each token that counts, text by text."""
         ids = self._encode(texts)
-        found: list[TokenStatistics] = [TokenStatistics(*np.empty((5, 0)))] * len(ids)
-        long = np.array([place for place, row in enumerate(ids) if len(row) > 1], dtype=np.int64)
-        lengths = [len(ids[place]) for place in long]
-        plan = batches(lengths, max_length=self.max_length, max_tokens=self._batch_tokens)
+        statistics = [TokenStatistics(*np.empty((5, 0)))] * len(ids)
+        long = [place for place, row in enumerate(ids) if len(row) > 1]
+        batches = run_in_batches(
+            [ids[place] for place in long],
+            self._forward,
+            max_length=self.max_length,
+            max_tokens=self._batch_tokens,
+            pad_id=0,  # on the right, where no token can see it
+        )
         with self._torch.inference_mode():
-            for rows, width in plan:
-                places = long[rows]
-                logits = self._forward(ids, places, width)
-                for line, place in enumerate(places):
-                    found[place] = self._of_text([each[line] for each in logits], ids[place])
-        return found
+            for rows, logits in batches:
+                for line, row in enumerate(rows):
+                    of_text = [of_model[line] for of_model in logits]
+                    statistics[long[row]] = self._of_text(of_text, ids[long[row]])
+        return statistics
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of each text as its tokenizer gives them, cut to the model's length."""
@@ -216,9 +220,8 @@ class LanguageModel:
             ids = [row if row[:1] == [self._bos] else [self._bos, *row] for row in ids]
         return [row[: self.max_length] for row in ids]
 
-    def _forward(self, ids: list[list[int]], places: NDArray[np.int64], width: int) -> list[Any]:
-        """Logits of each model, shape (len(places), width, vocabulary)."""
-        arrays = pad(ids, places, width, pad_id=0)  # on the right, where no token can see it
+    def _forward(self, *arrays: NDArray[np.int64]) -> list[Any]:
+        """Logits of each model, shape (n, width, vocabulary), of a batch's ids and mask."""
         logits = []
         for model in self._models:
             input_ids, mask = (self._torch.from_numpy(a).to(model.device) for a in arrays)

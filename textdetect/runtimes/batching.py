@@ -60,32 +60,43 @@ def pad(
     return input_ids, mask
 
 
+def run_in_batches(
+    ids: Sequence[Sequence[int]],
+    infer: Callable[[NDArray[np.int64], NDArray[np.int64]], Any],
+    *,
+    max_length: int,
+    pad_id: int,
+    **most: int,
+) -> Iterator[tuple[NDArray[np.int64], Any]]:
+    """Run texts' tokens batch by batch: yield (positions, what `infer` gives for these).
+
+    Args:
+        infer: input ids and attention mask of a batch → what the engine gives.
+        most: see `batches`.
+    """
+    for rows, width in batches([len(row) for row in ids], max_length=max_length, **most):
+        yield rows, infer(*pad(ids, rows, width, pad_id=pad_id))
+
+
 def score_in_batches(
     texts: Sequence[str],
     tokenizer: Any,
     infer: Callable[[NDArray[np.int64], NDArray[np.int64]], Any],
     logits_of: Callable[[Any], NDArray[Any]],
-    *,
-    max_length: int,
-    pad_id: int,
-    **most: int,
+    **settings: int,
 ) -> Scores:
     """Score texts; see `Runtime.run`.
 
     Args:
         tokenizer: one of the library `tokenizers`, that truncates and does not pad.
-        infer: input ids and attention mask of a batch → what the engine gives.
-        logits_of: that → a logit a text; asked when all batches are under way, so that a GPU is
-            not waited for before.
-        most: see `batches`.
+        infer, settings: see `run_in_batches`.
+        logits_of: what `infer` gives → a logit a text; asked when all batches are under way, so
+            that a GPU is not waited for before.
     """
     encodings = tokenizer.encode_batch_fast(list(texts))
     ids = [encoding.ids for encoding in encodings]
     special = tokenizer.num_special_tokens_to_add(False)
-    under_way = [
-        (rows, infer(*pad(ids, rows, width, pad_id=pad_id)))
-        for rows, width in batches([len(row) for row in ids], max_length=max_length, **most)
-    ]
+    under_way = list(run_in_batches(ids, infer, **settings))
     logits = np.empty(len(ids), dtype=np.float64)
     for rows, out in under_way:
         logits[rows] = logits_of(out)
