@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from scripts import script
 
-from textdetect.coordination import Campaigns, find_campaigns
-from textdetect.coordination.projection import find_edges, find_meetings
-from textdetect.coordination.traces import find_traces, read_dump
+from textdetect.campaigns import Campaigns, find_campaigns
+from textdetect.campaigns.projection import find_edges, find_meetings
+from textdetect.campaigns.traces import find_traces, read_dump
 from textdetect.intervals import clopper_pearson
 
 simulate = script("simulate")
@@ -191,7 +191,7 @@ def elections(file: str) -> None:
 
 def _co_shares(traces: Any, meetings: Any) -> np.ndarray:
     """Give for each pair that ever met the chance to meet at all: 1 − exp(−expected)."""
-    from textdetect.coordination.projection import Edges, _expected
+    from textdetect.campaigns.projection import Edges, _expected
 
     n = int(traces.account.max()) + 1
     one, other = traces.account[meetings.first], traces.account[meetings.second]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from textdetect import Detector
-from textdetect.about import about
+from textdetect.cli.about import about
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_an_error_of_an_engine_is_reported_too(tiny: Path, monkeypatch: pytest.M
 
 def test_libraries_are_named_without_importing_them(tiny: Path) -> None:
     code = (
-        "import sys; from textdetect.about import about; r = about(sys.argv[1])['libraries'];"
+        "import sys; from textdetect.cli.about import about; r = about(sys.argv[1])['libraries'];"
         "print(r['torch'] != '', [m for m in ('torch', 'transformers') if m in sys.modules])"
     )
     said = subprocess.run(

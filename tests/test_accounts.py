@@ -29,10 +29,10 @@ from textdetect.account_null import (
     together,
 )
 from textdetect.accounts import AccountVerdicts, benjamini_hochberg
+from textdetect.campaigns import find_campaigns
+from textdetect.campaigns.traces import find_traces, read_dump
 from textdetect.checkpoint import read_manifest, write_calibration, write_manifest
 from textdetect.cli import app
-from textdetect.coordination import find_campaigns
-from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
 from textdetect.posts.values import account_names
 from textdetect.runtimes import StubRuntime

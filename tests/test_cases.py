@@ -34,9 +34,9 @@ from typer.testing import CliRunner
 
 from textdetect import Detector, score_accounts
 from textdetect.accounts import AccountVerdicts
+from textdetect.campaigns import find_campaigns
+from textdetect.campaigns.traces import find_traces, read_dump
 from textdetect.cli import app
-from textdetect.coordination import find_campaigns
-from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import InvalidInput
 from textdetect.posts import load_posts
 from textdetect.posts.tables import read_posts

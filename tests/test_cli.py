@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 import textdetect
 from textdetect import Detector
 from textdetect.cli import app
+from textdetect.cli.exits import guard
 from textdetect.errors import ParityError
-from textdetect.exits import guard
 
 COMMANDS = ("score", "accounts", "train", "calibrate", "export", "info", "bench")
 

@@ -23,15 +23,21 @@ from scripts import script
 from typer.testing import CliRunner
 
 from textdetect.accounts import AccountVerdicts, benjamini_hochberg
+from textdetect.campaigns import Campaigns, find_campaigns
+from textdetect.campaigns.evidence import dump_facts, forget, name_accounts, verify, write_bundle
+from textdetect.campaigns.evidence.bundle import (
+    MANIFEST,
+    VERDICTS,
+    alias_by,
+    make_tables,
+    manifest_bytes,
+)
+from textdetect.campaigns.evidence.keys import read_key, read_or_make_key
+from textdetect.campaigns.evidence.page import _timeline, render
+from textdetect.campaigns.results import Settings
 from textdetect.checkpoint import sha256
 from textdetect.cli import app
-from textdetect.coordination import Campaigns, find_campaigns
-from textdetect.coordination.results import Settings
 from textdetect.errors import DataError, InvalidInput
-from textdetect.evidence import dump_facts, forget, name_accounts, verify, write_bundle
-from textdetect.evidence.bundle import MANIFEST, VERDICTS, alias_by, make_tables, manifest_bytes
-from textdetect.evidence.keys import read_key, read_or_make_key
-from textdetect.evidence.page import _timeline, render
 from textdetect.posts.tables import read_posts
 from textdetect.posts.writers import write_table
 

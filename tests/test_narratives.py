@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from scripts import script
 
-from textdetect.coordination import find_campaigns
-from textdetect.coordination.tactics import Codebook
+from textdetect.campaigns import find_campaigns
+from textdetect.campaigns.tactics import Codebook
 from textdetect.errors import ConfigError
 
 simulate = script("simulate")

@@ -20,12 +20,12 @@ from scripts import script
 from typer.testing import CliRunner
 
 from textdetect.bulk import score_files
+from textdetect.campaigns import find_campaigns
+from textdetect.campaigns.evidence import verify
+from textdetect.campaigns.traces import find_traces, read_dump
 from textdetect.cli import app
-from textdetect.coordination import find_campaigns
-from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, TextdetectError
-from textdetect.evidence import verify
 from textdetect.posts.fields import find_fields
 from textdetect.posts.files import open_posts
 from textdetect.posts.tables import read_posts, readings_of

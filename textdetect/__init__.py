@@ -18,8 +18,8 @@ from textdetect._version import __version__
 if TYPE_CHECKING:
     from textdetect.accounts import AccountVerdicts, score_accounts
     from textdetect.bulk import score_files
+    from textdetect.campaigns import Campaigns, find_campaigns
     from textdetect.client import AsyncClient, Client
-    from textdetect.coordination import Campaigns, find_campaigns
     from textdetect.detector import Detector
     from textdetect.posts import Posts, load_posts
     from textdetect.types import Verdict, Verdicts
@@ -44,13 +44,13 @@ __all__ = [
 _HOMES = {
     "AccountVerdicts": "textdetect.accounts",
     "AsyncClient": "textdetect.client",
-    "Campaigns": "textdetect.coordination",
+    "Campaigns": "textdetect.campaigns",
     "Client": "textdetect.client",
     "Detector": "textdetect.detector",
     "Posts": "textdetect.posts",
     "Verdict": "textdetect.types",
     "Verdicts": "textdetect.types",
-    "find_campaigns": "textdetect.coordination",
+    "find_campaigns": "textdetect.campaigns",
     "load_posts": "textdetect.posts",
     "score_accounts": "textdetect.accounts",
     "score_files": "textdetect.bulk",

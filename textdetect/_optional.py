@@ -5,9 +5,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 from importlib import metadata
-from typing import Any
+from typing import Any, Final
 
 from textdetect.errors import MissingDependency
+
+LIBRARIES: Final = (
+    *("numpy", "onnxruntime", "fastapi", "granian", "openvino"),
+    *("tokenizers", "py3langid", "pyarrow", "torch", "transformers"),
+)
+"""What a report on an install gives the versions of."""
 
 
 def require(module: str, *, extra: str) -> Any:

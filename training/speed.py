@@ -37,6 +37,7 @@ from textdetect.benchmark.measure import (
 )
 from textdetect.benchmark.results import Spread
 from textdetect.checkpoint import GRAPH, Checkpoint, write_atomically
+from textdetect.cli.tables import show, show_pairs
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, MissingDependency, TextdetectError
 from textdetect.runtimes.batching import pad, padded_length
@@ -44,7 +45,6 @@ from textdetect.runtimes.graph import light_tokenizer
 from textdetect.runtimes.hf import HfRuntime
 from textdetect.runtimes.host import available_cores, machine
 from textdetect.runtimes.protocol import Runtime
-from textdetect.tables import show, show_pairs
 from textdetect.text import normalise
 
 BATCH_SIZES: Final = (1, 8, 32, 64)

@@ -10,9 +10,8 @@ from typing import Any, Final, get_args
 
 import numpy as np
 
-from textdetect._optional import installed_versions
+from textdetect._optional import LIBRARIES, installed_versions
 from textdetect._version import __version__
-from textdetect.about import LIBRARIES
 from textdetect.benchmark.fresh import cold_start
 from textdetect.benchmark.posts import KINDS, made_posts
 from textdetect.benchmark.results import Benchmark, Figure, Spread

@@ -14,7 +14,7 @@ import typer
 from typer import Argument, Option
 
 from textdetect._version import __version__
-from textdetect.exits import guard
+from textdetect.cli.exits import guard
 
 Model = Annotated[str, Option("--model", metavar="M", help="Name, folder or hub id.")]
 ModelArgument = Annotated[str, Argument(metavar="MODEL", help="Name, folder or hub id.")]

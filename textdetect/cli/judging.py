@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from typer import Argument, Option
 
 from textdetect.cli.app import Model, OutputFormat, Runtime, Sources, command, reads
-from textdetect.exits import FAILED, UNREADABLE, say
+from textdetect.cli.exits import FAILED, UNREADABLE, say
 
 OutFile = Annotated[
     str | None, Option("--out", "-o", metavar="OUT", help="Output file; - for stdout.")
@@ -100,10 +100,10 @@ def accounts(
 ) -> int:
     """Tell for which accounts of files of posts a machine writes: a row an account."""
     from textdetect.accounts import score_accounts
+    from textdetect.cli.tables import show
     from textdetect.detector import Detector
     from textdetect.posts.files import find_inputs, format_of_input
     from textdetect.posts.writers import format_of_output, write_table
-    from textdetect.tables import show
 
     read_as = format_of_input(find_inputs(source)[0], reading["format"])
     write_as = format_of_output(out or "-", output_format, read_as)
@@ -170,12 +170,12 @@ def campaigns(
     Needs the extra "campaigns".
     """
     from textdetect.accounts import score_accounts
-    from textdetect.coordination import find_campaigns
-    from textdetect.coordination.tactics import Codebook
-    from textdetect.coordination.traces import OBJECTS
+    from textdetect.campaigns import find_campaigns
+    from textdetect.campaigns.evidence import check_ready, dump_facts, write_bundle
+    from textdetect.campaigns.evidence.keys import read_or_make_key
+    from textdetect.campaigns.tactics import Codebook
+    from textdetect.campaigns.traces import OBJECTS
     from textdetect.detector import Detector
-    from textdetect.evidence import check_ready, dump_facts, write_bundle
-    from textdetect.evidence.keys import read_or_make_key
     from textdetect.posts.tables import read_posts
 
     check_ready(out)
@@ -227,8 +227,8 @@ def verify(
 
     Says what is wrong, a line each; exit code 1 then.
     """
-    from textdetect.evidence import verify as check
-    from textdetect.evidence.keys import read_key
+    from textdetect.campaigns.evidence import verify as check
+    from textdetect.campaigns.evidence.keys import read_key
 
     wrong = check(bundle, dump=dump or None, key=read_key(key) if key else None, digest=digest)
     for line in wrong:
@@ -252,8 +252,8 @@ def names(
 
     The bundle holds no name. The key tells which pseudonym each name of the dump has.
     """
-    from textdetect.evidence import name_accounts
-    from textdetect.evidence.keys import read_key
+    from textdetect.campaigns.evidence import name_accounts
+    from textdetect.campaigns.evidence.keys import read_key
     from textdetect.posts.writers import format_of_output, write_table
 
     write_as = format_of_output(out or "-", output_format, "csv")
@@ -272,7 +272,7 @@ def forget(
     ] = False,
 ) -> int:
     """Delete a bundle of evidence and the key beside it; nothing else is touched."""
-    from textdetect.evidence import forget as delete
+    from textdetect.campaigns.evidence import forget as delete
 
     gone = delete(bundle, key_only=key_only)
     say("\n".join(f"deleted {path}" for path in gone) or "there was no key")

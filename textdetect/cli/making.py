@@ -16,8 +16,8 @@ from textdetect.cli.app import (
     command,
     reads,
 )
+from textdetect.cli.exits import TOO_FEW, say
 from textdetect.errors import NotCalibrated
-from textdetect.exits import TOO_FEW, say
 
 ASKED: Final = 0.01
 """The rate that the commands take where none is said."""
@@ -78,9 +78,9 @@ def calibrate(
     The posts must be none that the model was trained on; 600 or more of a
     language support --max-fpr 0.01; exit code 3 where none has as many.
     """
+    from textdetect.cli.tables import show
     from textdetect.detector import Detector
     from textdetect.recipe import recalibrate
-    from textdetect.tables import show
 
     folder = recalibrate(model, human, out, labelled=labelled, runtime=runtime, **reading)
     calibration = Detector.from_pretrained(folder, runtime=runtime).calibration

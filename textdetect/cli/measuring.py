@@ -11,19 +11,19 @@ import typer
 from typer import Argument, Option
 
 from textdetect.cli.app import AsJson, DataFolder, Model, command, print_json, reads
-from textdetect.exits import FAILED, failed, say
+from textdetect.cli.exits import FAILED, failed, say
 
 
 @command
 def info(model: Model = "default", as_json: AsJson = False) -> int:
     """Print what a bug report needs: versions, machine, and the model with its checksums."""
-    from textdetect.about import about
+    from textdetect.cli.about import about
 
     report = about(model)
     if as_json:
         print_json(report)
     else:
-        from textdetect.tables import show, show_pairs
+        from textdetect.cli.tables import show, show_pairs
 
         asked = report["model"]
         plain = {key: value for key, value in report.items() if not isinstance(value, dict)}
@@ -89,12 +89,12 @@ def evaluate(
     tweepfake-people. Scores are kept in the folder, so that the same call again
     costs no inference. Needs the extras "train" and "report".
     """
+    from textdetect.cli.tables import show
     from textdetect.evaluation import evaluate as run
     from textdetect.evaluation.gate import fallen, read_bars
     from textdetect.evaluation.measures import summary
     from textdetect.evaluation.suite import find_suite, posts_of
     from textdetect.recipe import corpus_folder, write_report
-    from textdetect.tables import show
 
     bars = read_bars(gate) if gate else ()
     found = run(
@@ -143,7 +143,7 @@ def bench(
     Nothing else should run meanwhile. See docs/speed.md.
     """
     from textdetect import benchmark
-    from textdetect.tables import show, show_pairs
+    from textdetect.cli.tables import show, show_pairs
 
     measured = benchmark.bench(model, seconds=seconds, full=full)
     if as_json:

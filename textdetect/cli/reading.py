@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from textdetect.cli.app import Sources, command, reads
-from textdetect.exits import UNREADABLE, say
+from textdetect.cli.exits import UNREADABLE, say
 
 
 @command
@@ -25,9 +25,9 @@ def read(
     Reads them whole. -o writes the posts in the common form, which every command
     takes: id, account, time, text, language, url, hashtags, reply_to, repost.
     """
+    from textdetect.cli.tables import show, show_pairs
     from textdetect.posts.tables import overview, read_posts, readings_of
     from textdetect.posts.writers import format_of_output, inert, write_table
-    from textdetect.tables import show, show_pairs
 
     write_as = format_of_output(out, None, "parquet") if out else ""
     posts, n_bad = read_posts(source, progress=None, **reading)

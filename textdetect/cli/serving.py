@@ -8,7 +8,7 @@ import typer
 from typer import Argument, Option
 
 from textdetect.cli.app import Model, Runtime, command
-from textdetect.exits import say
+from textdetect.cli.exits import say
 
 
 @command

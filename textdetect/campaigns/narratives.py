@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textdetect.coordination.tactics import Codebook
-from textdetect.coordination.texts import near_identical
-from textdetect.coordination.traces import OBJECTS, Dump, objects_of
+from textdetect.campaigns.tactics import Codebook
+from textdetect.campaigns.texts import near_identical
+from textdetect.campaigns.traces import OBJECTS, Dump, objects_of
 
 MIN_ACCOUNTS: Final = 3
 """What fewer accounts of a campaign posted is no narrative of it."""

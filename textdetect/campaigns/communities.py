@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect._optional import require
-from textdetect.coordination.projection import MIN_MEETINGS, Edges, Meetings, distinct, surprise_of
-from textdetect.coordination.traces import Traces
+from textdetect.campaigns.projection import MIN_MEETINGS, Edges, Meetings, distinct, surprise_of
+from textdetect.campaigns.traces import Traces
 
 _STEP: Final = 1.05  # scores are exact to 5%
 _LOUVAIN_EDGES: Final = 200_000  # of a larger campaign, the strongest edges make the cells

@@ -4,7 +4,7 @@ It finds coordination, by whomever and for whatever end; it does not know who wr
 it never names a sponsor.
 """
 
-from textdetect.coordination.results import Campaign, Campaigns, Settings
-from textdetect.coordination.search import find_campaigns
+from textdetect.campaigns.results import Campaign, Campaigns, Settings
+from textdetect.campaigns.search import find_campaigns
 
 __all__ = ["Campaign", "Campaigns", "Settings", "find_campaigns"]

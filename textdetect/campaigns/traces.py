@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from textdetect.coordination.texts import MIN_WORDS, codes, near_identical
+from textdetect.campaigns.texts import MIN_WORDS, codes, near_identical
 from textdetect.errors import InvalidInput
 from textdetect.posts.tables import read_posts
 from textdetect.posts.values import offset_s, strings

@@ -33,7 +33,9 @@ def render(tables: dict[str, pa.Table], facts: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    source = files("textdetect.evidence").joinpath("page.html").read_text(encoding="utf-8")
+    source = (
+        files("textdetect.campaigns.evidence").joinpath("page.html").read_text(encoding="utf-8")
+    )
     html: str = environment.from_string(source).render(
         facts=facts,
         n_accounts=tables["accounts"].num_rows,

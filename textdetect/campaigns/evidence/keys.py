@@ -10,9 +10,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
+from textdetect.campaigns.evidence.bundle import (
+    KEY_BYTES,
+    alias_by,
+    key_id,
+    read_dump_again,
+    read_facts,
+)
 from textdetect.checkpoint import sha256
 from textdetect.errors import DataError, InvalidInput
-from textdetect.evidence.bundle import KEY_BYTES, alias_by, key_id, read_dump_again, read_facts
 from textdetect.posts.files import PathOrDash
 
 

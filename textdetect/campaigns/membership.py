@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.coordination.null import empirical_q_values, shuffled
-from textdetect.coordination.projection import Meetings, distinct, surprise_of
-from textdetect.coordination.traces import Traces
+from textdetect.campaigns.null import empirical_q_values, shuffled
+from textdetect.campaigns.projection import Meetings, distinct, surprise_of
+from textdetect.campaigns.traces import Traces
 
 MIN_TIMES: Final = 3
 """Who turns up with the core once or twice is not of it."""

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from scripts import script
 from typer.testing import CliRunner
 
+from textdetect.campaigns import Campaigns, find_campaigns
+from textdetect.campaigns.communities import agreement, coreness
+from textdetect.campaigns.evidence import verify
+from textdetect.campaigns.null import empirical_q_values, permuted_worlds
+from textdetect.campaigns.projection import Edges, find_edges, find_meetings
+from textdetect.campaigns.texts import near_identical
+from textdetect.campaigns.traces import find_traces, read_dump
 from textdetect.cli import app
-from textdetect.coordination import Campaigns, find_campaigns
-from textdetect.coordination.communities import agreement, coreness
-from textdetect.coordination.null import empirical_q_values, permuted_worlds
-from textdetect.coordination.projection import Edges, find_edges, find_meetings
-from textdetect.coordination.texts import near_identical
-from textdetect.coordination.traces import find_traces, read_dump
 from textdetect.errors import DataError, InvalidInput
-from textdetect.evidence import verify
 from textdetect.posts.tables import read_posts
 from textdetect.posts.writers import write_table
 

@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 from textdetect._optional import installed_versions, require
 from textdetect._version import __version__
 from textdetect.accounts import AccountVerdicts
+from textdetect.campaigns import Campaigns
+from textdetect.campaigns.evidence.page import render
 from textdetect.checkpoint import sha256, write_atomically
-from textdetect.coordination import Campaigns
 from textdetect.errors import DataError, InvalidInput
-from textdetect.evidence.page import render
 from textdetect.posts.files import PathOrDash, find_inputs
 from textdetect.posts.tables import read_posts, readings_of
 from textdetect.posts.writers import write_table

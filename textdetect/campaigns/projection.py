@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect._optional import require
-from textdetect.coordination.traces import Traces
+from textdetect.campaigns.traces import Traces
 
 MAX_LAG: Final = 500
 """A trace meets at most so many of the traces of its object that follow it."""

@@ -17,19 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from textdetect.coordination.communities import cells, components, coreness, spare
-from textdetect.coordination.membership import attached
-from textdetect.coordination.narratives import find_narratives
-from textdetect.coordination.null import (
+from textdetect.campaigns.communities import cells, components, coreness, spare
+from textdetect.campaigns.membership import attached
+from textdetect.campaigns.narratives import find_narratives
+from textdetect.campaigns.null import (
     empirical_q_values,
     list_q_values,
     max_p_value,
     permuted_worlds,
 )
-from textdetect.coordination.projection import Edges, Meetings, find_edges, find_meetings
-from textdetect.coordination.results import Behind, Campaign, Campaigns, Settings
-from textdetect.coordination.tactics import Codebook
-from textdetect.coordination.traces import OBJECTS, Dump, Traces, find_traces, read_dump
+from textdetect.campaigns.projection import Edges, Meetings, find_edges, find_meetings
+from textdetect.campaigns.results import Behind, Campaign, Campaigns, Settings
+from textdetect.campaigns.tactics import Codebook
+from textdetect.campaigns.traces import OBJECTS, Dump, Traces, find_traces, read_dump
 from textdetect.errors import InvalidInput
 from textdetect.progress import bar_over
 
@@ -61,7 +61,7 @@ def find_campaigns(
     empirical false-discovery rate of the list down to it is at most `fdr`. Its core are accounts
     whose scores are reached by so few accounts of permuted worlds that the same rate among accounts
     is at most `fdr`; around it are accounts that turn up with the core at three or more of its
-    objects, by the same rule. The promise is against the null of `textdetect.coordination.null`:
+    objects, by the same rule. The promise is against the null of `textdetect.campaigns.null`:
     objects with their times, accounts with their activity and hours. docs/campaigns.md says what it
     cannot see.
 

@@ -64,7 +64,7 @@ class Codebook:
         >>> sorted(Codebook.read().rules)
         ['division', 'false_claim', 'unfair_comparison']
         """
-        source = Path(file) if file else files("textdetect.coordination").joinpath("codebook.yaml")
+        source = Path(file) if file else files("textdetect.campaigns").joinpath("codebook.yaml")
         try:
             return cls._of(yaml.safe_load(source.read_text(encoding="utf-8")))
         except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from textdetect._optional import installed_versions
+from textdetect._optional import LIBRARIES, installed_versions
 from textdetect._version import __version__
 from textdetect.checkpoint import (
     MANIFEST,
@@ -20,11 +20,6 @@ from textdetect.checkpoint import (
 from textdetect.detector import Detector
 from textdetect.errors import CheckpointError
 from textdetect.runtimes.host import machine
-
-LIBRARIES: Final = (
-    *("numpy", "onnxruntime", "fastapi", "granian", "openvino"),
-    *("tokenizers", "py3langid", "pyarrow", "torch", "transformers"),
-)
 
 
 def about(model: str | os.PathLike[str] = "default") -> dict[str, Any]:

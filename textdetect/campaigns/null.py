@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.coordination.traces import Traces
+from textdetect.campaigns.traces import Traces
 
 
 def permuted_worlds(traces: Traces, n_worlds: int, seed: int) -> Iterator[NDArray[np.int32]]:
@@ -22,7 +22,7 @@ def permuted_worlds(traces: Traces, n_worlds: int, seed: int) -> Iterator[NDArra
 
     The worlds depend on the seed and the traces, not on the order of the given posts.
 
-    >>> from textdetect.coordination.traces import find_traces, read_dump
+    >>> from textdetect.campaigns.traces import find_traces, read_dump
     >>> posts = [{"account": a, "time": 60.0, "url": f"http://x.org/{u}"}
     ...          for a, u in zip("abcd", "1122")]
     >>> [sorted(w.tolist()) for w in permuted_worlds(find_traces(read_dump(posts)), 2, seed=0)]

@@ -14,12 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from textdetect.accounts import benjamini_hochberg
-from textdetect.checkpoint import sha256
-from textdetect.coordination import find_campaigns
-from textdetect.coordination.null import list_q_values, max_p_value
-from textdetect.coordination.projection import surprise_of
-from textdetect.errors import DataError, InvalidInput, TextdetectError
-from textdetect.evidence.bundle import (
+from textdetect.campaigns import find_campaigns
+from textdetect.campaigns.evidence.bundle import (
     FORMAT,
     MANIFEST,
     TABLES,
@@ -29,6 +25,10 @@ from textdetect.evidence.bundle import (
     manifest_bytes,
     read_dump_again,
 )
+from textdetect.campaigns.null import list_q_values, max_p_value
+from textdetect.campaigns.projection import surprise_of
+from textdetect.checkpoint import sha256
+from textdetect.errors import DataError, InvalidInput, TextdetectError
 from textdetect.posts.files import PathOrDash
 
 _CLOSE = 1e-9
