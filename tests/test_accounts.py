@@ -28,12 +28,13 @@ from textdetect.account_null import (
     simulated,
     together,
 )
-from textdetect.accounts import AccountVerdicts, benjamini_hochberg
+from textdetect.accounts import AccountVerdicts
 from textdetect.campaigns import find_campaigns
 from textdetect.campaigns.traces import find_traces, read_dump
 from textdetect.checkpoint import read_manifest, write_calibration, write_manifest
 from textdetect.cli import app
 from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
+from textdetect.multiplicity import benjamini_hochberg
 from textdetect.posts.values import account_names
 from textdetect.runtimes import StubRuntime
 

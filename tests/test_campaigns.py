@@ -19,12 +19,13 @@ from typer.testing import CliRunner
 from textdetect.campaigns import Campaigns, find_campaigns
 from textdetect.campaigns.communities import agreement, coreness
 from textdetect.campaigns.evidence import verify
-from textdetect.campaigns.null import empirical_q_values, permuted_worlds
+from textdetect.campaigns.null import permuted_worlds
 from textdetect.campaigns.projection import Edges, find_edges, find_meetings
 from textdetect.campaigns.texts import near_identical
 from textdetect.campaigns.traces import find_traces, read_dump
 from textdetect.cli import app
 from textdetect.errors import DataError, InvalidInput
+from textdetect.multiplicity import empirical_q_values
 from textdetect.posts.tables import read_posts
 from textdetect.posts.writers import write_table
 

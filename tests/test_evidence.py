@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from scripts import script
 from typer.testing import CliRunner
 
-from textdetect.accounts import AccountVerdicts, benjamini_hochberg
+from textdetect.accounts import AccountVerdicts
 from textdetect.campaigns import Campaigns, find_campaigns
 from textdetect.campaigns.evidence import dump_facts, forget, name_accounts, verify, write_bundle
 from textdetect.campaigns.evidence.bundle import (
@@ -38,6 +38,7 @@ from textdetect.campaigns.results import Settings
 from textdetect.checkpoint import sha256
 from textdetect.cli import app
 from textdetect.errors import DataError, InvalidInput
+from textdetect.multiplicity import benjamini_hochberg
 from textdetect.posts.tables import read_posts
 from textdetect.posts.writers import write_table
 

@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from textdetect.account_null import MODELLED, SIZES, AccountNull
 from textdetect.calibration import check_share
 from textdetect.detector import Detector
 from textdetect.errors import NotCalibrated
 from textdetect.judgement import MIN_WORDS
+from textdetect.multiplicity import benjamini_hochberg
 from textdetect.posts.files import open_posts
 from textdetect.posts.tables import blocks, sources_of
 from textdetect.text import has_words, normalise
@@ -273,23 +274,6 @@ def gather(parts: Iterable[pa.Table], detector: Detector, *, listed: Collection[
             by_language = found.logits.setdefault(text.account, {})
             by_language.setdefault(text.code, []).append((text.logit, text.p_value))
     return found
-
-
-def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Return q-values: the smallest false-discovery rate at which each would be flagged.
-
-    NaN stays NaN and is no test.
-
-    >>> benjamini_hochberg([0.01, 0.04, 0.03, float("nan")]).round(3).tolist()
-    [0.03, 0.04, 0.04, nan]
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
-    q = np.full(p.shape, np.nan)
-    q[order] = np.minimum(1.0, np.minimum.accumulate(scaled[::-1])[::-1])
-    return q
 
 
 def _why(name: str | None, code: str, n_scored: int, listed: Collection[str]) -> str:

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from textdetect._files import sha256 as sha256
+from textdetect._files import write_atomically as write_atomically
 from textdetect._optional import require
 from textdetect.account_null import AccountNull
 from textdetect.calibration import Calibration
@@ -307,25 +309,6 @@ def write_calibration(folder: Path, fitted: Calibration | AccountNull) -> None:
     raw = json.dumps(fitted.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n"
     name = account_file if isinstance(fitted, AccountNull) else calibration_file
     write_atomically(folder / name(fitted.numerics), raw.encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that its final name never holds half of it."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def sha256(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _embedded_names(embedded: Path) -> list[str]:

@@ -16,10 +16,11 @@ from collections import defaultdict
 import numpy as np
 from scipy.stats import binomtest, kstest
 
-from textdetect.accounts import AccountVerdicts, benjamini_hochberg, score_accounts
+from textdetect.accounts import AccountVerdicts, score_accounts
 from textdetect.config import TrainConfig, load_config
 from textdetect.detector import Detector
 from textdetect.metrics import auroc
+from textdetect.multiplicity import benjamini_hochberg
 from textdetect.recipe import corpus_folder, split_corpus
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

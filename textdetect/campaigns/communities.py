@@ -85,9 +85,7 @@ def spare(
     for values in (objects, hours):
         top = _most_met(of_group[left], values[left], n_spared)
         left[left] = ~top
-    count = np.zeros(len(edges), dtype=np.int64)
-    if left.any():
-        count = distinct(edge[left], objects[left], hours[left], len(edges))
+    count = distinct(edge[left], objects[left], hours[left], len(edges))
     surprise = surprise_of(count, edges.expected)
     lighter = Edges(edges.a, edges.b, count, edges.expected, surprise, edge[left], meeting[left])
     return lighter.take((count >= MIN_MEETINGS) & (surprise >= min_surprise))
@@ -140,9 +138,9 @@ def cells(edges: Edges, members: NDArray[np.int64], seed: int) -> tuple[NDArray[
     )
     runs = []
     for run in range(_LOUVAIN_RUNS):
-        found = networkx.community.louvain_communities(graph, weight="weight", seed=seed + run)
+        split = networkx.community.louvain_communities(graph, weight="weight", seed=seed + run)
         label = np.zeros(len(members), dtype=np.int64)
-        for number, cell in enumerate(sorted(found, key=lambda cell: (-len(cell), min(cell)))):
+        for number, cell in enumerate(sorted(split, key=lambda cell: (-len(cell), min(cell)))):
             label[list(cell)] = number
         runs.append(label)
     return runs[0], float(np.mean([agreement(runs[0], other) for other in runs[1:]]))

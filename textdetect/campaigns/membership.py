@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.campaigns.null import empirical_q_values, shuffled
+from textdetect.campaigns.null import permuted
 from textdetect.campaigns.projection import Meetings, distinct, surprise_of
 from textdetect.campaigns.traces import Traces
+from textdetect.multiplicity import empirical_q_values
 
 MIN_TIMES: Final = 3
 """Who turns up with the core once or twice is not of it."""
@@ -23,7 +24,7 @@ def attached(
     traces: Traces,
     meetings: Meetings,
     core: NDArray[np.bool_],
-    own_objects: NDArray[np.bool_],
+    core_objects: NDArray[np.bool_],
     *,
     n_worlds: int,
     seed: int,
@@ -37,13 +38,13 @@ def attached(
     Args:
         traces, meetings: of the dump.
         core: the core's accounts, shape (n_accounts,).
-        own_objects: the objects on which the core's accounts met, shape (n_objects,).
+        core_objects: the objects on which the core's accounts met, shape (n_objects,).
         n_worlds: permuted worlds.
         seed: of the worlds.
     """
     of_core = core[traces.account]
     first, second = meetings.first, meetings.second
-    mixed = (of_core[first] != of_core[second]) & own_objects[traces.object[first]]
+    mixed = (of_core[first] != of_core[second]) & core_objects[traces.object[first]]
     first, second = first[mixed], second[mixed]
     near = np.zeros(len(traces), dtype=bool)
     near[np.where(of_core[first], second, first)] = True
@@ -62,10 +63,6 @@ def attached(
 
     if not touched.any():
         return np.ones(len(core))
-    order = np.argsort(stratum, kind="stable")
-    null = []
-    for world in range(n_worlds):
-        rng = np.random.default_rng([seed, world, 1])
-        found = scores(shuffled(account, stratum, order, rng))
-        null.append(found[found > 0])
-    return empirical_q_values(scores(account), np.concatenate(null), n_worlds)
+    worlds = permuted(account, stratum, [(seed, world, 1) for world in range(n_worlds)])
+    null = np.concatenate([scores(world) for world in worlds])
+    return empirical_q_values(scores(account), null[null > 0], n_worlds)

@@ -9,7 +9,7 @@ of one interest do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,69 +28,17 @@ def permuted_worlds(traces: Traces, n_worlds: int, seed: int) -> Iterator[NDArra
     >>> [sorted(w.tolist()) for w in permuted_worlds(find_traces(read_dump(posts)), 2, seed=0)]
     [[0, 1, 2, 3], [0, 1, 2, 3]]
     """
-    order = np.argsort(traces.stratum, kind="stable")
-    for world in range(n_worlds):
-        rng = np.random.default_rng([seed, world])
-        yield shuffled(traces.account, traces.stratum, order, rng)
+    seeds = [(seed, world) for world in range(n_worlds)]
+    yield from permuted(traces.account, traces.stratum, seeds)
 
 
-def shuffled(
-    account: NDArray[np.int32],
-    stratum: NDArray[np.int32],
-    order: NDArray[np.int64],
-    rng: np.random.Generator,
-) -> NDArray[np.int32]:
-    """Shuffle accounts within strata; `order` sorts the strata, stably."""
-    draw = np.lexsort((rng.random(len(account)), stratum))
-    found = np.empty_like(account)
-    found[order] = account[draw]
-    return found
-
-
-def max_p_value(value: float, null_maxima: NDArray[np.float64]) -> float:
-    """Give (1 + worlds whose maximum is at least `value`) / (1 + worlds).
-
-    Phipson and Smyth, "Permutation p-values should never be zero", Statistical Applications in
-    Genetics and Molecular Biology 9, 2010. Taken from the maximum, it holds for all of a list.
-
-    >>> max_p_value(3.0, np.array([1.0, 2.0, 4.0]))
-    0.5
-    """
-    return float((1 + np.sum(null_maxima >= value)) / (1 + len(null_maxima)))
-
-
-def list_q_values(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the q-values of a list of campaigns, strongest first: p over rank, never falling.
-
-    >>> list_q_values(np.array([0.05, 0.05])).tolist()
-    [0.025, 0.025]
-    """
-    rate = p_values / np.arange(1, len(p_values) + 1)
-    return np.asarray(np.minimum(1.0, np.minimum.accumulate(rate[::-1])[::-1]), dtype=np.float64)
-
-
-def empirical_q_values(
-    scores: NDArray[np.float64], null_scores: NDArray[np.float64], n_worlds: int
-) -> NDArray[np.float64]:
-    """Give each score's q-value: how many a world has by chance, over how many there are.
-
-    The number by chance counts the observed world as one of them: (1 + #{null ≥ s}) / (1 + worlds).
-    A score of 0 has the q-value 1.
-
-    Args:
-        scores: of all accounts, ≥ 0.
-        null_scores: the positive scores of all permuted worlds, pooled.
-        n_worlds: how many worlds these are.
-
-    >>> empirical_q_values(np.array([5.0, 4.0, 0.0]), np.array([4.5]), 19).tolist()
-    [0.05, 0.05, 1.0]
-    """
-    pooled = np.sort(null_scores)
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    above = 1 + len(pooled) - np.searchsorted(pooled, ranked, side="left")
-    n_at_least = np.searchsorted(-ranked, -ranked, side="right")
-    rate = np.where(ranked > 0, above / (1 + n_worlds) / n_at_least, 1.0)
-    q_values = np.ones(len(scores))
-    q_values[order] = np.minimum(1.0, np.minimum.accumulate(rate[::-1])[::-1])
-    return np.where(scores > 0, q_values, 1.0)
+def permuted(
+    account: NDArray[np.int32], stratum: NDArray[np.int32], seeds: Iterable[Sequence[int]]
+) -> Iterator[NDArray[np.int32]]:
+    """Shuffle accounts within strata, once for each seed."""
+    order = np.argsort(stratum, kind="stable")
+    for seed in seeds:
+        draw = np.lexsort((np.random.default_rng(seed).random(len(account)), stratum))
+        world = np.empty_like(account)
+        world[order] = account[draw]
+        yield world

@@ -11,7 +11,7 @@ networks", New Journal of Physics 19, 2017). It does not know of common interest
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -75,17 +75,10 @@ class Edges:
 
     def take(self, kept: NDArray[np.bool_]) -> Edges:
         """Keep the edges where `kept`, shape (n,), and the meetings behind them."""
-        number = np.cumsum(kept) - 1
-        of_kept = kept[self.meeting_edge]
-        return Edges(
-            self.a[kept],
-            self.b[kept],
-            self.count[kept],
-            self.expected[kept],
-            self.surprise[kept],
-            number[self.meeting_edge[of_kept]],
-            self.meeting[of_kept],
-        )
+        pairs = (self.a, self.b, self.count, self.expected, self.surprise)
+        number, of_kept = np.cumsum(kept) - 1, kept[self.meeting_edge]
+        behind = number[self.meeting_edge[of_kept]], self.meeting[of_kept]
+        return Edges(*(column[kept] for column in pairs), *behind)
 
 
 def find_meetings(
@@ -159,10 +152,7 @@ def find_edges(
     edges = edges.take(count >= MIN_MEETINGS)
     expected = _expected(traces, meetings, account, edges, n_accounts)
     surprise = surprise_of(edges.count, expected)
-    edges = Edges(
-        edges.a, edges.b, edges.count, expected, surprise, edges.meeting_edge, edges.meeting
-    )
-    return edges.take(surprise >= min_surprise)
+    return replace(edges, expected=expected, surprise=surprise).take(surprise >= min_surprise)
 
 
 def _repeated(key: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -194,8 +184,8 @@ def surprise_of(count: NDArray[np.int64], expected: NDArray[np.float64]) -> NDAr
     """
     special = require("scipy.special", extra="campaigns")
     tail = special.pdtrc(count - 1, np.maximum(expected, 1e-12))
-    found = -np.log10(np.maximum(tail, 10.0**-_MAX_SURPRISE))
-    return np.asarray(np.maximum(found, 0.0), dtype=np.float64)
+    surprise = -np.log10(np.maximum(tail, 10.0**-_MAX_SURPRISE))
+    return np.asarray(np.maximum(surprise, 0.0), dtype=np.float64)
 
 
 def _expected(

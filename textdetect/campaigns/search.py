@@ -20,18 +20,14 @@ from numpy.typing import NDArray
 from textdetect.campaigns.communities import cells, components, coreness, spare
 from textdetect.campaigns.membership import attached
 from textdetect.campaigns.narratives import find_narratives
-from textdetect.campaigns.null import (
-    empirical_q_values,
-    list_q_values,
-    max_p_value,
-    permuted_worlds,
-)
+from textdetect.campaigns.null import permuted_worlds
 from textdetect.campaigns.projection import Edges, Meetings, find_edges, find_meetings
 from textdetect.campaigns.results import Behind, Campaign, Campaigns, Settings
 from textdetect.campaigns.tactics import Codebook
 from textdetect.campaigns.traces import OBJECTS, Dump, Traces, find_traces, read_dump
 from textdetect.errors import InvalidInput
-from textdetect.progress import bar_over
+from textdetect.multiplicity import empirical_q_values, list_q_values, max_p_value
+from textdetect.progress import bar
 
 _UNITS_S: Final = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 _MIN_SURPRISE: Final = 2.0
@@ -144,10 +140,10 @@ class _Search:
         scores = self.scores(edges)
         worlds = permuted_worlds(self.traces, self.settings.n_worlds, self.settings.seed)
         null = []
-        with bar_over(range(self.settings.n_worlds), self.progress, unit="world") as bar:
+        with bar(self.settings.n_worlds, self.progress, unit="world") as shown:
             for account in worlds:
                 null.append(self.scores(self.edges(account)))
-                bar.update(1)
+                shown.update(1)
         maxima = np.array([float(world.max(initial=0.0)) for world in null])
         pooled = np.sort(np.concatenate([world[world > 0] for world in null]))
         above = 1 + len(pooled) - np.searchsorted(pooled, scores, side="left")
@@ -155,80 +151,89 @@ class _Search:
         p_values = above / (1 + self.settings.n_worlds * max(1, len(scores)))
         q_values = empirical_q_values(scores, pooled, self.settings.n_worlds)
         member = (q_values <= self.settings.fdr) & (scores > 0)
-        found = self._groups(edges, scores, member)
-        listed = self._listed(found, maxima)
-        return self._results(edges, scores, p_values, q_values, listed, maxima)
+        groups = self._listed(self._groups(edges, scores, member), maxima)
+        campaigns, columns = self._campaigns(groups, edges, q_values)
+        number = columns["campaign"]
+        columns = columns | {"score": scores, "p_value": p_values}
+        of_edge = np.where(number[edges.a] == number[edges.b], number[edges.a], -1)
+        narratives = find_narratives(
+            self.dump, number, near_duplicate=self.settings.near_duplicate, codebook=self.codebook
+        )
+        return Campaigns(
+            campaigns=campaigns,
+            accounts=self._account_table(edges, columns),
+            edges=self._edge_table(edges, of_edge),
+            narratives=narratives,
+            timeline=self._timeline(number, edges.take(of_edge >= 0), narratives),
+            null_maxima=maxima,
+            settings=self.settings,
+            notes=self._notes(),
+            behind=Behind(
+                edges.meeting_edge, *(self.dump.row[posts] for posts in self._posts(edges))
+            ),
+        )
 
-    def _around(
-        self, members: NDArray[np.int64], edges: Edges, taken: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        """Give the q-values of belonging to a core's surroundings; 1 for those taken."""
-        core = np.zeros(self.n_accounts, dtype=bool)
-        core[members] = True
-        own = np.zeros(len(self.traces.kinds), dtype=bool)
-        own[self.traces.object[self.meetings.first[edges.meeting]]] = True
-        n, seed = self.settings.n_worlds, self.settings.seed
-        q_values = attached(self.traces, self.meetings, core, own, n_worlds=n, seed=seed)
-        return np.where(taken, 1.0, q_values)
+    def _posts(self, edges: Edges) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Give the two posts of each meeting behind the edges."""
+        first, second = (
+            ends[edges.meeting] for ends in (self.meetings.first, self.meetings.second)
+        )
+        return self.traces.post[first], self.traces.post[second]
 
     def _groups(
         self, edges: Edges, scores: NDArray[np.float64], member: NDArray[np.bool_]
     ) -> list[tuple[NDArray[np.int64], float]]:
         """Give the groups among the members, strongest first, each spared on its own as well."""
         inside = edges.take(member[edges.a] & member[edges.b])
-        group = components(inside, self.n_accounts)
-        lighter = self.spare(inside, group)
+        lighter = self.spare(inside, components(inside, self.n_accounts))
         again = np.minimum(coreness(lighter, self.n_accounts), scores)
         group = components(lighter, self.n_accounts)
         in_one = np.flatnonzero(again > 0)
         order = in_one[np.argsort(group[in_one], kind="stable")]
         starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-        groups = [np.sort(part) for part in np.split(order, starts)[1:]]
-        groups = [part for part in groups if len(part) >= 3]
-        found = [(part, float(again[part].max())) for part in groups]
-        return sorted(found, key=lambda one: (-one[1], int(one[0][0])))
+        parts = [np.sort(part) for part in np.split(order, starts)[1:] if len(part) >= 3]
+        groups = [(part, float(again[part].max())) for part in parts]
+        return sorted(groups, key=lambda one: (-one[1], int(one[0][0])))
 
     def _listed(
-        self, found: list[tuple[NDArray[np.int64], float]], maxima: NDArray[np.float64]
+        self, groups: list[tuple[NDArray[np.int64], float]], maxima: NDArray[np.float64]
     ) -> list[tuple[NDArray[np.int64], float, float, float]]:
         """Keep the groups whose p-value, from the maxima, and whose q-value are ≤ fdr.
 
         The q-value of the k-th is the mean number of permuted worlds that hold one as strong, per
         world and counting the observed one, over k.
         """
-        p_values = [max_p_value(statistic, maxima) for _, statistic in found]
+        p_values = [max_p_value(statistic, maxima) for _, statistic in groups]
         q_values = list_q_values(np.array(p_values))
         return [
             (part, value, p, float(q))
-            for (part, value), p, q in zip(found, p_values, q_values, strict=True)
+            for (part, value), p, q in zip(groups, p_values, q_values, strict=True)
             if p <= self.settings.fdr and q <= self.settings.fdr
         ]
 
-    def _results(
+    def _campaigns(
         self,
+        groups: list[tuple[NDArray[np.int64], float, float, float]],
         edges: Edges,
-        scores: NDArray[np.float64],
-        p_values: NDArray[np.float64],
         q_values: NDArray[np.float64],
-        listed: list[tuple[NDArray[np.int64], float, float, float]],
-        maxima: NDArray[np.float64],
-    ) -> Campaigns:
-        """Describe what was listed, and put the accounts and the edges into tables."""
+    ) -> tuple[tuple[Campaign, ...], dict[str, NDArray[Any]]]:
+        """Describe the listed groups, each with the accounts around it.
+
+        Returns:
+            The campaigns; and of each account: campaign and cell, −1 where none, core, q_value.
+        """
         number = np.full(self.n_accounts, -1, dtype=np.int64)
-        cell = np.full(self.n_accounts, -1, dtype=np.int64)
-        core = np.zeros(self.n_accounts, dtype=bool)
-        for members, *_ in listed:
+        cell, core, q_values = number.copy(), np.zeros(self.n_accounts, dtype=bool), q_values.copy()
+        for members, *_ in groups:
             core[members] = True
-        q_values = q_values.copy()
         campaigns = []
-        for i, (members, statistic, p_value, q_value) in enumerate(listed):
+        for i, (members, statistic, p_value, q_value) in enumerate(groups):
             number[members] = i
             inside = edges.take((number[edges.a] == i) & (number[edges.b] == i))
             cell[members], stability = cells(inside, members, self.settings.seed)
             around = self._around(members, inside, core | (number >= 0))
             joins = np.flatnonzero(around <= self.settings.fdr)
-            number[joins] = i
-            q_values[joins] = around[joins]
+            number[joins], q_values[joins] = i, around[joins]
             everyone = np.sort(np.concatenate([members, joins]))
             ends = [ends[inside.meeting] for ends in (self.meetings.first, self.meetings.second)]
             touches = np.concatenate(ends)
@@ -249,56 +254,56 @@ class _Search:
                     stability=stability,
                 )
             )
-        campaign_of_edge = np.where(number[edges.a] == number[edges.b], number[edges.a], -1)
-        n_partners = np.bincount(np.concatenate([edges.a, edges.b]), minlength=self.n_accounts)
-        accounts = pa.table(
+        return tuple(campaigns), {
+            "campaign": number,
+            "cell": cell,
+            "core": core,
+            "q_value": q_values,
+        }
+
+    def _around(
+        self, members: NDArray[np.int64], edges: Edges, taken: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """Give the q-values of belonging to a core's surroundings; 1 for those taken."""
+        core = np.zeros(self.n_accounts, dtype=bool)
+        core[members] = True
+        met_on = np.zeros(len(self.traces.kinds), dtype=bool)
+        met_on[self.traces.object[self.meetings.first[edges.meeting]]] = True
+        n, seed = self.settings.n_worlds, self.settings.seed
+        q_values = attached(self.traces, self.meetings, core, met_on, n_worlds=n, seed=seed)
+        return np.where(taken, 1.0, q_values)
+
+    def _account_table(self, edges: Edges, columns: dict[str, NDArray[Any]]) -> pa.Table:
+        ends, n = np.concatenate([edges.a, edges.b]), self.n_accounts
+        return pa.table(
             {
                 "account": pa.array(self.dump.accounts, pa.string()),
-                "campaign": _or_null(number),
-                "core": core,
-                "cell": _or_null(cell),
-                "n_posts": np.bincount(self.dump.account, minlength=self.n_accounts),
-                "n_partners": n_partners,
-                "score": scores,
-                "p_value": p_values,
-                "q_value": q_values,
+                "campaign": _or_null(columns["campaign"]),
+                "core": columns["core"],
+                "cell": _or_null(columns["cell"]),
+                "n_posts": np.bincount(self.dump.account, minlength=n),
+                "n_partners": np.bincount(ends, minlength=n),
+                **{name: columns[name] for name in ("score", "p_value", "q_value")},
             }
         )
-        table = pa.table(
+
+    def _edge_table(self, edges: Edges, campaign: NDArray[np.int64]) -> pa.Table:
+        return pa.table(
             {
                 "a": pa.array(self.dump.accounts[edges.a], pa.string()),
                 "b": pa.array(self.dump.accounts[edges.b], pa.string()),
                 "n_meetings": edges.count,
                 "expected": edges.expected,
                 "surprise": edges.surprise,
-                "campaign": _or_null(campaign_of_edge),
+                "campaign": _or_null(campaign),
             }
-        )
-        behind = Behind(
-            edges.meeting_edge,
-            self.dump.row[self.traces.post[self.meetings.first[edges.meeting]]],
-            self.dump.row[self.traces.post[self.meetings.second[edges.meeting]]],
-        )
-        narratives = find_narratives(
-            self.dump, number, near_duplicate=self.settings.near_duplicate, codebook=self.codebook
-        )
-        return Campaigns(
-            campaigns=tuple(campaigns),
-            accounts=accounts,
-            edges=table,
-            narratives=narratives,
-            timeline=self._timeline(number, edges.take(campaign_of_edge >= 0), narratives),
-            null_maxima=maxima,
-            settings=self.settings,
-            notes=self._notes(),
-            behind=behind,
         )
 
     def _timeline(self, number: NDArray[np.int64], inside: Edges, narratives: pa.Table) -> pa.Table:
         """Give every post of the campaigns' messages and meetings once, by campaign and time."""
         shown = np.isin(self.dump.row, pc.list_flatten(narratives["rows"]).to_numpy())
-        for ends in (self.meetings.first, self.meetings.second):
-            shown[self.traces.post[ends[inside.meeting]]] = True
+        for posts in self._posts(inside):
+            shown[posts] = True
         of = number[self.dump.account[shown]]
         minutes = (self.dump.time_s[shown] // 60).astype(np.int64) * 60_000_000
         order = np.argsort(of, kind="stable")
@@ -312,25 +317,17 @@ class _Search:
 
     def _notes(self) -> tuple[str, ...]:
         """Say what of the input did not enter the search."""
-        notes = []
-        if self.dump.n_missing:
-            notes.append(f"{self.dump.n_missing} posts without an account or a time left out")
-        if self.dump.n_repeats:
-            notes.append(
-                f"{self.dump.n_repeats} posts left out that repeat another: the same id, account, "
-                "time and text"
-            )
-        if self.dump.n_shared_ids:
-            notes.append(
-                f"{self.dump.n_shared_ids} posts have another post's id and stay: their account, "
-                "time or text differs"
-            )
-        if self.meetings.n_cut:
-            notes.append(
-                f"{self.meetings.n_cut} meetings in the most crowded moments left out "
-                f"(each trace meets at most the next {self.meetings.max_lag} of its object)"
-            )
-        return tuple(notes)
+        dump, meetings = self.dump, self.meetings
+        notes = {
+            f"{dump.n_missing} posts without an account or a time left out": dump.n_missing,
+            f"{dump.n_repeats} posts left out that repeat another: the same id, account, "
+            "time and text": dump.n_repeats,
+            f"{dump.n_shared_ids} posts have another post's id and stay: their account, "
+            "time or text differs": dump.n_shared_ids,
+            f"{meetings.n_cut} meetings in the most crowded moments left out "
+            f"(each trace meets at most the next {meetings.max_lag} of its object)": meetings.n_cut,
+        }
+        return tuple(note for note, n in notes.items() if n)
 
 
 def _or_null(numbers: NDArray[np.int64]) -> pa.Array:

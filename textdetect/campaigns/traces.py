@@ -124,12 +124,12 @@ def read_dump(
         time=time,
         text=None if text == "text" else text,
     )
-    there = table.column_names
-    held_names = [name for name in ("text", *objects) if name in there]
+    names = table.column_names
+    held_names = [name for name in ("text", *objects) if name in names]
     if not held_names:
         raise InvalidInput(
             f"no text and no object column: expected {text or 'text'!r} or one of {list(objects)}, "
-            f"got {there}"
+            f"got {names}"
         )
     known = np.flatnonzero(pc.and_(table["account"].is_valid(), table["time"].is_valid()))
     kept = table.take(known)
@@ -140,23 +140,11 @@ def read_dump(
     accounts, account_code = codes(kept["account"].to_pylist())
     shown = [name for name in held if name == "text" or "text" not in held]
     said = [codes(_values(name, held[name]))[1] for name in shown]
-    ids = strings(kept["id"].to_pylist()) if "id" in there else None
-    tie = np.arange(len(known)) if ids is None else codes(ids)[1]
-    order = np.lexsort((tie, *reversed(said), account_code, time_s))
-    n_repeats = n_shared = 0
-    if ids is not None:
-        keys = np.stack([tie, *said, account_code, time_s])[:, order]
-        first = np.any(np.diff(keys, axis=1, prepend=np.nan) != 0, axis=0) | (ids[order] == "")
-        n_repeats = int(np.sum(~first))
-        if n_repeats > len(order) / 2:
-            raise InvalidInput(
-                f"{n_repeats} of {len(order)} posts have the id, account, time and text of "
-                "another: leave out the repetitions, or rename the column 'id'"
-            )
-        order = order[first]
-        _, place, n_same = np.unique(tie[order], return_inverse=True, return_counts=True)
-        n_shared = int(np.sum((n_same[place] > 1) & (ids[order] != "")))
-    marked = kept["repost"].to_numpy() if "repost" in there else np.zeros(len(kept), dtype=bool)
+    keys = [*reversed(said), account_code, time_s]
+    order, n_repeats, n_shared = np.lexsort((np.arange(len(known)), *keys)), 0, 0
+    if "id" in names:
+        order, n_repeats, n_shared = _without_repeats(strings(kept["id"].to_pylist()), keys)
+    marked = kept["repost"].to_numpy() if "repost" in names else np.zeros(len(kept), dtype=bool)
     return Dump(
         np.array(accounts, dtype=object),
         account_code[order].astype(np.int32),
@@ -168,6 +156,29 @@ def read_dump(
         n_shared,
         len(table) - len(kept),
     )
+
+
+def _without_repeats(
+    ids: NDArray[np.object_], keys: Sequence[NDArray[Any]]
+) -> tuple[NDArray[np.int64], int, int]:
+    """Order posts by keys, the last one first, and by id, each repetition of all of them once.
+
+    Returns:
+        The order; how many are left out; and how many of the others share an id ("" is none).
+    """
+    id_code = codes(ids)[1]
+    order = np.lexsort((id_code, *keys))
+    columns = np.stack([id_code, *keys])[:, order]
+    first = np.any(np.diff(columns, axis=1, prepend=np.nan) != 0, axis=0) | (ids[order] == "")
+    n_repeats = int(np.sum(~first))
+    if n_repeats > len(order) / 2:
+        raise InvalidInput(
+            f"{n_repeats} of {len(order)} posts have the id, account, time and text of "
+            "another: leave out the repetitions, or rename the column 'id'"
+        )
+    order = order[first]
+    _, place, n_same = np.unique(id_code[order], return_inverse=True, return_counts=True)
+    return order, n_repeats, int(np.sum((n_same[place] > 1) & (ids[order] != "")))
 
 
 def find_traces(dump: Dump, *, near_duplicate: float = 0.6) -> Traces:

@@ -7,6 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from textdetect._files import sha256
 from textdetect._optional import LIBRARIES, installed_versions
 from textdetect._version import __version__
 from textdetect.checkpoint import (
@@ -15,7 +16,6 @@ from textdetect.checkpoint import (
     find_folder,
     open_checkpoint,
     read_manifest,
-    sha256,
 )
 from textdetect.detector import Detector
 from textdetect.errors import CheckpointError

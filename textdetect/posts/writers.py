@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from textdetect._files import replacing
 from textdetect.errors import InvalidInput
 from textdetect.posts.files import DELIMITERS, SUFFIXES, PathOrDash, is_dash, suffix_of
 from textdetect.posts.rows import Chunk, Reader, Row
@@ -347,18 +348,8 @@ def _destination(out: PathOrDash) -> Iterator[BinaryIO]:
     path = Path(os.path.realpath(out))  # a link is written through, not replaced
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    try:
-        with open(partial, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    with replacing(path) as file:
+        yield file
 
 
 def writable(text: str) -> str:

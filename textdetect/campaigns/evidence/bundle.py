@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from textdetect._files import sha256, write_atomically
 from textdetect._optional import installed_versions, require
 from textdetect._version import __version__
 from textdetect.accounts import AccountVerdicts
 from textdetect.campaigns import Campaigns
 from textdetect.campaigns.evidence.page import render
-from textdetect.checkpoint import sha256, write_atomically
 from textdetect.errors import DataError, InvalidInput
 from textdetect.posts.files import PathOrDash, find_inputs
 from textdetect.posts.tables import read_posts, readings_of
@@ -295,18 +295,18 @@ _CAMPAIGNS: Final = pa.schema(
 def _automation(names: list[str], verdicts: AccountVerdicts | None) -> dict[str, pa.Array]:
     """Give the columns on who writes, in the search's order of accounts."""
     columns = {"automation_score": "score", "automation_p": "p_value", "automation_q": "q_value"}
+    columns["n_scored"] = "n_scored"
     if verdicts is None:
-        none = pa.nulls(len(names), pa.float64())
-        return dict.fromkeys(columns, none) | {"n_scored": pa.nulls(len(names), pa.int64())}
+        none = dict.fromkeys(columns, pa.nulls(len(names), pa.float64()))
+        return none | {"n_scored": pa.nulls(len(names), pa.int64())}
     place = {name: i for i, name in enumerate(verdicts.account.tolist())}
     if not all(name in place for name in names):
         raise InvalidInput("the verdicts on accounts are not those of the accounts searched")
     of = [place[name] for name in names]
-    found = {
+    return {
         name: pa.array(getattr(verdicts, attribute)[of], from_pandas=True)
         for name, attribute in columns.items()
     }
-    return found | {"n_scored": pa.array(verdicts.n_scored[of])}
 
 
 def _verdicts(table: pa.Table, verdicts: AccountVerdicts | None) -> pa.Array:
@@ -314,11 +314,5 @@ def _verdicts(table: pa.Table, verdicts: AccountVerdicts | None) -> pa.Array:
     fdr = verdicts.fdr if verdicts else 0.0
     together = pc.is_valid(table["campaign"]).to_pylist()
     machine = [q is not None and q <= fdr for q in table["automation_q"].to_pylist()]
-    coordinated, automated, both = VERDICTS
-    return pa.array(
-        [
-            both if a and b else coordinated if a else automated if b else None
-            for a, b in zip(together, machine, strict=True)
-        ],
-        pa.string(),
-    )
+    said = dict(zip([(True, False), (False, True), (True, True)], VERDICTS, strict=True))
+    return pa.array(map(said.get, zip(together, machine, strict=True)), pa.string())

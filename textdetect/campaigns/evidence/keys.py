@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
+from textdetect._files import sha256
 from textdetect.campaigns.evidence.bundle import (
     KEY_BYTES,
     alias_by,
@@ -17,7 +18,6 @@ from textdetect.campaigns.evidence.bundle import (
     read_dump_again,
     read_facts,
 )
-from textdetect.checkpoint import sha256
 from textdetect.errors import DataError, InvalidInput
 from textdetect.posts.files import PathOrDash
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from textdetect.accounts import benjamini_hochberg
+from textdetect._files import sha256
 from textdetect.campaigns import find_campaigns
 from textdetect.campaigns.evidence.bundle import (
     FORMAT,
@@ -25,10 +25,9 @@ from textdetect.campaigns.evidence.bundle import (
     manifest_bytes,
     read_dump_again,
 )
-from textdetect.campaigns.null import list_q_values, max_p_value
 from textdetect.campaigns.projection import surprise_of
-from textdetect.checkpoint import sha256
 from textdetect.errors import DataError, InvalidInput, TextdetectError
+from textdetect.multiplicity import benjamini_hochberg, list_q_values, max_p_value
 from textdetect.posts.files import PathOrDash
 
 _CLOSE = 1e-9
