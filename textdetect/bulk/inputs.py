@@ -55,25 +55,27 @@ class Input:
         return (self.size, self.modified_ns) == (other.size, other.modified_ns)
 
 
-class Rows(NamedTuple):
-    """The next rows of the input in a `place` (0-based), and how much of it was read so far."""
+class Piece(NamedTuple):
+    """The next rows of an input, or its end.
+
+    Attributes:
+        place: which input it is, 0-based.
+        chunk: the rows; none at the end.
+        reader: of the input; None at its end.
+        position: how much of the input was read so far.
+        problem: at the end, why it came early; None if it did not.
+    """
 
     place: int
-    reader: Reader
     chunk: Chunk
-    position: int
-
-
-class End(NamedTuple):
-    """The end of an input; `problem` says why it came early, None if it did not."""
-
-    place: int
-    problem: str | None
+    reader: Reader | None = None
+    position: int = 0
+    problem: str | None = None
 
 
 def read_inputs(
     inputs: Sequence[Input], reading: dict[str, Any], n_rows: int, *, skip: int
-) -> Iterator[Rows | End]:
+) -> Iterator[Piece]:
     """Read the inputs that are not done with: the rows of each for Parquet, then its end.
 
     Of the first of them, the first `skip` rows came out in an earlier run. See `open_posts` for
@@ -93,15 +95,15 @@ def read_inputs(
             problem = error.strerror or str(error)
         except TextdetectError as error:
             problem = str(error)
-        yield End(place, problem)
+        yield Piece(place, Chunk([]), problem=problem)
         skip = 0
 
 
-def read_rows(reader: Reader, n_rows: int, *, place: int = 0, skip: int = 0) -> Iterator[Rows]:
+def read_rows(reader: Reader, n_rows: int, *, place: int = 0, skip: int = 0) -> Iterator[Piece]:
     """Read an open input, at most `n_rows` rows at once, without its first `skip` rows."""
     for chunk in reader.chunks(n_rows):
         rows = chunk.rows[skip:]
         if rows:
             batch = None if chunk.batch is None else chunk.batch.slice(skip)
-            yield Rows(place, reader, Chunk(rows, batch), reader.position())
+            yield Piece(place, Chunk(rows, batch), reader, reader.position())
         skip = max(0, skip - len(chunk.rows))

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from textdetect._optional import require
 from textdetect._version import __version__
 from textdetect.bulk.process import Posts, answer_to
-from textdetect.bulk.workers import Job, Pool
-from textdetect.errors import DetectorFailed
+from textdetect.bulk.workers import Job, Pool, WorkerDied
 from textdetect.runtimes.host import share_cores
 from textdetect.types import Verdicts
 
@@ -50,8 +50,6 @@ class RayWorkers(Pool):
         self._needs = _needs(detector)
         self._asked, self._n = n, n or 1
         self._joined = False
-        self._running: dict[Any, tuple[Any, Job | None]] = {}
-        self._idle: list[Any] = []
         self._actor: Any = None
 
     def __enter__(self) -> RayWorkers:
@@ -59,71 +57,69 @@ class RayWorkers(Pool):
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             self._ray.init(log_to_driver=False, logging_level=logging.ERROR)
             self._joined = True
-        there = self._ray.cluster_resources().get("GPU" if "num_gpus" in self._needs else "CPU", 0)
-        self._n = self._asked or max(1, int(there))
+        kind = "GPU" if "num_gpus" in self._needs else "CPU"
+        self._n = self._asked or max(1, int(self._ray.cluster_resources().get(kind, 0)))
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the workers, and leave the cluster if it was joined here."""
-        for worker in [*(worker for worker, _ in self._running.values()), *self._idle]:
-            self._ray.kill(worker)
-        self._running, self._idle, self._actor = {}, [], None
+        super().__exit__()
+        self._actor = None
         if self._joined:
             self._ray.shutdown()
             self._joined = False
 
-    def _begin(self) -> None:
+    def _start(self) -> Any:
         if self._actor is None:
             # A worker that dies is not restarted by Ray: its chunk may be why, and is counted here.
             options = {**self._needs, "max_restarts": 0, "max_task_retries": 0}
-            self._actor = self._ray.remote(**options)(_Worker)
+            self._actor = self._ray.remote(**options)(_Holder)
             self._where = self._ray.put(self._payload)
-            for _ in range(self._n):
-                self._start()
+        return _Actor(self._ray, self._actor.remote(self._where), self._identity)
 
-    def _start(self) -> None:
-        worker = self._actor.remote(self._where)
-        self._running[worker.load.remote()] = (worker, None)
-
-    def _exchange(self, *, block: bool) -> None:
-        self._give()
-        if not self._running:
-            return
-        done, _ = self._ray.wait(list(self._running), timeout=_PATIENCE_S if block else 0)
+    def _answered(self, busy: Sequence[_Actor], *, block: bool) -> Iterable[Any]:
+        coming = {worker.coming: worker for worker in busy}
+        done, _ = self._ray.wait(list(coming), timeout=_PATIENCE_S if block else 0)
         if block and not done:
             free = self._ray.available_resources().get("CPU", 0)
             said = "no answer for %d s from %d workers; the cluster has %g cores free"
-            logger.warning(said, _PATIENCE_S, len(self._running), free)
-        for answered in done:
-            worker, job = self._running.pop(answered)
-            try:
-                answer = self._ray.get(answered)
-            except self._ray.exceptions.RayError as error:
-                self._mourn(job, ready=job is not None, cause=type(error).__name__)
-                self._start()
-                continue
-            if isinstance(answer, str):
-                raise DetectorFailed(answer)
-            if job is not None:
-                job.verdicts = answer
-            elif answer != self._identity:
-                raise DetectorFailed(
-                    f"a worker has another detector ({', '.join(answer)}) than this process "
-                    f"({', '.join(self._identity)}): install the same version, and choose a "
-                    "runtime that all processors of the cluster have"
-                )
-            else:
-                self._n_failed_starts = 0
-            self._idle.append(worker)
-        self._give()
-
-    def _give(self) -> None:
-        while self._todo and self._idle:
-            job, worker = self._todo.popleft(), self._idle.pop()
-            self._running[worker.judge.remote(job.posts)] = (worker, job)
+            logger.warning(said, _PATIENCE_S, len(busy), free)
+        return [coming[answer] for answer in done]
 
 
-class _Worker:
+class _Actor:
+    """An actor of the cluster, as the asking process knows it."""
+
+    ready = False
+    job: Job | None = None
+
+    def __init__(self, ray: Any, actor: Any, identity: tuple[str, ...]) -> None:
+        self._ray, self._actor, self._identity = ray, actor, identity
+
+    def load(self) -> None:
+        self.coming = self._actor.load.remote()
+
+    def ask(self, posts: Posts) -> None:
+        self.coming = self._actor.judge.remote(posts)
+
+    def answer(self) -> Any:
+        try:
+            answer = self._ray.get(self.coming)
+        except self._ray.exceptions.RayError as error:
+            raise WorkerDied(type(error).__name__) from error
+        if self.ready or isinstance(answer, str) or answer == self._identity:
+            return answer
+        return (
+            f"a worker has another detector ({', '.join(answer)}) than this process "
+            f"({', '.join(self._identity)}): install the same version, and choose a "
+            "runtime that all processors of the cluster have"
+        )
+
+    def stop(self) -> None:
+        self._ray.kill(self._actor)
+
+
+class _Holder:
     """What runs in an actor."""
 
     def __init__(self, payload: bytes) -> None:

@@ -12,7 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from textdetect.bulk.inputs import End, Input, Rows, read_inputs, read_rows
+from textdetect.bulk.inputs import Input, Piece, read_inputs, read_rows
 from textdetect.bulk.shards import SHARDS, Run, open_run
 from textdetect.bulk.summary import Summary, Tally
 from textdetect.bulk.workers import Judge, Workers
@@ -25,6 +25,7 @@ from textdetect.posts.files import (
     format_of_input,
     open_posts,
 )
+from textdetect.posts.rows import Reader
 from textdetect.posts.writers import Writer, annotate, format_of_output, open_output
 from textdetect.progress import bar
 from textdetect.runtimes.host import available_cores
@@ -185,11 +186,11 @@ def _into_file(
         stack.enter_context(judge)
         shown = stack.enter_context(bar(reader.total, progress, unit=reader.unit))
         start_s = time.perf_counter()
-        for rows, verdicts in judge.judge(read_rows(reader, n_rows)):
-            out.write(rows.chunk, annotate(rows.chunk.rows, verdicts))
-            tally.add(rows.chunk, verdicts)
+        for piece, verdicts in judge.judge(read_rows(reader, n_rows)):
+            out.write(piece.chunk, annotate(piece.chunk.rows, verdicts))
+            tally.add(piece.chunk, verdicts)
             shown.set_postfix(posts=tally.n_rows, refresh=False)
-            shown.update(rows.position - shown.n)
+            shown.update(piece.position - shown.n)
     elapsed_s = time.perf_counter() - start_s
     return tally.summary(elapsed_s, path, n_worker_deaths=judge.n_deaths)
 
@@ -211,11 +212,10 @@ def _into_shards(
         pieces = read_inputs(run.inputs, reading, n_rows, skip=run.n_rows[first])
         judged = judge.judge(pieces)
         for piece, verdicts in judged:
-            end: Rows | End | None = piece
-            if isinstance(piece, Rows):
-                end = _write_shard(run, piece, verdicts, judged, shard_rows, show)
-            if isinstance(end, End):
-                run.finish(end)
+            if (reader := piece.reader) is not None:
+                piece = _write_shard(run, piece, reader, verdicts, judged, shard_rows, show)
+            if piece.reader is None:
+                run.finish(piece.place, piece.problem)
     return run.tally.summary(
         time.perf_counter() - start_s,
         str(run.folder),
@@ -228,25 +228,25 @@ def _into_shards(
 
 def _write_shard(
     run: Run,
-    rows: Rows,
+    piece: Piece,
+    reader: Reader,
     verdicts: Verdicts,
-    judged: Iterator[tuple[Rows | End, Verdicts]],
+    judged: Iterator[tuple[Piece, Verdicts]],
     n_rows: int,
-    show: Callable[[Rows], None],
-) -> End | None:
-    """Write a shard of one input, from these rows on; returns the input's end if it was reached."""
-    source, tally = run.inputs[rows.place].path, Tally()
-    piece: Rows | End = rows
-    with open_output(run.next_shard, rows.reader, format="parquet", origin=source) as writer:
-        while isinstance(piece, Rows):
+    show: Callable[[Piece], None],
+) -> Piece:
+    """Write a shard of one input, from this piece on; returns the last one that was looked at."""
+    source, tally = run.inputs[piece.place].path, Tally()
+    with open_output(run.next_shard, reader, format="parquet", origin=source) as writer:
+        while piece.reader is not None:
             writer.write(piece.chunk, annotate(piece.chunk.rows, verdicts))
             tally.add(piece.chunk, verdicts, source=source)
             show(piece)
             if tally.n_rows >= n_rows:
                 break
             piece, verdicts = next(judged)  # an input's last piece is its end
-    run.add(rows.place, tally)
-    return piece if isinstance(piece, End) else None
+    run.add(piece.place, tally)
+    return piece
 
 
 def _facts(detector: Detector | Client) -> dict[str, Any]:
@@ -263,16 +263,17 @@ def _facts(detector: Detector | Client) -> dict[str, Any]:
 
 
 @contextmanager
-def _showing(inputs: Sequence[Input], progress: bool | None) -> Iterator[Callable[[Rows], None]]:
+def _showing(inputs: Sequence[Input], progress: bool | None) -> Iterator[Callable[[Piece], None]]:
     """Show a bar over the bytes of all inputs, those that are done with first."""
     sizes = [source.size or 0 for source in inputs]
     starts = list(accumulate(sizes, initial=0))
     n_done = next((i for i, source in enumerate(inputs) if source.n_rows is None), len(inputs))
     with bar(starts[-1], progress, unit="B", initial=starts[n_done]) as shown:
 
-        def show(rows: Rows) -> None:
-            share = rows.position / max(rows.reader.total or 0, rows.position, 1)
-            shown.set_postfix(file=f"{rows.place + 1}/{len(sizes)}", refresh=False)
-            shown.update(starts[rows.place] + int(share * sizes[rows.place]) - shown.n)
+        def show(piece: Piece) -> None:
+            total = (piece.reader and piece.reader.total) or 0
+            share = piece.position / max(total, piece.position, 1)
+            shown.set_postfix(file=f"{piece.place + 1}/{len(sizes)}", refresh=False)
+            shown.update(starts[piece.place] + int(share * sizes[piece.place]) - shown.n)
 
         yield show

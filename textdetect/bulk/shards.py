@@ -19,10 +19,10 @@ from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
+from textdetect._files import write_atomically
 from textdetect._version import __version__
-from textdetect.bulk.inputs import End, Input
+from textdetect.bulk.inputs import Input
 from textdetect.bulk.summary import Tally
-from textdetect.checkpoint import write_atomically
 from textdetect.errors import RunChanged, RunError, RunExists, RunLocked
 from textdetect.posts.rows import MAX_LISTED
 
@@ -76,10 +76,10 @@ class Run:
         self.tally.merge(Tally.from_dict(shard))
         self.n_rows[shard["input"]] += shard["n_rows"]
 
-    def finish(self, end: End) -> None:
-        """Be done with an input."""
-        source = self.inputs[end.place]
-        source.n_rows, source.problem = self.n_rows[end.place], end.problem
+    def finish(self, place: int, problem: str | None) -> None:
+        """Be done with an input; `problem` says why it ended early."""
+        source = self.inputs[place]
+        source.n_rows, source.problem = self.n_rows[place], problem
         self._save_if_cheap()
 
     def save(self) -> None:

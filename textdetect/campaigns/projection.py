@@ -75,10 +75,17 @@ class Edges:
 
     def take(self, kept: NDArray[np.bool_]) -> Edges:
         """Keep the edges where `kept`, shape (n,), and the meetings behind them."""
-        pairs = (self.a, self.b, self.count, self.expected, self.surprise)
-        number, of_kept = np.cumsum(kept) - 1, kept[self.meeting_edge]
-        behind = number[self.meeting_edge[of_kept]], self.meeting[of_kept]
-        return Edges(*(column[kept] for column in pairs), *behind)
+        number = np.cumsum(kept) - 1
+        of_kept = kept[self.meeting_edge]
+        return Edges(
+            self.a[kept],
+            self.b[kept],
+            self.count[kept],
+            self.expected[kept],
+            self.surprise[kept],
+            number[self.meeting_edge[of_kept]],
+            self.meeting[of_kept],
+        )
 
 
 def find_meetings(
