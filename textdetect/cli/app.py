@@ -16,11 +16,17 @@ from typer import Argument, Option
 from textdetect._version import __version__
 from textdetect.cli.exits import guard
 
-Model = Annotated[str, Option("--model", metavar="M", help="Name, folder or hub id.")]
+
+def option(says: str, takes: str | None = None, *names: str, **more: Any) -> Any:
+    """Declare an option by its help, what it takes, and its names, if not its argument's."""
+    return Option(*names, metavar=takes, help=says, **more)
+
+
+Model = Annotated[str, option("Name, folder or hub id.", "M", "--model")]
 ModelArgument = Annotated[str, Argument(metavar="MODEL", help="Name, folder or hub id.")]
 Runtime = Annotated[
     Literal["auto", "onnx", "openvino", "hf"],
-    Option("--runtime", help="Engine that runs the model."),
+    option("Engine that runs the model.", None, "--runtime"),
 ]
 Sources = Annotated[
     list[str], Argument(metavar="IN...", help="Files of any format, folders; - is stdin.")
@@ -37,14 +43,12 @@ READING: Final = {
     "time-zone": ("Z", "Of times without one: UTC, +08:00 ..."),
 }
 """How files are read: option → what it takes, and what it is."""
-OutputFormat = Annotated[str | None, Option(metavar="F", help="Output format, if no suffix tells.")]
+OutputFormat = Annotated[str | None, option("Output format, if no suffix tells.", "F")]
 DataFolder = Annotated[
-    str | None, Option(metavar="FOLDER", help="Parquet files, one a source; or in TEXTDETECT_DATA.")
+    str | None, option("Parquet files, one a source; or in TEXTDETECT_DATA.", "FOLDER")
 ]
-OutFolder = Annotated[
-    str, Option("--out", "-o", metavar="FOLDER", help="Folder of the new checkpoint.")
-]
-AsJson = Annotated[bool, Option("--json", help="Print JSON instead of tables.")]
+OutFolder = Annotated[str, option("Folder of the new checkpoint.", "FOLDER", "--out", "-o")]
+AsJson = Annotated[bool, option("Print JSON instead of tables.", None, "--json")]
 
 P = ParamSpec("P")
 
@@ -73,8 +77,8 @@ def reads(*more: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
         at = next((i for i, each in enumerate(own) if each.default is not each.empty), len(own))
         for name in options:
             letter, says = READING[name]
-            option = Option(f"--{name}", metavar=letter, help=says)
-            asked: Any = {"default": None, "annotation": Annotated[str | None, option]}
+            declared = option(says, letter, f"--{name}")
+            asked: Any = {"default": None, "annotation": Annotated[str | None, declared]}
             own.insert(at, own[0].replace(name=name.replace("-", "_"), **asked))
             at += 1
         function.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
@@ -104,8 +108,8 @@ def _print_version(wanted: bool) -> None:
 def _commands(
     version: Annotated[
         bool,
-        Option(
-            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        option(
+            "Print the version and exit.", None, "--version", callback=_print_version, is_eager=True
         ),
     ] = False,
 ) -> None:

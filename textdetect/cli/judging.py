@@ -6,14 +6,12 @@ import os
 import sys
 from typing import Annotated, Any, Literal
 
-from typer import Argument, Option
+from typer import Argument
 
-from textdetect.cli.app import Model, OutputFormat, Runtime, Sources, command, reads
+from textdetect.cli.app import Model, OutputFormat, Runtime, Sources, command, option, reads
 from textdetect.cli.exits import FAILED, UNREADABLE, say
 
-OutFile = Annotated[
-    str | None, Option("--out", "-o", metavar="OUT", help="Output file; - for stdout.")
-]
+OutFile = Annotated[str | None, option("Output file; - for stdout.", "OUT", "--out", "-o")]
 
 
 @command
@@ -21,28 +19,23 @@ OutFile = Annotated[
 def score(
     source: Sources,
     out: Annotated[
-        str | None,
-        Option("--out", "-o", metavar="OUT", help="File; FOLDER/ for many; - for stdout."),
+        str | None, option("File; FOLDER/ for many; - for stdout.", "OUT", "--out", "-o")
     ] = None,
     output_format: OutputFormat = None,
-    max_fpr: Annotated[
-        float, Option(metavar="A", help="Share of human posts that may be flagged.")
-    ] = 0.01,
+    max_fpr: Annotated[float, option("Share of human posts that may be flagged.", "A")] = 0.01,
     model: Model = "default",
     runtime: Runtime = "auto",
     workers: Annotated[
-        int | None,
-        Option(metavar="N", min=1, help="Workers; by default 1, for many files and Ray all cores."),
+        int | None, option("Workers; by default 1, for many files and Ray all cores.", "N", min=1)
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], Option(help="Whose workers: this machine's, or Ray's.")
+        Literal["local", "ray"], option("Whose workers: this machine's, or Ray's.")
     ] = "local",
     resume: Annotated[
-        bool, Option("--resume", help="Go on with the run in FOLDER, if there is one.")
+        bool, option("Go on with the run in FOLDER, if there is one.", None, "--resume")
     ] = False,
     url: Annotated[
-        str | None,
-        Option(metavar="U", help="Ask a server (textdetect serve); its key: TEXTDETECT_API_KEY."),
+        str | None, option("Ask a server (textdetect serve); its key: TEXTDETECT_API_KEY.", "U")
     ] = None,
     **reading: Any,
 ) -> int:
@@ -92,7 +85,7 @@ def accounts(
     out: OutFile = None,
     output_format: OutputFormat = None,
     fdr: Annotated[
-        float, Option(metavar="A", help="Share of the flagged accounts that may be people's.")
+        float, option("Share of the flagged accounts that may be people's.", "A")
     ] = 0.05,
     model: Model = "default",
     runtime: Runtime = "auto",
@@ -126,39 +119,33 @@ def accounts(
 
 
 Bundle = Annotated[str, Argument(metavar="FOLDER", help="A bundle of evidence.")]
-KeyFile = Annotated[str | None, Option("--key", metavar="FILE", help="Key of the pseudonyms.")]
+KeyFile = Annotated[str | None, option("Key of the pseudonyms.", "FILE", "--key")]
 
 
 @command
 @reads("account-column", "time-column", "time-zone")
 def campaigns(
     source: Sources,
-    out: Annotated[
-        str, Option("--out", "-o", metavar="FOLDER", help="Folder of the evidence; new.")
-    ],
+    out: Annotated[str, option("Folder of the evidence; new.", "FOLDER", "--out", "-o")],
     object_column: Annotated[
         list[str] | None,
-        Option(
-            metavar="C", help="Shared objects; repeatable.", show_default="url hashtags reply_to"
-        ),
+        option("Shared objects; repeatable.", "C", show_default="url hashtags reply_to"),
     ] = None,
-    window: Annotated[str, Option(metavar="T", help="So close is together.")] = "5min",
-    fdr: Annotated[
-        float, Option(metavar="A", help="Share of what is listed that may be chance.")
-    ] = 0.05,
-    worlds: Annotated[int, Option(metavar="N", help="Permuted worlds.")] = 19,
-    seed: Annotated[int, Option(metavar="N", help="Of the worlds.")] = 0,
+    window: Annotated[str, option("So close is together.", "T")] = "5min",
+    fdr: Annotated[float, option("Share of what is listed that may be chance.", "A")] = 0.05,
+    worlds: Annotated[int, option("Permuted worlds.", "N")] = 19,
+    seed: Annotated[int, option("Of the worlds.", "N")] = 0,
     codebook: Annotated[
-        str | None, Option(metavar="FILE", help="YAML file of cues that suggest tactics.")
+        str | None, option("YAML file of cues that suggest tactics.", "FILE")
     ] = None,
     score_texts: Annotated[
-        bool, Option("--score-texts", help="Also judge who writes: it takes longer.")
+        bool, option("Also judge who writes: it takes longer.", None, "--score-texts")
     ] = False,
     model: Model = "default",
     runtime: Runtime = "auto",
     key: KeyFile = None,
     keep_names: Annotated[
-        bool, Option("--keep-names", help="No pseudonyms: for those who may see the names.")
+        bool, option("No pseudonyms: for those who may see the names.", None, "--keep-names")
     ] = False,
     **reading: Any,
 ) -> int:
@@ -215,13 +202,10 @@ def campaigns(
 def verify(
     bundle: Bundle,
     dump: Annotated[
-        list[str] | None,
-        Option("--input", metavar="FILE", help="The dump: search it again; repeatable."),
+        list[str] | None, option("The dump: search it again; repeatable.", "FILE", "--input")
     ] = None,
     key: KeyFile = None,
-    digest: Annotated[
-        str | None, Option(metavar="D", help="What was printed when it was made.")
-    ] = None,
+    digest: Annotated[str | None, option("What was printed when it was made.", "D")] = None,
 ) -> int:
     """Check a bundle of evidence: every hash, and every statistic, computed again.
 
@@ -240,10 +224,9 @@ def verify(
 @command
 def names(
     bundle: Bundle,
-    key: Annotated[str, Option("--key", metavar="FILE", help="Key of the pseudonyms.")],
+    key: Annotated[str, option("Key of the pseudonyms.", "FILE", "--key")],
     dump: Annotated[
-        list[str] | None,
-        Option("--input", metavar="FILE", help="The dump, if it is neither here nor beside."),
+        list[str] | None, option("The dump, if it is neither here nor beside.", "FILE", "--input")
     ] = None,
     out: OutFile = None,
     output_format: OutputFormat = None,
@@ -268,7 +251,7 @@ def names(
 def forget(
     bundle: Bundle,
     key_only: Annotated[
-        bool, Option("--key-only", help="Delete the key alone: its pseudonyms become final.")
+        bool, option("Delete the key alone: its pseudonyms become final.", None, "--key-only")
     ] = False,
 ) -> int:
     """Delete a bundle of evidence and the key beside it; nothing else is touched."""

@@ -6,7 +6,7 @@ import logging
 from typing import Annotated, Any, Final
 
 import typer
-from typer import Argument, Option
+from typer import Argument
 
 from textdetect.cli.app import (
     DataFolder,
@@ -14,6 +14,7 @@ from textdetect.cli.app import (
     OutFolder,
     Runtime,
     command,
+    option,
     reads,
 )
 from textdetect.cli.exits import TOO_FEW, say
@@ -29,12 +30,8 @@ def train(
     data: DataFolder = None,
     out: Annotated[
         str | None,
-        Option(
-            "--out",
-            "-o",
-            metavar="FOLDER",
-            help="Folder of the run.",
-            show_default="runs/NAME of the config",
+        option(
+            "Folder of the run.", "FOLDER", "--out", "-o", show_default="runs/NAME of the config"
         ),
     ] = None,
 ) -> int:
@@ -61,14 +58,11 @@ def train(
 @reads()
 def calibrate(
     model: ModelArgument,
-    human: Annotated[str, Option(metavar="FILE", help="Posts that people wrote, in any format.")],
+    human: Annotated[str, option("Posts that people wrote, in any format.", "FILE")],
     out: OutFolder,
     labelled: Annotated[
         str | None,
-        Option(
-            metavar="FILE",
-            help="Posts with text and label (0 human, 1 machine): for probabilities.",
-        ),
+        option("Posts with text and label (0 human, 1 machine): for probabilities.", "FILE"),
     ] = None,
     runtime: Runtime = "auto",
     **reading: Any,
@@ -108,10 +102,8 @@ def export(
         str, Argument(metavar="MODEL", help="transformers folder, or hub id, of a classifier.")
     ],
     out: OutFolder,
-    name: Annotated[str, Option(metavar="NAME", help="The model's name.")],
-    max_length: Annotated[
-        int, Option(metavar="N", help="Tokens that the model reads.", min=3)
-    ] = 256,
+    name: Annotated[str, option("The model's name.", "NAME")],
+    max_length: Annotated[int, option("Tokens that the model reads.", "N", min=3)] = 256,
 ) -> int:
     """Write a classifier (0 human, 1 machine) as a checkpoint that runs without torch.
 

@@ -1,4 +1,4 @@
-"""Commands that measure: an install, a detector, this machine."""
+"""Commands that measure: an install, a detector, this machine; and how files are read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from typer import Argument, Option
+from typer import Argument
 
-from textdetect.cli.app import AsJson, DataFolder, Model, command, print_json, reads
-from textdetect.cli.exits import FAILED, failed, say
+from textdetect.cli.app import (
+    AsJson,
+    DataFolder,
+    Model,
+    Sources,
+    command,
+    option,
+    print_json,
+    reads,
+)
+from textdetect.cli.exits import FAILED, UNREADABLE, failed, say
 
 
 @command
@@ -50,36 +59,29 @@ def evaluate(
     suite: Annotated[
         str, Argument(metavar="SUITE", help="Name of a suite, YAML file, or folder of posts.")
     ],
-    out: Annotated[str, Option("--out", "-o", metavar="FOLDER", help="Folder of the results.")],
+    out: Annotated[str, option("Folder of the results.", "FOLDER", "--out", "-o")],
     compare: Annotated[
-        list[str] | None,
-        Option(metavar="MODEL", help="Another detector on the same posts; may be repeated."),
+        list[str] | None, option("Another detector on the same posts; may be repeated.", "MODEL")
     ] = None,
     data: DataFolder = None,
     part: Annotated[
         Literal["report", "select"],
-        Option(help="Posts to measure: select to choose by, report to state (it is logged)."),
+        option("Posts to measure: select to choose by, report to state (it is logged)."),
     ] = "report",
-    max_fpr: Annotated[
-        float, Option(metavar="A", help="False-positive rate of the frozen thresholds.")
-    ] = 0.01,
+    max_fpr: Annotated[float, option("False-positive rate of the frozen thresholds.", "A")] = 0.01,
     most: Annotated[
-        int | None,
-        Option(metavar="N", help="At most N posts of each class, source and language.", min=1),
+        int | None, option("At most N posts of each class, source and language.", "N", min=1)
     ] = None,
     metric: Annotated[
-        list[str] | None,
-        Option(metavar="NAME", help="Another metric of the library evaluate; may be repeated."),
+        list[str] | None, option("Another metric of the library evaluate; may be repeated.", "NAME")
     ] = None,
-    gate: Annotated[
-        str | None, Option(metavar="FILE", help="YAML file of bars; exit code 1 below one.")
-    ] = None,
+    gate: Annotated[str | None, option("YAML file of bars; exit code 1 below one.", "FILE")] = None,
     machine_label: Annotated[
-        str | None, Option(metavar="L", help="Class of a foreign classifier: machine-written.")
+        str | None, option("Class of a foreign classifier: machine-written.", "L")
     ] = None,
-    device: Annotated[str | None, Option(metavar="D", help="cpu, cuda ...")] = None,
+    device: Annotated[str | None, option("cpu, cuda ...", "D")] = None,
     show_texts: Annotated[
-        bool, Option(help="Show the texts of the worst errors in the report.")
+        bool, option("Show the texts of the worst errors in the report.")
     ] = False,
     **reading: Any,
 ) -> int:
@@ -126,16 +128,10 @@ def bench(
     model: Model = "default",
     seconds: Annotated[
         float | None,
-        Option(
-            metavar="N",
-            help="About how long it may take, in all.",
-            show_default="90, or 900 with --full",
-        ),
+        option("About how long it may take, in all.", "N", show_default="90, or 900 with --full"),
     ] = None,
-    full: Annotated[bool, Option("--full", help="More rounds, of more posts.")] = False,
-    out: Annotated[
-        str | None, Option("--out", "-o", metavar="FILE", help="JSON file of the figures.")
-    ] = None,
+    full: Annotated[bool, option("More rounds, of more posts.", None, "--full")] = False,
+    out: Annotated[str | None, option("JSON file of the figures.", "FILE", "--out", "-o")] = None,
     as_json: AsJson = False,
 ) -> int:
     """Measure this install: posts a second by each runtime, latency, memory.
@@ -157,3 +153,37 @@ def bench(
     if measured.busy:
         say(f"this machine was busy before (load {measured.load_before}); measure again when idle")
     return 0
+
+
+@command
+@reads("account-column", "time-column", "time-zone")
+def read(
+    source: Sources,
+    out: Annotated[
+        str | None, option("Posts in the common form: Parquet.", "OUT", "--out", "-o")
+    ] = None,
+    **reading: Any,
+) -> int:
+    """Show what is understood of files of posts: layout, columns, times, counts, first rows.
+
+    Reads them whole. -o writes the posts in the common form, which every command
+    takes: id, account, time, text, language, url, hashtags, reply_to, repost.
+    """
+    from textdetect.cli.tables import show, show_pairs
+    from textdetect.posts.tables import overview, read_posts, readings_of
+    from textdetect.posts.writers import format_of_output, inert, write_table
+
+    write_as = format_of_output(out, None, "parquet") if out else ""
+    posts, n_bad = read_posts(source, progress=None, **reading)
+    for name, pairs in overview(posts).items():
+        show_pairs(name, pairs)
+    shown = [n for n in ("account", "time", "text", "repost") if n in posts.column_names]
+    first = posts.select(shown).slice(0, 5).to_pylist()
+    show("first rows", [{n: inert(str(v)[:70]) for n, v in row.items()} for row in first])
+    for told in readings_of(posts):
+        for row, line, why in told["bad"]:
+            say(f"unreadable: {told['name']}: row {row}{f' (line {line})' if line else ''}: {why}")
+    if out:
+        write_table(posts, out, format=write_as)
+        typer.echo(f"written to {out}")
+    return UNREADABLE if n_bad else 0

@@ -7,28 +7,25 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from textdetect.cli.app import Model, Runtime, command
+from textdetect.cli.app import Model, Runtime, command, option
 from textdetect.cli.exits import say
 
 
 @command
 def serve(
-    host: Annotated[str, Option(metavar="H", help="Address to listen at.")] = "127.0.0.1",
+    host: Annotated[str, option("Address to listen at.", "H")] = "127.0.0.1",
     port: Annotated[int, Option(metavar="P", min=1, max=65_535)] = 8000,
     workers: Annotated[
-        int | None,
-        Option(metavar="N", min=1, help="Processes that judge.", show_default="a core each"),
+        int | None, option("Processes that judge.", "N", min=1, show_default="a core each")
     ] = None,
-    max_fpr: Annotated[float, Option(metavar="A", help="Where a request names none.")] = 0.01,
-    keys: Annotated[
-        str | None, Option(metavar="FILE", help="API keys; see: textdetect key.")
-    ] = None,
+    max_fpr: Annotated[float, option("Where a request names none.", "A")] = 0.01,
+    keys: Annotated[str | None, option("API keys; see: textdetect key.", "FILE")] = None,
     allow_anonymous: Annotated[
-        bool, Option("--allow-anonymous", help="Let other machines ask without a key.")
+        bool, option("Let other machines ask without a key.", None, "--allow-anonymous")
     ] = False,
-    max_posts: Annotated[int, Option(metavar="N", min=1, help="Posts in one request.")] = 1_000,
+    max_posts: Annotated[int, option("Posts in one request.", "N", min=1)] = 1_000,
     max_wait: Annotated[
-        float, Option(metavar="S", help="Seconds of queue at which requests are refused.")
+        float, option("Seconds of queue at which requests are refused.", "S")
     ] = 2.0,
     model: Model = "default",
     runtime: Runtime = "auto",
@@ -62,9 +59,7 @@ def serve(
 @command
 def key(
     name: Annotated[str, Argument(metavar="NAME", help="Whose it is; stands in the log.")],
-    rate: Annotated[
-        int | None, Option(metavar="N", min=1, help="Posts a minute.", show_default="any")
-    ] = None,
+    rate: Annotated[int | None, option("Posts a minute.", "N", min=1, show_default="any")] = None,
 ) -> int:
     """Make an API key: the key on stderr, once; its line for the server's file on stdout.
 
