@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from scipy import stats
 from tiny import human_posts, machine_posts
 from typer.testing import CliRunner
 
-from textdetect import Detector, score_accounts
+from textdetect import Detector, score_accounts, score_files
 from textdetect.account_null import (
     MIN_ACCOUNTS,
     MODELLED,
@@ -37,6 +38,8 @@ from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
 from textdetect.multiplicity import benjamini_hochberg
 from textdetect.posts.values import account_names
 from textdetect.runtimes import StubRuntime
+from textdetect.text import normalise
+from textdetect.types import Scores
 
 WORDS = (
     "so",
@@ -602,3 +605,79 @@ def test_the_command_writes_a_row_an_account_and_says_what_it_could_not_compare(
         app, ["accounts", str(dump), "--fdr", "2", "--model", str(with_accounts)]
     )
     assert (bad.exit_code, bad.stderr.count("\n")) == (2, 1)
+
+
+class Counting(StubRuntime):
+    """A stub that remembers what it was asked."""
+
+    def __init__(self, fingerprint: str = "counting") -> None:
+        super().__init__(fingerprint=fingerprint)
+        self.asked: list[str] = []
+
+    def run(self, texts: Sequence[str]) -> Scores:
+        self.asked += texts
+        return super().run(texts)
+
+
+def counting(fingerprint: str = "counting") -> tuple[Counting, Detector, AccountNull]:
+    """Give a runtime that counts, a calibrated detector of it, and its human accounts."""
+    runtime, humans = Counting(fingerprint), human_posts(660, seed=1)
+    detector = Detector(runtime).calibrate(humans[:600], languages=["en"] * 600)
+    logits = [detector.logits([f"{text} {i}" for i in range(4)]) for text in humans[600:]]
+    facts = {"fingerprint": fingerprint, "numerics": detector.numerics}
+    null = AccountNull.fit(logits, ["en"] * len(logits), **facts)
+    runtime.asked.clear()
+    return runtime, detector, null
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet"])
+def test_a_file_that_was_scored_is_not_scored_again(format: str, tmp_path: Path) -> None:
+    runtime, detector, null = counting()
+    texts = [*human_posts(40, seed=3), "", "so", "RT @ann: so good to see you all again"]
+    rows = [{"account": f"a{i % 4}", "text": text} for i, text in enumerate(texts)]
+    (tmp_path / "dump.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    expected = score_accounts(tmp_path / "dump.jsonl", detector=detector, null=null)
+    scored = tmp_path / f"scored.{format}"
+    score_files(tmp_path / "dump.jsonl", scored, detector=detector)
+    runtime.asked.clear()
+    found = score_accounts(scored, detector=detector, null=null)
+    assert runtime.asked == []
+    assert found.to_table() == expected.to_table()
+    other, another, its_null = counting("another")
+    score_accounts(scored, detector=another, null=its_null)
+    assert len(other.asked) == 41
+
+
+def test_of_a_file_that_was_scored_in_part_the_rest_is_scored(tmp_path: Path) -> None:
+    runtime, detector, null = counting()
+    rows = [
+        {"account": f"a{i % 3}", "text": text} for i, text in enumerate(human_posts(30, seed=3))
+    ]
+    expected = score_accounts(rows, detector=detector, null=null)
+    verdicts = detector.predict([row["text"] for row in rows])
+    model = f"{detector.fingerprint[:16]} {detector.numerics}"
+    for at, row in enumerate(rows):
+        columns = {f"td_{name}": verdicts[name][at] for name in ("logit", "n_tokens", "language")}
+        row |= columns | {"td_model": model if at % 2 else None}
+    runtime.asked.clear()
+    found = score_accounts(rows, detector=detector, null=null)
+    assert runtime.asked == [normalise(row["text"]) for row in rows[::2]]
+    assert found.to_table() == expected.to_table()
+    rows[1]["td_logit"] = "high"
+    with pytest.raises(InvalidInput, match="td_logit"):
+        score_accounts(rows, detector=detector, null=null)
+
+
+def test_each_post_is_normalised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, detector, null = counting()
+    seen: list[str] = []
+
+    def counted(text: str) -> str:
+        seen.append(text)
+        return normalise(text)
+
+    for room in ("detector", "accounts", "judgement"):
+        monkeypatch.setattr(f"textdetect.{room}.normalise", counted)
+    texts = human_posts(20, seed=3)
+    score_accounts({"account": ["ann"] * 20, "text": texts}, detector=detector, null=null)
+    assert seen == texts

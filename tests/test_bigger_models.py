@@ -231,11 +231,11 @@ def test_a_bigger_model_is_trained_exported_and_opened_by_both_engines(
     rng = random.Random(3)
     odd = ["ok", *CHINESE_MACHINE, *(" ".join(map(human_post, [rng] * 9)) for _ in range(9))]
     engines = (Detector.from_pretrained(folder, runtime=engine) for engine in ("onnx", "hf"))
-    graph, model = (engine.score([*texts, *odd])[0] for engine in engines)
-    assert np.abs(graph.logits - model.logits).max() <= TOLERANCE
+    graph, model = (engine.score([*texts, *odd]) for engine in engines)
+    assert np.abs(graph.logit - model.logit).max() <= TOLERANCE
     assert graph.n_tokens.tolist() == model.n_tokens.tolist()
     assert graph.truncated.tolist() == model.truncated.tolist()
-    assert auroc(np.array(labels), graph.logits[: len(texts)]) > 0.8
+    assert auroc(np.array(labels), graph.logit[: len(texts)]) > 0.8
 
 
 @pytest.mark.slow

@@ -329,10 +329,9 @@ def test_on_posts_of_the_corpus_probability_and_p_value_agree_in_every_stratum(
     posts = load_posts(corpus)
     rng = np.random.default_rng(0)
     assert embedded.calibration is not None
-    scores, codes = embedded.score(posts.take(rng.permutation(len(posts))[:2_000]).texts)
-    languages = np.array(codes, dtype=object)
-    check_probabilities(embedded.calibration, scores.logits, scores.n_tokens, languages)
-    known = scores.logits[np.isfinite(scores.logits)]
+    scored = embedded.score(posts.take(rng.permutation(len(posts))[:2_000]).texts)
+    check_probabilities(embedded.calibration, scored.logit, scored.n_tokens, scored.language)
+    known = scored.logit[np.isfinite(scored.logit)]
     logits = rng.uniform(known.min() - 1, known.max() + 1, 20_000)
     listed = rng.choice(np.array(embedded.calibration.languages, dtype=object), 20_000)
     check_probabilities(embedded.calibration, logits, rng.integers(1, 257, 20_000), listed)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from textdetect.calibration import Calibration
-from textdetect.judgement import MIN_WORDS, judge
+from textdetect.judgement import MIN_WORDS, judge, scored_posts
 from textdetect.types import FIELDS, Scores, Verdicts
 
 LONG = "four words or more of text"
@@ -57,11 +57,10 @@ def judged(
     by: Calibration = CALIBRATION,
 ) -> dict[str, NDArray[Any]]:
     texts = texts if texts is not None else [LONG] * len(logits)
+    languages = languages if languages is not None else ["en"] * len(logits)
     return judge(
-        texts,
-        scores(logits),
-        languages if languages is not None else ["en"] * len(logits),
-        raw=[None] * len(logits) if raw is None else raw,
+        scored_posts(texts, scores(logits), languages, by),
+        [None] * len(logits) if raw is None else raw,
         calibration=by,
         listed=LISTED,
         max_fpr=max_fpr,

@@ -537,9 +537,9 @@ def test_the_beginnings_of_long_posts_calibrate_too_and_stand_apart(
     for found, name in zip(panels, ("source", "domain"), strict=True):
         assert found <= set(posts.column(name))
     texts = [first_words(normalise(text), 3) for text in human_posts(1_000, seed=11)]
-    scores, _ = Detector.from_pretrained(folder).score(texts, language="en")
-    p = after.p_values(scores.logits, scores.n_tokens, ["en"] * len(texts))[0]
-    assert (p >= before.p_values(scores.logits, scores.n_tokens, ["en"] * len(texts))[0]).all()
+    scored = Detector.from_pretrained(folder).score(texts, language="en")
+    p = after.p_values(scored.logit, scored.n_tokens, ["en"] * len(texts))[0]
+    assert (p >= before.p_values(scored.logit, scored.n_tokens, ["en"] * len(texts))[0]).all()
     assert np.mean(p <= 0.05) <= 0.05 + 0.02
 
 

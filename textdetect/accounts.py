@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, Final
 
@@ -20,13 +19,17 @@ from numpy.typing import NDArray
 from textdetect.account_null import MODELLED, SIZES, AccountNull
 from textdetect.calibration import check_share
 from textdetect.detector import Detector
-from textdetect.errors import NotCalibrated
-from textdetect.judgement import MIN_WORDS
+from textdetect.errors import InvalidInput, NotCalibrated
+from textdetect.judgement import scored_posts
 from textdetect.multiplicity import benjamini_hochberg
 from textdetect.posts.files import open_posts
 from textdetect.posts.tables import blocks, sources_of
-from textdetect.text import has_words, normalise
+from textdetect.posts.writers import model_of
+from textdetect.text import normalise
+from textdetect.types import ModelFacts, ScoredPosts, Scores, objects
 
+TD_STORED: Final = ("td_logit", "td_n_tokens", "td_language", "td_model")
+"""Columns of a file of scored posts that spare scoring them again."""
 REASONS: Final = {
     "no_account": "these posts name no account",
     "too_few_posts": "too few posts of its own that can be scored",
@@ -157,75 +160,97 @@ def score_accounts(
     check_share("fdr", fdr)
     detector = detector or Detector.from_pretrained()
     if null is None and detector.checkpoint is not None:
-        null = detector.checkpoint.account_null(detector.runtime.numerics)
+        null = detector.checkpoint.account_null(detector.numerics)
     if null is None:
         raise NotCalibrated(f"{detector.name} has no human accounts to compare with: pass null=")
-    null.check(fingerprint=detector.fingerprint, numerics=detector.runtime.numerics)
-    listed = detector.languages or tuple(null.humans)
-    counts = Counter[str]()
+    null.check(fingerprint=detector.fingerprint, numerics=detector.numerics)
+    grouped, counts = GroupedPosts(), Counter[str]()
+    for source in sources_of(posts) if not isinstance(posts, list) or posts else ():
+        with open_posts(source, need=("account",), **reading) as reader:
+            reader.fields.need("text")
+            stored = TD_STORED if set(TD_STORED) <= set(reader.columns) else ()
+            reader.fields.paths.update(zip(stored, stored, strict=True))
+            only = ("account", "text", "time", "repost", *stored)
+            for part in blocks(reader, progress, time_zone=time_zone, only=only):
+                rows: dict[str, list[Any]] = part.drop_columns("row").to_pydict()
+                if "time" in rows:
+                    rows["time"] = part["time"].cast(pa.int64()).to_pylist()
+                scored = _scored(rows, detector)
+                grouped.add(rows["account"], scored, rows.get("time"), rows.get("repost"))
+            counts.update(reader.counts)
+    return judge_accounts(grouped, null, model=detector, fdr=fdr, n_unreadable=counts["bad"])
 
-    def parts() -> Iterator[pa.Table]:
-        for source in sources_of(posts) if not isinstance(posts, list) or posts else ():
-            with open_posts(source, need=("account",), **reading) as reader:
-                reader.fields.need("text")
-                only = ("account", "text", "time", "repost")
-                yield from blocks(reader, progress, time_zone=time_zone, only=only)
-                counts.update(reader.counts)
 
-    evidence = gather(parts(), detector, listed=listed)
-    order = list(evidence.n_posts)
-    tested = [evidence.logits.get(name, {}) for name in order]
-    main = [max(sorted(each), key=lambda code: len(each[code]), default="und") for each in tested]
-    own = [each.get(code, []) for each, code in zip(tested, main, strict=True)]
+def _scored(rows: Mapping[str, list[Any]], detector: Detector) -> ScoredPosts:
+    """Score the posts of some rows, but for those that the same model and engine scored before."""
+    texts, model = rows["text"], model_of(detector.fingerprint, detector.numerics)
+    marks = rows.get("td_model", [None] * len(texts))
+    known, new = (
+        [i for i, mark in enumerate(marks) if (mark == model) is is_known]
+        for is_known in (True, False)
+    )
+    scored = detector.score([texts[i] for i in new], progress=False)
+    if not known:
+        return scored
+    try:
+        logits = [float(rows["td_logit"][i] or "nan") for i in known]
+        n_tokens = np.array([int(rows["td_n_tokens"][i]) for i in known], dtype=np.int64)
+    except (TypeError, ValueError):
+        raise InvalidInput("td_logit, td_n_tokens: expected what was written there") from None
+    was = Scores(np.array(logits), n_tokens, np.zeros(len(known), dtype=np.bool_))
+    plain = [normalise(texts[i] or "") for i in known]
+    languages = [rows["td_language"][i] for i in known]
+    before = scored_posts(plain, was, languages, detector.calibration)
+    return ScoredPosts.joined([before, scored])[np.argsort([*known, *new])]
+
+
+def judge_accounts(
+    posts: GroupedPosts, null: AccountNull, *, model: ModelFacts, fdr: float, n_unreadable: int = 0
+) -> AccountVerdicts:
+    """Compare accounts, whose posts are scored and grouped, with those of people.
+
+    Args:
+        posts: all that are to be judged together.
+        null: human accounts of the same model and engine.
+        model: which scored them.
+        fdr, n_unreadable: see `AccountVerdicts`.
+    """
+    listed = model.languages or tuple(null.humans)
+    names, tested = list(posts.n_posts), posts.own(listed)
+    by_language = [tested.get(name, {}) for name in names]
+    main = [max(sorted(own), key=lambda code: len(own[code]), default="und") for own in by_language]
+    own = [posts.get(code, []) for posts, code in zip(by_language, main, strict=True)]
     logits, by_post = ([[post[i] for post in posts] for posts in own] for i in (0, 1))
     judged = any(math.isfinite(p_value) for posts in by_post for p_value in posts)
-    found = null.p_values(logits, main, by_post=by_post if judged else None)
-    reason = np.array(
-        [
-            None if math.isfinite(p) else _why(name, code, len(own), listed)
-            for name, code, own, p in zip(order, main, logits, found.p_value, strict=True)
-        ],
-        dtype=object,
-    )
-    q_value = benjamini_hochberg(found.p_value)
-    n_tested = int(np.isfinite(found.p_value).sum())
+    compared = null.p_values(logits, main, by_post=by_post if judged else None)
+    n_scored = [len(scores) for scores in logits]
+    reason = [
+        None if math.isfinite(p) else _why(name, code, n, listed)
+        for name, code, n, p in zip(names, main, n_scored, compared.p_value, strict=True)
+    ]
+    q_value = benjamini_hochberg(compared.p_value)
+    n_tested = int(np.isfinite(compared.p_value).sum())
     return AccountVerdicts(
-        account=np.array(order, dtype=object),
-        n_posts=np.array([evidence.n_posts[name] for name in order], dtype=np.int64),
-        n_scored=np.array([len(own) for own in logits], dtype=np.int64),
-        language=np.array(main, dtype=object),
-        score=found.score,
-        p_value=found.p_value,
-        p_conditional=found.conditional,
-        modelled=found.modelled,
+        account=objects(names),
+        n_posts=np.array(list(posts.n_posts.values()), dtype=np.int64),
+        n_scored=np.array(n_scored, dtype=np.int64),
+        language=objects(main),
+        score=compared.score,
+        p_value=compared.p_value,
+        p_conditional=compared.conditional,
+        modelled=compared.modelled,
         q_value=q_value,
         flagged=np.nan_to_num(q_value, nan=1.0) <= fdr,
-        reason=reason,
+        reason=objects(reason),
         fdr=float(fdr),
         fewest=max(1, math.ceil(n_tested / (fdr * (MODELLED + 1)) - 1e-9)) if n_tested else 0,
-        n_unreadable=counts["bad"],
-        n_by_order=evidence.n_by_order,
-        model=detector.name,
-        version=detector.version,
-        fingerprint=detector.fingerprint,
-        numerics=detector.runtime.numerics,
+        n_unreadable=n_unreadable,
+        n_by_order=posts.n_by_order,
+        model=model.name,
+        version=model.version,
+        fingerprint=model.fingerprint,
+        numerics=model.numerics,
     )
-
-
-@dataclass(slots=True)
-class Evidence:
-    """What posts say of their accounts.
-
-    Attributes:
-        n_posts: account → posts, in order of first appearance; None for those that name none.
-        logits: account → language → its own posts' logits and p-values, in an order drawn from
-            the texts.
-        n_by_order: see `AccountVerdicts`.
-    """
-
-    n_posts: Counter[str | None] = field(default_factory=Counter)
-    logits: dict[str | None, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
-    n_by_order: int = 0
 
 
 @dataclass(slots=True)
@@ -234,46 +259,65 @@ class _Text:
 
     account: str
     time: float
-    code: str
+    language: str
     logit: float
     p_value: float
 
 
-def gather(parts: Iterable[pa.Table], detector: Detector, *, listed: Collection[str]) -> Evidence:
-    """Score posts, and sort what counts by account and language.
+@dataclass(slots=True)
+class GroupedPosts:
+    """Scored posts by account: each text once, as its first author's.
 
-    Left out: posts without an account or without enough words of its own, languages that are not
-    `listed`, reposts, texts that another account posted before, and an account's repetitions.
+    Attributes:
+        n_posts: account → all its posts, in order of first appearance; None for those that name
+            none.
+        n_by_order: see `AccountVerdicts`.
     """
-    found = Evidence()
-    known: dict[bytes, _Text] = {}
-    for part in parts:
-        there, n = part.column_names, part.num_rows
-        accounts, texts = part["account"].to_pylist(), part["text"].to_pylist()
-        times = part["time"].cast(pa.int64()).to_pylist() if "time" in there else [math.nan] * n
-        marks = part["repost"].to_pylist() if "repost" in there else [False] * n
-        found.n_posts.update(accounts)
-        logits, p_values, codes = detector.evidence(texts)
-        posts = zip(accounts, texts, times, marks, codes, logits, p_values, strict=True)
-        for account, raw, at, is_repost, code, logit, p_value in posts:
-            if account is None or is_repost or not math.isfinite(logit):
+
+    n_posts: Counter[str | None] = field(default_factory=Counter)
+    n_by_order: int = 0
+    _texts: dict[int, _Text] = field(default_factory=dict)
+
+    def add(
+        self,
+        accounts: Sequence[str | None],
+        posts: ScoredPosts,
+        times: Sequence[float | None] | None = None,
+        reposts: Sequence[bool] | None = None,
+    ) -> None:
+        """Count posts, and keep what counts.
+
+        Left out: posts without an account or without enough words of its own, reposts, texts that
+        another account posted before, and an account's repetitions.
+        """
+        self.n_posts.update(accounts)
+        others = np.zeros(len(posts), np.bool_) if reposts is None else np.array(reposts, np.bool_)
+        counts = np.isfinite(posts.logit) & (posts.text_hash > 0) & ~others
+        for row in np.flatnonzero(counts).tolist():
+            if (account := accounts[row]) is None:
                 continue
-            plain = normalise(raw)
-            if not has_words(plain, MIN_WORDS):
-                continue
-            key = blake2b(plain.encode(), digest_size=8).digest()
+            at = None if times is None else times[row]
             time = math.nan if at is None else at
-            post = _Text(account, time, code, float(logit), float(p_value))
-            text = known.setdefault(key, post)
-            earlier, later = time < text.time, time > text.time
-            found.n_by_order += text.account != account and not (earlier or later)
-            if earlier or (math.isnan(text.time) and not math.isnan(time)):
-                known[key] = post
-    for _, text in sorted(known.items(), key=itemgetter(0)):
-        if text.code in listed:
-            by_language = found.logits.setdefault(text.account, {})
-            by_language.setdefault(text.code, []).append((text.logit, text.p_value))
-    return found
+            score, p_value = float(posts.logit[row]), float(posts.p_value[row])
+            post = _Text(account, time, posts.language[row], score, p_value)
+            text_hash = int(posts.text_hash[row])
+            first = self._texts.setdefault(text_hash, post)
+            earlier, later = time < first.time, time > first.time
+            self.n_by_order += first.account != account and not (earlier or later)
+            if earlier or (math.isnan(first.time) and not math.isnan(time)):
+                self._texts[text_hash] = post
+
+    def own(self, listed: Collection[str]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+        """Give account → language → its own posts' logits and p-values.
+
+        They are those of the languages `listed`, in an order drawn from the texts.
+        """
+        by_account: dict[str, dict[str, list[tuple[float, float]]]] = {}
+        for _, text in sorted(self._texts.items(), key=itemgetter(0)):
+            if text.language in listed:
+                by_language = by_account.setdefault(text.account, {})
+                by_language.setdefault(text.language, []).append((text.logit, text.p_value))
+        return by_account
 
 
 def _why(name: str | None, code: str, n_scored: int, listed: Collection[str]) -> str:

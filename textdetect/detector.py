@@ -27,14 +27,21 @@ from textdetect.checkpoint import (
     write_manifest,
 )
 from textdetect.errors import InvalidInput, NotCalibrated, TooFewCalibration
-from textdetect.judgement import Predicting, judge
+from textdetect.judgement import Predicting, judge, scored_posts
 from textdetect.language import UNDETERMINED, canonical, identify, prepare
 from textdetect.progress import bar_over
 from textdetect.runtimes.choice import NumberType, RuntimeName, load_runtime
 from textdetect.runtimes.protocol import Runtime
-from textdetect.text import coerce, first_of_each, is_clipped, normalise, paired
+from textdetect.text import (
+    MAX_RAW_CHARS,
+    coerce,
+    first_of_each,
+    normalise,
+    paired,
+)
 from textdetect.types import (
     Languages,
+    ScoredPosts,
     Scores,
     Verdicts,
     as_class,
@@ -156,7 +163,7 @@ class Detector(Predicting):
 
         An empty text gets NaN. Raises `InvalidInput` at what is neither str nor missing.
         """
-        return self.score(texts)[0].logits
+        return self.score(texts).logit
 
     def score(
         self,
@@ -164,35 +171,16 @@ class Detector(Predicting):
         *,
         language: Languages = None,
         progress: bool | None = None,
-    ) -> tuple[Scores, list[str]]:
-        """Score texts without a verdict: logits, tokens and truncation, and their languages.
+    ) -> ScoredPosts:
+        """Score texts without a verdict: logits, p-values, languages and what else decides one.
 
-        This is what a calibration is fitted on. Arguments and errors as in `predict`.
+        This is what a calibration is fitted on, and what accounts are judged by. Arguments and
+        errors as in `predict`.
         """
         if isinstance(texts, str):
             raise InvalidInput("expected many texts; for one, pass [text]")
-        parts = [self._score([])]
-        codes: list[str] = []
-        with bar_over(texts, progress) as bar:
-            for _, prepared, given in self._windows(texts, language):
-                parts.append(self._score(prepared))
-                codes += self._languages(prepared, given)
-                bar.update(len(prepared))
-        columns = ([getattr(part, name) for part in parts] for name in Scores.__slots__)
-        return Scores(*map(np.concatenate, columns)), codes
-
-    def evidence(
-        self, texts: Iterable[Any]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
-        """Give what an account is judged by: its texts' logits, p-values and languages.
-
-        A p-value is NaN where the model has no calibration. Errors as in `predict`.
-        """
-        scores, codes = self.score(texts, progress=False)
-        if self.calibration is None:
-            return scores.logits, np.full(len(codes), np.nan), codes
-        p_values, _ = self.calibration.p_values(scores.logits, scores.n_tokens, codes)
-        return scores.logits, p_values, codes
+        parts = [posts for _, posts in self._windows(texts, language, progress)]
+        return ScoredPosts.joined(parts or [self._scored((), ())])
 
     def __call__(
         self, texts: str | Iterable[Any], *, max_fpr: float = 0.01
@@ -254,8 +242,8 @@ class Detector(Predicting):
             if len(posts) != len(labels) or not (labels == 1).any():
                 raise InvalidInput("labelled: expected a label for each text, and machine posts")
             once = [posts[i] for i in first_of_each(posts) if labels[i] == 1]
-            scores, found = self.score(once)
-            machines = (scores.logits, scores.n_tokens, found)
+            scored = self.score(once)
+            machines = (scored.logit, scored.n_tokens, scored.language)
         rows = first_of_each(texts)
         if len(rows) < len(texts):
             logger.warning(
@@ -263,11 +251,11 @@ class Detector(Predicting):
                 len(texts) - len(rows),
                 len(texts),
             )
-        scores, found = self.score([texts[i] for i in rows], language=[codes[i] for i in rows])
+        scored = self.score([texts[i] for i in rows], language=[codes[i] for i in rows])
         calibration = Calibration.fit(
-            scores.logits,
-            scores.n_tokens,
-            found,
+            scored.logit,
+            scored.n_tokens,
+            scored.language,
             [groups[i] for i in rows],
             fingerprint=self.fingerprint,
             numerics=self.runtime.numerics,
@@ -357,42 +345,43 @@ class Detector(Predicting):
         return self.calibration, max_fpr
 
     def _windows(
-        self, texts: Iterable[Any], language: Languages
-    ) -> Iterator[tuple[tuple[str | None, ...], list[tuple[str, bool]], tuple[str | None, ...]]]:
-        """Yield the texts, the same as (prepared, was cut), and codes given; `WINDOW` at a time."""
+        self, texts: Iterable[Any], language: Languages, progress: bool | None
+    ) -> Iterator[tuple[tuple[str | None, ...], ScoredPosts]]:
+        """Yield the texts as they came, and scored; `WINDOW` at a time."""
         stream = paired(texts, language)
-        while window := list(islice(stream, WINDOW)):
-            raw, given = zip(*window, strict=True)
-            yield raw, [self._prepare(text) for text in raw], given
+        with bar_over(texts, progress) as bar:
+            while window := list(islice(stream, WINDOW)):
+                raw, given = zip(*window, strict=True)
+                yield raw, self._scored(raw, given)
+                bar.update(len(raw))
 
-    def _prepare(self, text: str | None) -> tuple[str, bool]:
-        text = text or ""
-        if self.normalises:
-            return normalise(text), is_clipped(text)
-        return text[:100_000].encode("utf-16", "surrogatepass").decode("utf-16", "replace"), False
-
-    def _score(self, prepared: Sequence[tuple[str, bool]]) -> Scores:
+    def _scored(self, raw: Sequence[str | None], given: Sequence[str | None]) -> ScoredPosts:
         """Score the texts that hold anything, equal ones once; the others get NaN, no tokens."""
-        full = np.array([bool(text.strip()) for text, _ in prepared], dtype=np.bool_)
-        logits = np.full(len(prepared), np.nan)
-        n_tokens = np.zeros(len(prepared), dtype=np.int64)
-        truncated = np.array([cut for _, cut in prepared], dtype=np.bool_)
-        if full.any():
-            texts = [text for text, _ in prepared if text.strip()]
-            place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-            scores, of = self.runtime.run(list(place)), [place[text] for text in texts]
+        texts = [self._prepare(text or "") for text in raw]
+        n_chars = MAX_RAW_CHARS if self.normalises else np.inf
+        truncated = np.array([len(text or "") > n_chars for text in raw], dtype=np.bool_)
+        logits, n_tokens = np.full(len(texts), np.nan), np.zeros(len(texts), dtype=np.int64)
+        full = [i for i, text in enumerate(texts) if text.strip()]
+        if full:
+            places: dict[str, int] = {}
+            of = [places.setdefault(texts[i], len(places)) for i in full]
+            scores = self.runtime.run(list(places))
             logits[full], n_tokens[full] = scores.logits[of], scores.n_tokens[of]
             truncated[full] |= scores.truncated[of]
-        return Scores(logits, n_tokens, truncated)
-
-    def _languages(
-        self, prepared: Sequence[tuple[str, bool]], given: Sequence[str | None]
-    ) -> list[str]:
         expected = self.languages or (self.calibration.languages if self.calibration else ())
-        return [
-            canonical(code) or (identify(text, expected=expected) if text else UNDETERMINED)
-            for (text, _), code in zip(prepared, given, strict=True)
+        languages = [
+            (code is not None and canonical(code))
+            or (identify(text, expected=expected) if text else UNDETERMINED)
+            for text, code in zip(texts, given, strict=True)
         ]
+        scores = Scores(logits, n_tokens, truncated)
+        own_words = None if self.normalises else [normalise(text) for text in texts]
+        return scored_posts(texts, scores, languages, self.calibration, own_words)
+
+    def _prepare(self, text: str) -> str:
+        if self.normalises:
+            return normalise(text)
+        return text[:100_000].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _judge(
         self,
@@ -403,20 +392,11 @@ class Detector(Predicting):
         progress: bool | None,
     ) -> Iterator[Verdicts]:
         calibration, max_fpr = self._check_rate(max_fpr)
-        with bar_over(texts, progress) as bar:
-            for raw, prepared, given in self._windows(texts, language):
-                columns = judge(
-                    [text for text, _ in prepared],
-                    self._score(prepared),
-                    self._languages(prepared, given),
-                    raw=raw,
-                    calibration=calibration,
-                    listed=self.languages or calibration.languages,
-                    max_fpr=max_fpr,
-                )
-                posts = objects(raw) if may_keep(texts) else None
-                yield Verdicts(columns, max_fpr=max_fpr, posts=posts, **self._origin())
-                bar.update(len(prepared))
+        listed, origin = self.languages or calibration.languages, self._origin()
+        for raw, scored in self._windows(texts, language, progress):
+            columns = judge(scored, raw, calibration=calibration, listed=listed, max_fpr=max_fpr)
+            posts = objects(raw) if may_keep(texts) else None
+            yield Verdicts(columns, max_fpr=max_fpr, posts=posts, **origin)
 
 
 def _calibration(checkpoint: Checkpoint, numerics: str) -> Calibration | None:

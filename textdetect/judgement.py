@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from hashlib import blake2b
 from typing import Any, Final, overload
 
 import numpy as np
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 from textdetect.calibration import Calibration
 from textdetect.errors import InvalidInput
-from textdetect.text import MAX_RAW_CHARS, has_words, notes
-from textdetect.types import Languages, Scores, Verdict, Verdicts, objects, row_index
+from textdetect.text import MAX_RAW_CHARS, has_words, normalise, notes
+from textdetect.types import Languages, ScoredPosts, Scores, Verdict, Verdicts, objects, row_index
 
 MIN_WORDS: Final = 4
 """Fewer different words than this (a Chinese character counts as one) can't carry a verdict."""
@@ -95,12 +96,59 @@ class Predicting:
         raise NotImplementedError
 
 
-def judge(
+def scored_posts(
     texts: Sequence[str],
     scores: Scores,
-    languages: Sequence[str],
-    *,
+    languages: Sequence[str] | NDArray[np.object_],
+    calibration: Calibration | None,
+    own_words: Sequence[str] | None = None,
+) -> ScoredPosts:
+    """Put beside the scores of posts what else their verdicts are taken from.
+
+    Args:
+        texts: as the model saw them; only their words are counted.
+        scores: of each; NaN logit = empty.
+        languages: of each.
+        calibration: the model's, if it has one.
+        own_words: the texts, normalised; None: they are.
+    """
+    p_value = floor = np.full(len(texts), np.nan)
+    if calibration is not None:
+        p_value, floor = calibration.p_values(scores.logits, scores.n_tokens, languages)
+    hashes = text_hashes(texts if own_words is None else own_words)
+    words = hashes > 0
+    if own_words is not None:
+        words = np.array([has_words(text, MIN_WORDS) for text in texts], dtype=np.bool_)
+    languages = np.array(languages, dtype=object)
+    return ScoredPosts(
+        scores.logits, scores.n_tokens, scores.truncated, languages, p_value, floor, words, hashes
+    )
+
+
+def scored_by(verdicts: Verdicts, texts: Sequence[str | None]) -> ScoredPosts:
+    """Make scored posts of the verdicts on them: enough for accounts; no rate is judged again.
+
+    Args:
+        verdicts: on the posts.
+        texts: as they came.
+    """
+    own_words = text_hashes([normalise(text or "") for text in texts])
+    return ScoredPosts(
+        verdicts.logit,
+        verdicts.n_tokens,
+        verdicts.truncated,
+        verdicts.language,
+        verdicts.p_value,
+        np.full(len(texts), np.nan),
+        own_words > 0,
+        own_words,
+    )
+
+
+def judge(
+    posts: ScoredPosts,
     raw: Sequence[str | None],
+    *,
     calibration: Calibration,
     listed: Collection[str],
     max_fpr: float,
@@ -112,44 +160,53 @@ def judge(
     flagged nor below one half in probability is inconclusive.
 
     Args:
-        texts: as the model saw them; only their words are counted.
-        scores: of those texts; NaN logit = empty.
-        languages: of each.
-        raw: the texts as they came: for notes, and to tell what has no words from what has none of
-            the account's own.
+        posts: as they were scored.
+        raw: as they came: for notes, and to tell what has no words from what has none of the
+            account's own.
+        calibration: by which they were scored.
         listed: languages that the model answers for.
     """
-    p_value, floor = calibration.p_values(scores.logits, scores.n_tokens, languages)
-    probability = calibration.probabilities(p_value, scores.n_tokens, languages)
-    reason = np.full(len(texts), None, dtype=object)
-    empty, supported = np.isnan(scores.logits).tolist(), (floor <= max_fpr).tolist()
-    for i, text in enumerate(texts):  # over plain lists: an array's items are slow to come by
-        if empty[i]:
-            reason[i] = "no_own_words" if _shows_words(raw[i]) else "empty"
-        elif not has_words(text, MIN_WORDS):
-            reason[i] = "too_short"
-        elif languages[i] not in listed:
-            reason[i] = "unsupported_language"
-        elif not supported[i]:
-            reason[i] = "too_few_calibration"
-    sure = np.array([why is None for why in reason], dtype=np.bool_)
-    flagged = sure & (p_value <= max_fpr)
-    label = np.full(len(texts), "uncertain", dtype=object)
+    probability = calibration.probabilities(posts.p_value, posts.n_tokens, posts.language)
+    unlisted = [code not in listed for code in posts.language.tolist()]
+    reason = np.full(len(posts), None, dtype=object)
+    reason[~(posts.floor <= max_fpr)] = "too_few_calibration"
+    reason[np.array(unlisted, dtype=np.bool_)] = "unsupported_language"
+    reason[~posts.has_words] = "too_short"
+    for i in np.flatnonzero(np.isnan(posts.logit)).tolist():
+        reason[i] = "no_own_words" if _shows_words(raw[i]) else "empty"
+    sure = np.equal(reason, None)
+    flagged = sure & (posts.p_value <= max_fpr)
+    label = np.full(len(posts), "uncertain", dtype=object)
     label[flagged] = "machine"
     label[sure & ~flagged & (probability < 0.5)] = "not_flagged"
     reason[sure & (label == "uncertain")] = "inconclusive"
     return {
         "label": label,
         "probability": probability,
-        "logit": scores.logits,
-        "p_value": p_value,
+        "logit": posts.logit,
+        "p_value": posts.p_value,
         "flagged": flagged,
-        "language": np.array(languages, dtype=object),
+        "language": posts.language,
         "reason": reason,
-        "n_tokens": scores.n_tokens,
-        "truncated": scores.truncated,
+        "n_tokens": posts.n_tokens,
+        "truncated": posts.truncated,
         "notes": objects([notes(text or "") for text in raw]),
     }
+
+
+def text_hashes(own_words: Sequence[str]) -> NDArray[np.uint64]:
+    """Hash normalised texts into 64 bits each; 0 where one has too few words for a verdict.
+
+    >>> bool((text_hashes(["so good to see you"]) > 0).all()), text_hashes(["so good"]).tolist()
+    (True, [0])
+    """
+    digests = (
+        blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+        if has_words(text, MIN_WORDS)
+        else bytes(8)
+        for text in own_words
+    )
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
 def _shows_words(raw: str | None) -> bool:

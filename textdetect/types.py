@@ -1,4 +1,4 @@
-"""What comes out of a detector: verdicts, one or many; they know nothing of how they were made."""
+"""What comes out of a detector: scored posts, verdicts; they know nothing of how they were made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from html import escape
-from typing import TYPE_CHECKING, Any, Final, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,75 @@ class Scores:
     logits: NDArray[np.float64]
     n_tokens: NDArray[np.int64]
     truncated: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPosts:
+    """Posts that a model has scored, in their order: what every verdict is taken from.
+
+    `Detector.score` gives them, `Detector.predict` judges them, `score_accounts` groups them.
+
+    Attributes, of shape (n,) each:
+        logit, n_tokens, truncated: see `Scores`.
+        language: object, ISO 639-1 codes, or "und".
+        p_value: float64, see `Verdict`; NaN for an empty post, and where no calibration speaks.
+        floor: float64, the smallest p-value that the calibration could give; NaN as `p_value`.
+        has_words: bool, whether the text that was scored has words enough for a verdict.
+        text_hash: uint64, of the account's own words, alike for equal ones; 0 if they are too few.
+    """
+
+    logit: NDArray[np.float64]
+    n_tokens: NDArray[np.int64]
+    truncated: NDArray[np.bool_]
+    language: NDArray[np.object_]
+    p_value: NDArray[np.float64]
+    floor: NDArray[np.float64]
+    has_words: NDArray[np.bool_]
+    text_hash: NDArray[np.uint64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[ScoredPosts]) -> ScoredPosts:
+        """Put posts one behind the other; at least one part."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = ([getattr(part, name) for part in parts] for name in cls.__slots__)
+        return cls(*map(np.concatenate, columns))
+
+    def __len__(self) -> int:
+        return len(self.logit)
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> ScoredPosts:
+        return ScoredPosts(*(getattr(self, name)[rows] for name in self.__slots__))
+
+
+class ModelFacts(Protocol):
+    """Which model, and which engine, gives scores."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def numerics(self) -> str: ...
+    @property
+    def languages(self) -> tuple[str, ...]: ...
+
+
+class Judge(ModelFacts, Protocol):
+    """What judges posts: a `Detector` here, or a `Client` of one behind a URL."""
+
+    def predict(
+        self,
+        texts: Any,
+        *,
+        max_fpr: float = ...,
+        language: Any = ...,
+        progress: bool | None = ...,
+    ) -> Any:
+        """Judge posts; see `Detector.predict`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,10 +85,9 @@ class _Scored:
         if detector.calibration is None:
             raise NotCalibrated("this checkpoint has no calibration")
         codes = posts.column("language").tolist()
-        scores, _ = detector.score(texts, language=codes)
-        self._posts, self._logits = posts, scores.logits
-        self._tokens = scores.n_tokens
-        self._p_values, _ = detector.calibration.p_values(scores.logits, scores.n_tokens, codes)
+        scored = detector.score(texts, language=codes)
+        self._posts, self._logits = posts, scored.logit
+        self._tokens, self._p_values = scored.n_tokens, scored.p_value
 
     def figures(self, *of: NDArray[np.bool_]) -> dict[str, Any]:
         """Count people and machines, and those flagged at each rate, among some posts."""

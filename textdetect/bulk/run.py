@@ -57,9 +57,10 @@ def score_files(
 
     The output has every row of the input once, in order, with all its columns and with `td_label`,
     `td_probability`, `td_logit`, `td_p_value`, `td_flagged`, `td_language`, `td_reason`,
-    `td_n_tokens`, `td_truncated` and `td_notes`, names joined by a blank (columns of these names
-    are replaced). A row that can't be parsed has its raw line as its text and the reason
-    "unreadable"; so does one whose text is no string, with its columns kept.
+    `td_n_tokens`, `td_truncated`, `td_notes`, names joined by a blank, and `td_model`, which model
+    and engine said so (columns of these names are replaced). A row that can't be parsed has its raw
+    line as its text and the reason "unreadable"; so does one whose text is no string, with its
+    columns kept.
 
     Many files become Parquet shards in a folder, in the order of the files; `td_source` and
     `td_row` (1-based) say where a row came from. A file that can't be read is listed, and the

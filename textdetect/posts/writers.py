@@ -30,8 +30,8 @@ from textdetect.posts.files import DELIMITERS, SUFFIXES, PathOrDash, is_dash, su
 from textdetect.posts.rows import Chunk, Reader, Row
 from textdetect.types import FIELDS, WHY, Verdicts
 
-TD_COLUMNS: Final = tuple(f"td_{name}" for name in FIELDS)
-"""The verdict's columns; those that a file has already are replaced."""
+TD_COLUMNS: Final = tuple(f"td_{name}" for name in (*FIELDS, "model"))
+"""The verdict's columns, and `model_of`; those that a file has already are replaced."""
 
 ORIGIN_COLUMNS: Final = ("td_source", "td_row")
 """Where a row came from, in outputs that hold several files: the file, and the 1-based row."""
@@ -64,7 +64,18 @@ def annotate(rows: Sequence[Row], verdicts: Verdicts) -> Annotations:
         given = map(" ".join, values) if name == "notes" else values.tolist()
         column[readable] = [None if v != v else v for v in given]
         spread[f"td_{name}"] = column.tolist()
+    model = model_of(verdicts.fingerprint, verdicts.numerics)
+    spread["td_model"] = np.where(readable, model, None).tolist()
     return spread
+
+
+def model_of(fingerprint: str, numerics: str) -> str:
+    """Say which model and engine scored a post, so that no other takes over its score.
+
+    >>> model_of("0123456789abcdef0123456789abcdef", "onnxruntime-fp32")
+    '0123456789abcdef onnxruntime-fp32'
+    """
+    return f"{fingerprint[:16]} {numerics}"
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

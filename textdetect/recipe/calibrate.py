@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from textdetect.account_null import SIZES, AccountNull
-from textdetect.accounts import gather
+from textdetect.accounts import GroupedPosts
 from textdetect.calibration import FEWEST_MACHINES, Calibration, smallest_p_value
 from textdetect.checkpoint import find_folder, write_calibration, write_manifest
 from textdetect.config import PANELS, TrainConfig
@@ -134,16 +133,16 @@ def _calibration(
     stands apart.
     """
     settings = config.calibration
-    scores, found = detector.score([*sample.texts, *excerpts])
-    codes, n = np.array(found, dtype=object), len(excerpts)
+    scored, n = detector.score([*sample.texts, *excerpts]), len(excerpts)
     panels = np.append(
         sample.column(PANELS[settings.panel]), np.array([CUT_SHORT] * n, dtype=object)
     )
     labels = np.append(sample.labels, np.zeros(n, dtype=np.int64))
-    known = np.isin(codes, detector.languages) & np.isfinite(scores.logits)
+    known = np.isin(scored.language, detector.languages) & np.isfinite(scored.logit)
 
     def columns(rows: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any], list[str]]:
-        return scores.logits[rows], scores.n_tokens[rows], codes[rows].tolist()
+        posts = scored[rows]
+        return posts.logit, posts.n_tokens, posts.language.tolist()
 
     return Calibration.fit(
         *columns(known & (labels == 0)),
@@ -165,9 +164,10 @@ def _account_null(detector: Detector, posts: Posts, part: NDArray[Any]) -> Accou
     humans = (part == "calibration") & (posts.column("kind") == "human") & (account != "")
     rows = np.flatnonzero(humans)
     owners = [f"{source[row]} {account[row]}" for row in rows]
-    owned = pa.table({"account": owners, "text": posts.take(rows).texts})
-    evidence = gather([owned], detector, listed=detector.languages)
-    pairs = [(each[code], code) for each in evidence.logits.values() for code in each]
+    grouped = GroupedPosts()
+    grouped.add(owners, detector.score(posts.take(rows).texts, progress=False))
+    accounts = grouped.own(detector.languages).values()
+    pairs = [(own, code) for by_language in accounts for code, own in by_language.items()]
     if not any(len(posts) >= SIZES[0] for posts, _ in pairs):
         return None
     return AccountNull.fit(

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib.resources import files
-from types import SimpleNamespace
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -17,8 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from textdetect._version import __version__
-from textdetect.accounts import score_accounts
+from textdetect.account_null import AccountNull
+from textdetect.accounts import AccountVerdicts, GroupedPosts, judge_accounts
 from textdetect.errors import InvalidInput, TextdetectError
+from textdetect.judgement import scored_by
+from textdetect.posts.values import account_names
 from textdetect.serving import schemas
 from textdetect.serving.bodies import NDJSON, media_type
 from textdetect.serving.dialects import dialects
@@ -82,8 +84,8 @@ def create_app(
 
 
 def _scoring(service: Service) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["scoring"])
-    model = service.engine.model.origin
+    router, engine = APIRouter(prefix="/v1", tags=["scoring"]), service.engine
+    model = engine.model.origin
 
     @router.post("/score", response_model=schemas.ScoreAnswer)
     async def score(request: Request) -> Response:
@@ -107,7 +109,7 @@ def _scoring(service: Service) -> APIRouter:
         each = [{"id": p.id, **verdict} for p, verdict in pairs]
         return json_answer({"model": model, "max_fpr": asked.max_fpr, "verdicts": each})
 
-    if service.engine.model.null is not None:
+    if (null := engine.model.null) is not None:
 
         @router.post("/accounts", response_model=schemas.AccountsAnswer)
         async def accounts(request: Request) -> Response:
@@ -115,10 +117,9 @@ def _scoring(service: Service) -> APIRouter:
             asked, key = await service.read(request, service.requests.accounts)
             texts = [post.text for post in asked.posts]
             verdicts = await service.judge(request, key, texts)
-            posts = {"account": [post.account for post in asked.posts], "text": texts}
-            detector, null = _judged(service.engine.model, verdicts), service.engine.model.null
+            accounts = account_names(post.account for post in asked.posts)
             found = await asyncio.to_thread(
-                score_accounts, posts, fdr=asked.fdr, detector=detector, null=null
+                _accounts, accounts, texts, verdicts, engine.model, null, asked.fdr
             )
             rows = found.to_table().to_pylist()
             answer = {"model": model, "fdr": found.fdr, "fewest": found.fewest, "accounts": rows}
@@ -235,13 +236,15 @@ def _rate(request: Request, service: Service) -> float:
     return rate
 
 
-def _judged(model: Model, verdicts: Verdicts) -> Any:
-    """Give what stands for a detector where the posts were judged; see `score_accounts`."""
-    places = iter(range(len(verdicts)))
-
-    def evidence(texts: list[str | None]) -> tuple[Any, Any, list[str]]:
-        rows = [next(places) for _ in texts]  # posts come in parts, in their order
-        return verdicts.logit[rows], verdicts.p_value[rows], verdicts.language[rows].tolist()
-
-    known = {"languages": model.languages, "checkpoint": None, "runtime": model}
-    return SimpleNamespace(**model.origin, **known, evidence=evidence)
+def _accounts(
+    accounts: list[str | None],
+    texts: list[str | None],
+    verdicts: Verdicts,
+    model: Model,
+    null: AccountNull,
+    fdr: float,
+) -> AccountVerdicts:
+    """Judge the accounts of posts that were judged."""
+    grouped = GroupedPosts()
+    grouped.add(accounts, scored_by(verdicts, texts))
+    return judge_accounts(grouped, null, model=model, fdr=fdr)
