@@ -20,13 +20,13 @@ from textdetect.account_null import MODELLED, SIZES, AccountNull
 from textdetect.calibration import check_share
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, NotCalibrated
-from textdetect.judgement import scored_posts
+from textdetect.judgement import ModelFacts, scored_posts
 from textdetect.multiplicity import benjamini_hochberg
 from textdetect.posts.files import open_posts
 from textdetect.posts.tables import blocks, sources_of
 from textdetect.posts.writers import model_of
 from textdetect.text import normalise
-from textdetect.types import ModelFacts, ScoredPosts, Scores, objects
+from textdetect.types import ScoredPosts, Scores, objects
 
 TD_STORED: Final = ("td_logit", "td_n_tokens", "td_language", "td_model")
 """Columns of a file of scored posts that spare scoring them again."""
@@ -217,7 +217,7 @@ def judge_accounts(
     """
     listed = model.languages or tuple(null.humans)
     names, tested = list(posts.n_posts), posts.own(listed)
-    by_language = [tested.get(name, {}) for name in names]
+    by_language = [{} if name is None else tested.get(name, {}) for name in names]
     main = [max(sorted(own), key=lambda code: len(own[code]), default="und") for own in by_language]
     own = [posts.get(code, []) for posts, code in zip(by_language, main, strict=True)]
     logits, by_post = ([[post[i] for post in posts] for posts in own] for i in (0, 1))

@@ -29,6 +29,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
 
+Codes = Sequence[str] | NDArray[np.object_]
+"""A language code a post."""
 TOKEN_EDGES: Final = (16, 32, 64, 128)
 """Token counts at which a new bin begins, before bins with few humans are merged."""
 FEWEST: Final = 40
@@ -107,10 +109,6 @@ class Stratum:
     line: tuple[float, float] = UNFITTED
     line_of: str = "none"
 
-    def holds(self, n_tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which token counts fall into this bin."""
-        return (n_tokens >= self.low) & (n_tokens < (self.high or np.iinfo(np.int64).max))
-
 
 @dataclass(frozen=True)
 class Calibration:
@@ -140,13 +138,13 @@ class Calibration:
         cls,
         logits: ArrayLike,
         n_tokens: ArrayLike,
-        languages: Sequence[str],
+        languages: Codes,
         panels: Sequence[str],
         *,
         fingerprint: str,
         numerics: str,
         apart: Collection[str] = (),
-        machines: tuple[ArrayLike, ArrayLike, Sequence[str]] | None = None,
+        machines: tuple[ArrayLike, ArrayLike, Codes] | None = None,
         delta: float = 0.05,
         min_panel: int = 150,
         panel_share: float = 1.0,
@@ -220,7 +218,7 @@ class Calibration:
                 )
 
     def probabilities(
-        self, p_values: ArrayLike, n_tokens: ArrayLike, languages: Sequence[str]
+        self, p_values: ArrayLike, n_tokens: ArrayLike, languages: Codes
     ) -> NDArray[np.float64]:
         """Return the probability of machine-written, at a base rate of one half, for p-values.
 
@@ -240,7 +238,7 @@ class Calibration:
         return np.asarray(1.0 / (1.0 + np.exp(-logits)), dtype=np.float64)
 
     def p_values(
-        self, logits: ArrayLike, n_tokens: ArrayLike, languages: Sequence[str]
+        self, logits: ArrayLike, n_tokens: ArrayLike, languages: Codes
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the p-value of each post, and the smallest one that its stratum can support.
 
@@ -263,25 +261,30 @@ class Calibration:
         for index, among in self._rows(counts, codes):
             rows = among[np.isfinite(scores[among])]
             p[rows] = self._against(index, scores[rows])
-            floor[rows] = smallest_p_value(len(self.strata[index].logits), self.delta)
+            floor[rows] = adjusted_p_values(len(self.strata[index].logits), self.delta)[0]
         return p, floor
 
     def _rows(
         self, counts: NDArray[np.int64], codes: NDArray[np.object_]
     ) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Yield the strata that any posts fall into, and which posts."""
-        asked = set(codes.tolist())
+        by_language = {code: codes == code for code in set(codes.tolist())}
         for index, stratum in enumerate(self.strata):
-            if stratum.language in asked:
-                rows = np.flatnonzero((codes == stratum.language) & stratum.holds(counts))
-                if rows.size:
-                    yield index, rows
+            of_language, high = by_language.get(stratum.language), stratum.high or np.inf
+            if of_language is None:
+                continue
+            rows = np.flatnonzero(of_language & (counts >= stratum.low) & (counts < high))
+            if rows.size:
+                yield index, rows
 
     def _against(self, index: int, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        stratum = self.strata[index]
-        p = adjusted_p_values(len(stratum.logits), self.delta)[_n_reached(stratum.logits, scores)]
-        for panel in self._panel_logits(index):
-            reached = _n_reached(panel, scores)
+        crowd, panels = self.strata[index].logits, self._panel_logits(index)
+        least = scores - TIE
+        reached, *by_panel = (  # humans that score at least as high, ties included
+            len(logits) - np.searchsorted(logits, least, side="left") for logits in (crowd, *panels)
+        )
+        p = adjusted_p_values(len(crowd), self.delta)[reached]
+        for panel, reached in zip(panels, by_panel, strict=True):
             on_average = (1 + reached) / (1 + len(panel))
             p = np.maximum(p, np.where(reached == 0, 0.0, on_average))
         return p
@@ -449,7 +452,7 @@ def fit_line(
 def _columns(
     numbers: ArrayLike,
     n_tokens: ArrayLike,
-    languages: Sequence[str],
+    languages: Codes,
     panels: Sequence[str] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.object_], NDArray[np.object_]]:
     values, counts = np.asarray(numbers, dtype=np.float64), np.asarray(n_tokens, dtype=np.int64)
@@ -458,11 +461,6 @@ def _columns(
     if not len(values) == len(counts) == len(codes) == len(names):
         raise InvalidInput("posts' numbers, n_tokens, languages and panels must have one length")
     return values, counts, codes, names
-
-
-def _n_reached(ascending: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Count the calibration logits that are at least as high as each score, ties included."""
-    return len(ascending) - np.searchsorted(ascending, scores - TIE, side="left")
 
 
 def _bins(n_tokens: NDArray[np.int64], min_stratum: int) -> Iterable[tuple[int, int | None]]:

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -326,8 +327,8 @@ class Detector(Predicting):
         return Verdicts.from_list([], max_fpr=self._check_rate(max_fpr)[1], **self._origin())
 
     def _origin(self) -> dict[str, str]:
-        others = ("version", "fingerprint", "numerics")
-        return {"model": self.name} | {name: getattr(self, name) for name in others}
+        engine = {"fingerprint": self.runtime.fingerprint, "numerics": self.runtime.numerics}
+        return {"model": self.name, "version": self.version} | engine
 
     def _check_rate(self, max_fpr: float) -> tuple[Calibration, float]:
         max_fpr = check_share("max_fpr", max_fpr)
@@ -349,15 +350,21 @@ class Detector(Predicting):
     ) -> Iterator[tuple[tuple[str | None, ...], ScoredPosts]]:
         """Yield the texts as they came, and scored; `WINDOW` at a time."""
         stream = paired(texts, language)
-        with bar_over(texts, progress) as bar:
-            while window := list(islice(stream, WINDOW)):
+        window = list(islice(stream, WINDOW))
+        # one window alone is over before a bar could move
+        bar = bar_over(texts, progress) if len(window) == WINDOW else None
+        with bar if bar is not None else nullcontext():
+            while window:
                 raw, given = zip(*window, strict=True)
                 yield raw, self._scored(raw, given)
-                bar.update(len(raw))
+                if bar is not None:
+                    bar.update(len(raw))
+                window = list(islice(stream, WINDOW))
 
     def _scored(self, raw: Sequence[str | None], given: Sequence[str | None]) -> ScoredPosts:
         """Score the texts that hold anything, equal ones once; the others get NaN, no tokens."""
-        texts = [self._prepare(text or "") for text in raw]
+        prepare = normalise if self.normalises else _whole
+        texts = [prepare(text or "") for text in raw]
         n_chars = MAX_RAW_CHARS if self.normalises else np.inf
         truncated = np.array([len(text or "") > n_chars for text in raw], dtype=np.bool_)
         logits, n_tokens = np.full(len(texts), np.nan), np.zeros(len(texts), dtype=np.int64)
@@ -378,11 +385,6 @@ class Detector(Predicting):
         own_words = None if self.normalises else [normalise(text) for text in texts]
         return scored_posts(texts, scores, languages, self.calibration, own_words)
 
-    def _prepare(self, text: str) -> str:
-        if self.normalises:
-            return normalise(text)
-        return text[:100_000].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
     def _judge(
         self,
         texts: Iterable[Any],
@@ -397,6 +399,11 @@ class Detector(Predicting):
             columns = judge(scored, raw, calibration=calibration, listed=listed, max_fpr=max_fpr)
             posts = objects(raw) if may_keep(texts) else None
             yield Verdicts(columns, max_fpr=max_fpr, posts=posts, **origin)
+
+
+def _whole(text: str) -> str:
+    """Give a text as someone else's model takes it."""
+    return text[:100_000].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _calibration(checkpoint: Checkpoint, numerics: str) -> Calibration | None:

@@ -9,12 +9,12 @@ import html
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
-from typing import Any, Final, overload
+from typing import Any, Final, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.calibration import Calibration
+from textdetect.calibration import Calibration, Codes
 from textdetect.errors import InvalidInput
 from textdetect.text import MAX_RAW_CHARS, has_words, normalise, notes
 from textdetect.types import Languages, ScoredPosts, Scores, Verdict, Verdicts, objects, row_index
@@ -22,6 +22,36 @@ from textdetect.types import Languages, ScoredPosts, Scores, Verdict, Verdicts, 
 MIN_WORDS: Final = 4
 """Fewer different words than this (a Chinese character counts as one) can't carry a verdict."""
 _TAG: Final = re.compile(r"</?[a-z][^<>\s]*(?:\s[^<>]*=[^<>]*)?/?>", re.IGNORECASE)
+
+
+class ModelFacts(Protocol):
+    """Which model, and which engine, gives scores."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def numerics(self) -> str: ...
+    @property
+    def languages(self) -> tuple[str, ...]: ...
+
+
+class Judge(ModelFacts, Protocol):
+    """What judges posts: a `Detector` here, a `Client` of one behind a URL, one of your own."""
+
+    def predict(
+        self,
+        texts: Iterable[Any],
+        *,
+        max_fpr: float = ...,
+        language: Languages = ...,
+        progress: bool | None = ...,
+    ) -> Verdicts:
+        """Judge posts; see `Predicting.predict`."""
+        ...
 
 
 class Predicting:
@@ -99,7 +129,7 @@ class Predicting:
 def scored_posts(
     texts: Sequence[str],
     scores: Scores,
-    languages: Sequence[str] | NDArray[np.object_],
+    languages: Codes,
     calibration: Calibration | None,
     own_words: Sequence[str] | None = None,
 ) -> ScoredPosts:
@@ -168,15 +198,15 @@ def judge(
     """
     probability = calibration.probabilities(posts.p_value, posts.n_tokens, posts.language)
     unlisted = [code not in listed for code in posts.language.tolist()]
-    reason = np.full(len(posts), None, dtype=object)
+    reason = np.full(len(raw), None, dtype=object)
     reason[~(posts.floor <= max_fpr)] = "too_few_calibration"
     reason[np.array(unlisted, dtype=np.bool_)] = "unsupported_language"
     reason[~posts.has_words] = "too_short"
     for i in np.flatnonzero(np.isnan(posts.logit)).tolist():
         reason[i] = "no_own_words" if _shows_words(raw[i]) else "empty"
-    sure = np.equal(reason, None)
+    sure = np.array([why is None for why in reason], dtype=np.bool_)
     flagged = sure & (posts.p_value <= max_fpr)
-    label = np.full(len(posts), "uncertain", dtype=object)
+    label = np.full(len(raw), "uncertain", dtype=object)
     label[flagged] = "machine"
     label[sure & ~flagged & (probability < 0.5)] = "not_flagged"
     reason[sure & (label == "uncertain")] = "inconclusive"

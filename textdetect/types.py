@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from html import escape
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,36 +102,6 @@ class ScoredPosts:
         return ScoredPosts(*(getattr(self, name)[rows] for name in self.__slots__))
 
 
-class ModelFacts(Protocol):
-    """Which model, and which engine, gives scores."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def numerics(self) -> str: ...
-    @property
-    def languages(self) -> tuple[str, ...]: ...
-
-
-class Judge(ModelFacts, Protocol):
-    """What judges posts: a `Detector` here, or a `Client` of one behind a URL."""
-
-    def predict(
-        self,
-        texts: Any,
-        *,
-        max_fpr: float = ...,
-        language: Any = ...,
-        progress: bool | None = ...,
-    ) -> Any:
-        """Judge posts; see `Detector.predict`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is said of one post.
@@ -219,13 +189,15 @@ class Verdicts(Sequence[Verdict]):
         row_labels: Any = None,
         posts: Any = None,
     ) -> None:
-        columns = {"notes": objects([()] * len(columns["label"]))} | columns
+        if "notes" not in columns:
+            columns = columns | {"notes": objects([()] * len(columns["label"]))}
         lengths = {name: len(columns[name]) for name in FIELDS}
         if len(set(lengths.values())) > 1:
             raise InvalidInput(f"columns of one length expected, got {lengths}")
         for name in FIELDS:
             setattr(self, name, columns[name])
-        self.label = objects(current(self.label.tolist()))
+        labels = self.label.tolist()
+        self.label = objects(current(labels) if "human" in labels else labels)
         self.max_fpr = max_fpr
         self.model = model
         self.version = version

@@ -17,17 +17,14 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tqdm import tqdm
 
-from textdetect.errors import InvalidInput
+from textdetect.errors import DetectorFailed, InvalidInput
+from textdetect.judgement import Judge
 from textdetect.runtimes.host import share_cores
 from textdetect.types import Verdicts
-
-if TYPE_CHECKING:
-    from textdetect.client import Client
-    from textdetect.detector import Detector
 
 
 class Posts(NamedTuple):
@@ -44,7 +41,7 @@ class Posts(NamedTuple):
     max_fpr: float
 
 
-def packed(detector: Detector | Client) -> bytes:
+def packed(detector: Judge) -> bytes:
     """Pickle a detector, to be sent to processes; raises InvalidInput where it can't be."""
     try:
         return bytes(ForkingPickler.dumps(detector))
@@ -81,14 +78,32 @@ class DetectorProcess:
         with suppress(OSError):
             self.connection.send_bytes(self._payload)
 
-    def stop(self) -> None:
-        """End the process; it has nothing to lose."""
+    def wait_loaded(self) -> None:
+        """Send it the detector and wait until it is loaded; DetectorFailed says why it can't be."""
+        self.load()
+        if (wrong := self.connection.recv()) is not None:
+            raise DetectorFailed(str(wrong))
+
+    def judge(self, posts: Posts, most_s: float) -> Verdicts | str:
+        """Let it judge posts; EOFError where it says nothing for so long."""
+        self.connection.send(posts)
+        if not self.connection.poll(most_s):
+            raise EOFError
+        answer: Verdicts | str = self.connection.recv()
+        return answer
+
+    def kill(self) -> None:
+        """End the process, which has nothing to lose; a thread that waits for it gets EOFError."""
         self.process.kill()
         self.process.join()
+
+    def stop(self) -> None:
+        """End the process, for whom no thread waits."""
+        self.kill()
         self.connection.close()
 
 
-def predict(detector: Detector | Client, posts: Posts) -> Verdicts:
+def predict(detector: Judge, posts: Posts) -> Verdicts:
     """Judge posts in this process."""
     return detector.predict(
         posts.texts, max_fpr=posts.max_fpr, language=posts.languages, progress=False
@@ -114,7 +129,7 @@ def _work(connection: Connection, threads: int) -> None:
         answer = answer_to(posts, detector)
 
 
-def answer_to(posts: Posts, detector: Detector | Client) -> Verdicts | str:
+def answer_to(posts: Posts, detector: Judge) -> Verdicts | str:
     """Judge posts in a worker: verdicts, or what went wrong."""
     try:
         return predict(detector, posts)

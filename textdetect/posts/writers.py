@@ -65,7 +65,7 @@ def annotate(rows: Sequence[Row], verdicts: Verdicts) -> Annotations:
         column[readable] = [None if v != v else v for v in given]
         spread[f"td_{name}"] = column.tolist()
     model = model_of(verdicts.fingerprint, verdicts.numerics)
-    spread["td_model"] = np.where(readable, model, None).tolist()
+    spread["td_model"] = [model if row.problem is None else None for row in rows]
     return spread
 
 

@@ -5,7 +5,8 @@ A text's padding is a function of the text alone, so that no neighbour moves its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -78,30 +79,44 @@ def run_in_batches(
         yield rows, infer(*pad(ids, rows, width, pad_id=pad_id))
 
 
-def score_in_batches(
-    texts: Sequence[str],
-    tokenizer: Any,
-    infer: Callable[[NDArray[np.int64], NDArray[np.int64]], Any],
-    logits_of: Callable[[Any], NDArray[Any]],
-    **settings: int,
-) -> Scores:
-    """Score texts; see `Runtime.run`.
+class BatchRuntime:
+    """Texts → tokens → batches → logits, by an engine that a subclass brings.
 
-    Args:
+    Attributes:
         tokenizer: one of the library `tokenizers`, that truncates and does not pad.
-        infer, settings: see `run_in_batches`.
-        logits_of: what `infer` gives → a logit a text; asked when all batches are under way, so
-            that a GPU is not waited for before.
+        max_length: tokens that the model reads, special tokens included.
+        pad_id: token that fills a batch up.
+        batch_sizes: see `batches`.
     """
-    encodings = tokenizer.encode_batch_fast(list(texts))
-    ids = [encoding.ids for encoding in encodings]
-    special = tokenizer.num_special_tokens_to_add(False)
-    under_way = list(run_in_batches(ids, infer, **settings))
-    logits = np.empty(len(ids), dtype=np.float64)
-    for rows, out in under_way:
-        logits[rows] = logits_of(out)
-    return Scores(
-        logits=logits,
-        n_tokens=np.array([len(row) - special for row in ids], dtype=np.int64),
-        truncated=np.array([bool(encoding.overflowing) for encoding in encodings], np.bool_),
-    )
+
+    tokenizer: Any
+    max_length: int
+    pad_id: int
+    batch_sizes: Mapping[str, int] = MappingProxyType({})
+
+    def run(self, texts: Sequence[str]) -> Scores:
+        """Score texts; see `Runtime`."""
+        encodings = self.tokenizer.encode_batch_fast(list(texts))
+        ids = [encoding.ids for encoding in encodings]
+        special = self.tokenizer.num_special_tokens_to_add(False)
+        sizes = {"max_length": self.max_length, "pad_id": self.pad_id, **self.batch_sizes}
+        under_way = list(run_in_batches(ids, self._infer, **sizes))
+        logits = np.empty(len(ids), dtype=np.float64)
+        for rows, out in under_way:
+            logits[rows] = self._logits(out)
+        return Scores(
+            logits=logits,
+            n_tokens=np.array([len(row) - special for row in ids], dtype=np.int64),
+            truncated=np.array([bool(encoding.overflowing) for encoding in encodings], np.bool_),
+        )
+
+    def _infer(self, input_ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
+        """Run one batch; arrays of shape (texts, width)."""
+        raise NotImplementedError
+
+    def _logits(self, out: Any) -> NDArray[Any]:
+        """Give a batch's logits, one a text; asked when all are under way, which a GPU needs.
+
+        Of what a graph gives: two classes' logits, shape (n, 2).
+        """
+        return np.asarray(out[:, 1].astype(np.float64) - out[:, 0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ from tokenizers import Tokenizer
 from textdetect._optional import require
 from textdetect.checkpoint import GRAPH, Checkpoint
 from textdetect.errors import GraphError, InvalidInput, MissingFile, UnsupportedProcessor
-from textdetect.runtimes.batching import score_in_batches
+from textdetect.runtimes.batching import BatchRuntime
 from textdetect.runtimes.host import available_cores, return_freed_memory
-from textdetect.types import Scores
 
 
-class GraphRuntime:
-    """Texts → tokens → batches → logits, by an engine that a subclass brings.
+class GraphRuntime(BatchRuntime):
+    """An ONNX graph, run by an engine that a subclass brings.
 
     Args:
         checkpoint: one of ours, with a graph.
@@ -51,26 +49,11 @@ class GraphRuntime:
                 "textdetect export"
             ) from error
         return_freed_memory()
-        self._tokenizer = light_tokenizer(checkpoint.folder, self.max_length)
-        self._pad_id = int(checkpoint.config.get("pad_token_id") or 0)
-
-    def run(self, texts: Sequence[str]) -> Scores:
-        """Score normalised texts; see `Runtime`."""
-        return score_in_batches(
-            texts,
-            self._tokenizer,
-            lambda ids, mask: self._infer({"input_ids": ids, "attention_mask": mask}),
-            lambda out: out[:, 1].astype(np.float64) - out[:, 0],
-            max_length=self.max_length,
-            pad_id=self._pad_id,
-        )
+        self.tokenizer = light_tokenizer(checkpoint.folder, self.max_length)
+        self.pad_id = int(checkpoint.config.get("pad_token_id") or 0)
 
     def _load(self, graph: Path) -> None:
         """Load the graph's file."""
-        raise NotImplementedError
-
-    def _infer(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[Any]:
-        """Run one batch; returns the two classes' logits, shape (n, 2)."""
         raise NotImplementedError
 
 
@@ -93,9 +76,8 @@ class OnnxRuntime(GraphRuntime):
         providers = ["CPUExecutionProvider"]
         self._session = self._engine.InferenceSession(str(graph), options, providers=providers)
 
-    def _infer(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[Any]:
-        (out,) = self._session.run(["logits"], feed)
-        return np.asarray(out)
+    def _infer(self, input_ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
+        return self._session.run(["logits"], {"input_ids": input_ids, "attention_mask": mask})[0]
 
 
 class OpenVinoRuntime(GraphRuntime):
@@ -129,7 +111,8 @@ class OpenVinoRuntime(GraphRuntime):
         self._model = self._core.compile_model(self._core.read_model(graph), "CPU", settings)
         self._of_thread = threading.local()
 
-    def _infer(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[Any]:
+    def _infer(self, input_ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
+        feed = {"input_ids": input_ids, "attention_mask": mask}
         if not hasattr(self._of_thread, "request"):  # one serves one call at a time
             self._of_thread.request = self._model.create_infer_request()
         return np.array(self._of_thread.request.infer(feed, share_inputs=True)[0])

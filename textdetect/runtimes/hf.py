@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from textdetect._optional import require
 from textdetect.checkpoint import Checkpoint
 from textdetect.errors import InvalidInput
-from textdetect.runtimes.batching import score_in_batches
+from textdetect.runtimes.batching import BatchRuntime
 from textdetect.types import Scores
 
 _TOKENS_ON_GPU: Final = 65_536
 """Tokens of a batch on a GPU, which small ones leave idle."""
 
 
-class HfRuntime:
+class HfRuntime(BatchRuntime):
     """Run a transformers classifier, in float32 or with matrix products in bf16.
 
     On a GPU, batches are large, the next one is made while one is computed, and logits come back
@@ -57,15 +57,17 @@ class HfRuntime:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, model_max_length=self.max_length
         )
-        self._pad_id = int(tokenizer.pad_token_id or 0)
-        self._tokenizer = tokenizer.backend_tokenizer
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self.max_length)
+        self.pad_id = int(tokenizer.pad_token_id or 0)
+        self.tokenizer = tokenizer.backend_tokenizer
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(self.max_length)
         self._machine = machine_index(self._model.config, machine_label)
         self.fingerprint = checkpoint.fingerprint
         kind, self._on_gpu = self._device.type, self._device.type == "cuda"
         has_bf16 = self._on_gpu and torch.cuda.is_bf16_supported()
         self._half = dtype == "bf16" or (dtype == "auto" and has_bf16)
+        if self._on_gpu:
+            self.batch_sizes = {"max_tokens": _TOKENS_ON_GPU, "max_texts": _TOKENS_ON_GPU}
         if self._half:
             _keep_last_layer(torch, self._model, kind)
         number_type = "bf16" if self._half else "fp32"
@@ -73,28 +75,23 @@ class HfRuntime:
 
     def run(self, texts: Sequence[str]) -> Scores:
         """Score texts; see `Runtime`."""
-        torch, most = self._torch, {"max_tokens": _TOKENS_ON_GPU, "max_texts": _TOKENS_ON_GPU}
+        torch = self._torch
         with (
             torch.inference_mode(),
             torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half),
         ):
-            return score_in_batches(
-                texts,
-                self._tokenizer,
-                self._infer,
-                lambda out: binary_logit(out.double().cpu().numpy(), self._machine),
-                max_length=self.max_length,
-                pad_id=self._pad_id,
-                **(most if self._on_gpu else {}),
-            )
+            return super().run(texts)
 
-    def _infer(self, *arrays: NDArray[np.int64]) -> Any:
+    def _logits(self, out: Any) -> NDArray[Any]:
+        return np.asarray(binary_logit(out.double().cpu().numpy(), self._machine))
+
+    def _infer(self, input_ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
         """Run one batch; a GPU is sent its arrays, and not waited for."""
-        tensors = [self._torch.from_numpy(array) for array in arrays]
+        tensors = [self._torch.from_numpy(array) for array in (input_ids, mask)]
         if self._on_gpu:
             tensors = [tensor.pin_memory() for tensor in tensors]
-        ids, mask = (t.to(self._device, non_blocking=self._on_gpu) for t in tensors)
-        return self._model(input_ids=ids, attention_mask=mask).logits
+        ids, seen = (t.to(self._device, non_blocking=self._on_gpu) for t in tensors)
+        return self._model(input_ids=ids, attention_mask=seen).logits
 
 
 def _keep_last_layer(torch: Any, model: Any, kind: str) -> None:

@@ -11,9 +11,10 @@ import logging
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -170,10 +171,12 @@ class Engine:
         max_fpr: float | None = None,
         client: str = "",
         timeout_s: float = 30.0,
+        charge: Callable[[], None] | None = None,
     ) -> Verdicts:
         """Judge posts as `Detector.predict` does; what is cancelled leaves the queue.
 
-        It takes the turn of `client`, and is given up after `timeout_s`.
+        It takes the turn of `client`, and is given up after `timeout_s`. `charge` is called when
+        it is let in, and may raise.
 
         Raises:
             ServerBusy: too much waits, or it took too long.
@@ -183,7 +186,9 @@ class Engine:
         if not texts:
             origin = self.model.origin
             return Verdicts.from_list([], max_fpr=posts.max_fpr, model=origin.pop("name"), **origin)
-        self.admit(len(texts), client)
+        self._admit(len(texts), client)
+        if charge is not None:
+            charge()
         pieces = _turns(posts)
         self._waiting.setdefault(client, deque()).extend(pieces)
         self._work.set()
@@ -197,7 +202,7 @@ class Engine:
         finally:
             self._forget(pieces, client)
 
-    def admit(self, n_posts: int, client: str = "") -> None:
+    def _admit(self, n_posts: int, client: str = "") -> None:
         """Raise `ServerBusy` where a client's request of so many posts would be refused now."""
         if self._stopped or not self.n_ready:
             what = "stopping" if self._stopped else "loading its model"
@@ -242,36 +247,36 @@ class Engine:
 
     async def _keep_worker(self) -> None:
         """Have one worker at all times: start it, feed it, replace it."""
-        failures = 0
+        failures, loop = 0, asyncio.get_running_loop()
         with ThreadPoolExecutor(max_workers=1) as thread:
+            run = partial(loop.run_in_executor, thread)
             while True:
                 await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
-                worker = _Worker(self._payload, self._threads)
                 try:
-                    await asyncio.get_running_loop().run_in_executor(thread, worker.start)
-                    failures = 0
-                    self.n_ready += 1
+                    worker = await run(DetectorProcess, self._payload, self._threads)
                     try:
-                        await self._feed(worker, thread)
+                        await run(worker.wait_loaded)
+                        failures, self.n_ready = 0, self.n_ready + 1
+                        try:
+                            await self._feed(partial(run, worker.judge))
+                        finally:
+                            self.n_ready -= 1
                     finally:
-                        self.n_ready -= 1
+                        worker.kill()
                 except (EOFError, OSError, DetectorFailed) as error:
                     failures += 1
                     self.on_restart()
                     logger.error("a worker ended (%s); another is started", type(error).__name__)
-                finally:
-                    worker.kill()
 
-    async def _feed(self, worker: _Worker, thread: ThreadPoolExecutor) -> None:
+    async def _feed(self, ask: Callable[[Posts, float], Awaitable[Verdicts | str]]) -> None:
         """Give batches to a worker until it ends."""
-        loop = asyncio.get_running_loop()
         while True:
             while not (batch := self._take()):
                 self._work.clear()
                 await self._work.wait()
             start_s = time.perf_counter()
             try:
-                answer = await loop.run_in_executor(thread, worker.ask, _together(batch))
+                answer = await ask(_together(batch), _HANGS_S)
             except (EOFError, OSError):
                 _fail_all(batch, DetectorFailed("the worker that had this post ended"))
                 raise
@@ -291,41 +296,6 @@ class Engine:
                 if not piece.answer.done():
                     piece.answer.set_result(answer[start:stop])
                 start = stop
-
-
-class _Worker:
-    """A `DetectorProcess`, asked by a thread of its own."""
-
-    def __init__(self, payload: bytes, threads: int) -> None:
-        self._payload, self._threads = payload, threads
-        self._process: DetectorProcess | None = None
-        self._killed = False
-
-    def start(self) -> None:
-        """Start the process, and wait until it has loaded the detector."""
-        self._process = DetectorProcess(self._payload, self._threads)
-        if self._killed:
-            self.kill()
-        self._process.load()
-        if (wrong := self._process.connection.recv()) is not None:
-            raise DetectorFailed(str(wrong))
-
-    def ask(self, posts: Posts) -> Verdicts | str:
-        """Judge posts; raises EOFError or OSError where the process ended or hangs."""
-        if self._process is None:
-            raise EOFError
-        self._process.connection.send(posts)
-        if not self._process.connection.poll(_HANGS_S):
-            raise EOFError
-        answer: Verdicts | str = self._process.connection.recv()
-        return answer
-
-    def kill(self) -> None:
-        """End the process; the thread that waits for it gets EOFError."""
-        self._killed = True
-        if self._process is not None:
-            self._process.process.kill()
-            self._process.process.join()
 
 
 def tokens_guessed(text: str | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -98,15 +99,14 @@ class Service:
         before = request.scope.get("textdetect.n_posts", 0)
         request.scope["textdetect.n_posts"] = before + len(texts)
         client = key.name if key else request.client.host if request.client else ""
-        if self.keys is not None and key is not None:
-            self.engine.admit(len(texts), client)  # what the queue refuses is not charged
-            self.keys.charge(key, len(texts))
+        charge = partial(self.keys.charge, key, len(texts)) if self.keys and key else None
         work = self.engine.judge(
             texts,
             languages=languages,
             max_fpr=max_fpr,
             client=client,
             timeout_s=self.limits.request_s,
+            charge=charge,  # not what the queue refuses
         )
         verdicts = await (_while_there(request, work) if watched else work)
         self.metrics.verdicts(verdicts)
