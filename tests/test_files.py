@@ -92,7 +92,9 @@ def test_a_scored_csv_keeps_every_cell_and_replaces_old_verdicts(
     before, after = cells(posts_csv), cells(tmp_path / "out.csv")
     assert [row[:3] for row in after] == [row[:3] for row in before]
     assert tuple(after[0][3:]) == writers.TD_COLUMNS
-    assert after[1][3:] == [
+    assert after[0][-1] == "td_model"
+    assert {row[-1] for row in after[1:]} == {writers.model_of("", "")}
+    assert after[1][3:-1] == [
         "not_flagged",
         "0.25",
         "-1.5",
@@ -104,7 +106,7 @@ def test_a_scored_csv_keeps_every_cell_and_replaces_old_verdicts(
         "false",
         "",
     ]
-    assert after[3][3:] == ["uncertain", "", "", "", "false", "und", "empty", "0", "false", ""]
+    assert after[3][3:-1] == ["uncertain", "", "", "", "false", "und", "empty", "0", "false", ""]
 
 
 BROKEN = {
@@ -299,7 +301,7 @@ def test_a_bad_jsonl_line_is_one_unreadable_row(tmp_path: Path, why: str, line: 
     for name in ("out.jsonl", "out.csv", "out.parquet"):
         write_verdicts(path, tmp_path / name)
     assert [o["td_reason"] for o in objects(tmp_path / "out.jsonl")] == [None, "unreadable", None]
-    assert [row[-4] for row in cells(tmp_path / "out.csv")] == ["td_reason", "", "unreadable", ""]
+    assert [row[-5] for row in cells(tmp_path / "out.csv")] == ["td_reason", "", "unreadable", ""]
 
 
 def test_a_jsonl_file_of_only_bad_lines_still_gives_each_back(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from matrices import RememberedGrams
 from sklearn.utils import murmurhash3_32
 from tokenizers import Tokenizer
 
-from textdetect.checkpoint import encoder_folder
+from textdetect.checkpoint import find_folder
 from textdetect.config import DataConfig, TrainConfig, load_config
 from textdetect.errors import DataError
 from textdetect.evaluation.baselines import _FUNCTION_WORDS, BagOfWords
@@ -84,7 +84,9 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--data", help="folder of Parquet files, one a source (or TEXTDETECT_DATA)")
 parser.add_argument("--config", default="configs/default.yaml", help="YAML file of a run")
 parser.add_argument("--parts", help="parts.parquet of a run of that config, which saves the split")
-parser.add_argument("--tokenizer", help="tokenizer.json that counts (default: the encoder's own)")
+parser.add_argument(
+    "--tokenizer", help="tokenizer.json that counts (default: the embedded model's)"
+)
 parser.add_argument("--only", nargs="+", choices=SECTIONS, help="sections to print")
 
 
@@ -324,7 +326,8 @@ def some(d: Any, most: int, columns: list[str]) -> Any:
 
 def tokens(tokenizer: Tokenizer, texts: list[str]) -> tuple[Any, Any]:
     """Count the tokens of each text, special ones left out, and those that are [UNK]."""
-    unknown, counts = tokenizer.token_to_id("[UNK]") or 0, []
+    named = (tokenizer.token_to_id(name) for name in ("[UNK]", "<unk>"))
+    unknown, counts = next((number for number in named if number is not None), 0), []
     for first in range(0, len(texts), 4096):
         for found in tokenizer.encode_batch(texts[first : first + 4096], add_special_tokens=False):
             counts.append((len(found.ids), found.ids.count(unknown)))
@@ -358,8 +361,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     config, _ = load_config(options.config, TrainConfig)
     d, listed = frame(corpus_folder(options.data), config, options.parts)
-    own = Path(encoder_folder(config.finetune.encoder)) / "tokenizer.json"
-    tokenizer = Tokenizer.from_file(options.tokenizer or str(own))
+    embedded = str(find_folder("default") / "tokenizer.json")
+    tokenizer = Tokenizer.from_file(options.tokenizer or embedded)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     makers: dict[str, Callable[[], dict[str, Table]]] = {
