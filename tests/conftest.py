@@ -1,14 +1,21 @@
-"""What many tests share: a tiny checkpoint, the embedded model, the corpus, a browser."""
+"""What many tests share: a tiny checkpoint, the embedded model, the corpus, a browser; marks.
+
+`model`, `browser` and `process` are given here, by what a test and its fixtures name: nobody has to
+remember them. `make quick` leaves them out.
+"""
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from tiny import tiny_checkpoint
 
@@ -27,11 +34,59 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 settings.register_profile("textdetect", deadline=None, derandomize=True)
 settings.load_profile("textdetect")
 
+HERE = str(Path(__file__).parent)
+MARKED_BY = {
+    "model": {"embedded", "from_pretrained", "tiny_checkpoint", "tiny_classifier", "tiny_lm"},
+    "browser": {"chromium"},
+    "process": {"multiprocessing", "subprocess"},
+}
+"""A test whose code, helpers or fixtures use one of these names gets the mark."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a model, a browser or a process."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            names = set(item.fixturenames)
+            fixtures = item._fixtureinfo.name2fixturedefs.values()
+            for function in [item.function, *(each[-1].func for each in fixtures)]:
+                names |= _names(function, set())
+            for mark in (mark for mark, signs in MARKED_BY.items() if names & signs):
+                item.add_marker(mark)
+
+
+def _names(function: Callable[..., Any], seen: set[CodeType]) -> set[str]:
+    """Give the names that a function uses, and those of the helpers in tests/ that it calls."""
+    function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
+    function = inspect.unwrap(function)
+    if not isinstance(function, FunctionType) or function.__code__ in seen:
+        return set()
+    names, codes = set(), [function.__code__]
+    while codes:
+        code = codes.pop()
+        seen.add(code)
+        names |= set(code.co_names)
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    used = [function.__globals__.get(name) for name in names]
+    for helper in used:
+        if isinstance(helper, FunctionType) and helper.__code__.co_filename.startswith(HERE):
+            names |= _names(helper, seen)
+    return names
+
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a calibrated checkpoint of random weights; copy it before changing it."""
-    return tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny")
+    """Give a calibrated checkpoint of random weights; copy it before changing it.
+
+    The first worker to ask makes it, the others wait: an export takes longer than most tests.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with FileLock(shared / "tiny.lock"):
+        if not (shared / "tiny").exists():
+            tiny_checkpoint(shared / "making").parent.rename(shared / "tiny")
+    return shared / "tiny" / "checkpoint"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,13 +75,18 @@ class Served:
         return found
 
     def wait_ready(self, most_s: float = 120.0) -> None:
+        """Wait until it may be asked."""
+        self.wait_until(lambda: self.ask("/health/ready")[0] == 200, most_s)
+
+    def wait_until(self, holds: Callable[[], bool], most_s: float = 60.0) -> None:
+        """Wait until a condition holds, asking again and again, as long as the server runs."""
         deadline_s = time.monotonic() + most_s
         while time.monotonic() < deadline_s and self.process.poll() is None:
             with suppress(OSError):
-                if self.ask("/health/ready")[0] == 200:
+                if holds():
                     return
-            time.sleep(0.05)
-        raise AssertionError(f"no server: {self.log.read_text()[-2_000:]}")
+            time.sleep(0.02)
+        raise AssertionError(f"it does not hold: {self.log.read_text()[-2_000:]}")
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""The house: who may import whom, what the front door shows, what an import costs and changes."""
+"""The house: who may import whom, what the front door shows, what an import costs and changes.
+
+Run as a script it writes what is made from the code: the map in CONTRIBUTING.md, and
+constraints-oldest.txt (`make map`).
+"""
 
 from __future__ import annotations
 
@@ -70,6 +74,12 @@ NEIGHBOURS = {
 }
 """The doors between rooms of one floor."""
 EVERYWHERE = {"textdetect", "_version"}
+N_LINES, N_ENTRIES, N_ANY = 20_917, 41, 499
+"""Today's lines of the package, entries of its top floor, and annotations `Any`: they only fall."""
+MAP = re.compile(r"(?<=<!-- map: made by `make map` -->\n).*(?=<!-- end of map -->)", re.DOTALL)
+OLDEST = ROOT.parent / "constraints-oldest.txt"
+LIGHT_EXTRAS = ("campaigns", "files", "report", "server", "test")
+"""The extras that need no torch, which is tested at the version in constraints.txt alone."""
 _WRITTEN = {".py", ".md", ".ipynb", ".service", ".yaml", ".toml", ".html"}
 
 
@@ -126,10 +136,43 @@ def test_there_is_no_cycle_inside_a_room() -> None:
     list(graphlib.TopologicalSorter(graph).static_order())
 
 
-def test_the_map_in_contributing_names_every_room() -> None:
-    map_of_the_house = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    missing = [r for r in FLOORS if r != "_version" and f"{r}.py" not in map_of_the_house]
-    assert [room for room in missing if f"{room}/" not in map_of_the_house] == []
+def first_line(file: Path) -> str:
+    """Give the line that a module opens with."""
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+    assert docstring, file
+    return docstring.splitlines()[0]
+
+
+def map_of_the_house() -> str:
+    """Draw the rooms by floor, each with the first line of its docstring."""
+    lines = ["```", "textdetect/"]
+    drawn = {room: files for room, files in rooms().items() if room != "_version"}
+    for room in sorted(drawn, key=lambda room: (FLOORS[room], room)):
+        (file,) = (f for f in drawn[room] if f.name in (f"{room}.py", "__init__.py"))
+        name = file.name if file.parent == ROOT else f"{room}/"
+        floor = f"F{FLOORS[room]}"
+        at = f"  {'' if any(line.startswith(f'  {floor}') for line in lines) else floor:4}"
+        lines.append(f"{at}{name:17} {first_line(file)}")
+    return "\n".join([*lines, "```", ""])
+
+
+def oldest_versions() -> str:
+    """List the oldest version that pyproject.toml allows of everything but what goes with torch."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    extras = (project["optional-dependencies"][extra] for extra in LIGHT_EXTRAS)
+    asked = {line for lines in (project["dependencies"], *extras) for line in lines}
+    pins = sorted(line.replace(">=", "==") for line in asked if ">=" in line)
+    return "\n".join(["# Made by `make map`: the lower bounds in pyproject.toml.", *pins, ""])
+
+
+def test_the_map_in_contributing_is_that_of_the_code() -> None:
+    drawn = MAP.search((ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert drawn is not None
+    assert drawn.group() == map_of_the_house(), "run `make map`"
+
+
+def test_the_oldest_versions_are_those_of_pyproject() -> None:
+    assert OLDEST.read_text(encoding="utf-8") == oldest_versions(), "run `make map`"
 
 
 def test_every_public_name_is_there_and_documented_with_an_example() -> None:
@@ -146,14 +189,21 @@ def test_every_public_name_is_there_and_documented_with_an_example() -> None:
 
 def test_every_module_opens_by_saying_what_it_is() -> None:
     for file in ROOT.rglob("*.py"):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        assert ast.get_docstring(tree), file
+        assert first_line(file), file
 
 
 def test_the_package_stays_small_enough_to_read_in_an_afternoon() -> None:
     lines = {f: len(f.read_text(encoding="utf-8").splitlines()) for f in ROOT.rglob("*.py")}
-    assert sum(lines.values()) <= 21_030
+    assert sum(lines.values()) <= N_LINES
     assert max(lines.values()) < 500
+    entries = [e.name for e in ROOT.iterdir() if e.name != "__pycache__"]
+    assert len(entries) <= N_ENTRIES, sorted(entries)
+
+
+def test_types_are_said_and_any_is_not_said_more_often() -> None:
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in ROOT.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    assert sum(isinstance(node, ast.Name) and node.id == "Any" for node in nodes) <= N_ANY
 
 
 def test_each_error_says_where_it_belongs() -> None:
@@ -209,3 +259,15 @@ def test_no_install_line_names_the_other_textdetect_of_the_package_index() -> No
     other = re.compile(r"pip install[^`\n]* '?textdetect(?![\w-])|(?<![\w-])textdetect\[\w")
     said = [str(file) for file in files if other.search(file.read_text(encoding="utf-8"))]
     assert said == []
+
+
+def write_made_files() -> None:
+    """Write the map into CONTRIBUTING.md, and the oldest versions."""
+    contributing = ROOT.parent / "CONTRIBUTING.md"
+    text = contributing.read_text(encoding="utf-8")
+    contributing.write_text(MAP.sub(lambda _: map_of_the_house(), text), encoding="utf-8")
+    OLDEST.write_text(oldest_versions(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_made_files()

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from scripts import script
-from transformers import AutoModel, AutoTokenizer
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
 
 encoder = script("encoder")
 WIDTH, FEED, LAYERS = 32, 64, 3
@@ -83,11 +84,11 @@ def test_an_encoder_becomes_a_folder_that_transformers_loads(tmp_path: Path) -> 
     vocabulary = backend.get_vocab()
     assert {"o", "s", "g", "d", "▁", "好", *encoder.SPECIAL} <= set(vocabulary)  # no letter is lost
     assert "x" not in vocabulary
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.tokenize("zz")[-1] not in ("o", "s")
     ids = tokenizer("so good")["input_ids"]
     assert tokenizer.convert_ids_to_tokens(ids)[0 :: len(ids) - 1] == ["<s>", "</s>"]
-    loaded = AutoModel.from_pretrained(tmp_path, add_pooling_layer=False).eval()
+    loaded = transformers.AutoModel.from_pretrained(tmp_path, add_pooling_layer=False).eval()
     assert loaded.config.num_hidden_layers == 2
     with torch.inference_mode():
         ours, theirs = (m(input_ids=torch.tensor([ids])).last_hidden_state for m in (model, loaded))

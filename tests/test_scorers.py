@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -126,9 +125,11 @@ def test_a_url_is_tried_again_a_few_times(server: Server) -> None:
 
 
 def test_a_url_that_does_not_answer_in_time_fails(server: Server) -> None:
-    server.answer = lambda *_: time.sleep(0.6) or (200, b"{}")  # type: ignore[func-returns-value]
+    failed = threading.Event()
+    server.answer = lambda *_: (200 if failed.wait(60) else 500, b"{}")
     with pytest.raises(DetectorFailed, match="no answer after 2 tries: a timeout"):
         at(server, timeout_s=0.1, n_retries=1).score(["a"])
+    failed.set()
 
 
 def test_a_url_where_nobody_listens_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -339,7 +339,7 @@ def test_one_clients_batches_shut_no_other_client_out(tmp_path: Path) -> None:
     with stubbed(tmp_path, "--post-ms", "10") as stub, ThreadPoolExecutor(6) as pool:
         assert of("127.0.0.3", 16) == 200  # so that the rate is known
         batch = pool.submit(of, "127.0.0.2", 1_000)
-        time.sleep(0.5)
+        stub.wait_until(lambda: "waiting_posts 0.0" not in stub.ask("/metrics")[1])
         more = [pool.submit(of, "127.0.0.2", 300) for _ in range(4)]
         taken_s = []
         for _ in range(10):

@@ -17,6 +17,7 @@ from textdetect import Detector, errors
 from textdetect.runtimes import StubRuntime
 
 engine_of = pytest.importorskip("textdetect.serving.engine")
+pytestmark = pytest.mark.process
 
 TEXT = "so good to see you all again"
 
@@ -70,6 +71,13 @@ async def _ready(engine: engine_of.Engine, n: int = 1) -> None:
             await asyncio.sleep(0.02)
 
 
+async def _queued(engine: engine_of.Engine, n: int = 1) -> None:
+    """Wait until so many posts are in the queue."""
+    async with asyncio.timeout(60):
+        while engine.n_waiting < n:
+            await asyncio.sleep(0.001)
+
+
 def test_verdicts_come_in_order_whatever_the_request_is_cut_into() -> None:
     detector = _detector()
     texts = [f"{TEXT}, for the {i}th time" if i % 7 else None for i in range(333)]
@@ -103,7 +111,7 @@ def test_requests_that_wait_are_judged_together() -> None:
 def test_a_small_client_does_not_wait_for_a_large_one() -> None:
     async def work(engine: engine_of.Engine) -> None:
         large = asyncio.create_task(engine.judge(_texts(400), client="large"))
-        await asyncio.sleep(0.05)
+        await _queued(engine)
         start_s = time.perf_counter()
         await engine.judge([TEXT], client="small")
         waited_s = time.perf_counter() - start_s
@@ -118,7 +126,7 @@ def test_one_clients_batch_shuts_no_other_out() -> None:
     async def work(engine: engine_of.Engine) -> None:
         await engine.judge(_texts(16))  # so that the rate is known
         batches = [asyncio.create_task(engine.judge(_texts(600), client="a")) for _ in range(4)]
-        await asyncio.sleep(0.05)
+        await _queued(engine)
         refused = [task for task in batches if task.done()]
         assert len(refused) == 3
         assert all(isinstance(task.exception(), errors.ServerBusy) for task in refused)
@@ -138,8 +146,7 @@ def test_behind_many_clients_batches_a_single_post_waits_for_a_turn_of_each() ->
         held = [
             asyncio.create_task(engine.judge(_texts(90), client=f"client {i}")) for i in range(8)
         ]
-        await asyncio.sleep(0.05)
-        assert engine.n_waiting > 600
+        await _queued(engine, 601)
         assert engine.expected_wait_s("b") < engine.expected_wait_s() / 4
         await engine.judge(_texts(1), client="b")
         assert not any(task.done() for task in held)
@@ -190,7 +197,7 @@ def test_a_long_expected_wait_refuses_too() -> None:
     async def work(engine: engine_of.Engine) -> None:
         await engine.judge(_texts(16))  # so that the rate is known
         first = asyncio.create_task(engine.judge(_texts(600)))
-        await asyncio.sleep(0.1)
+        await _queued(engine)
         assert engine.expected_wait_s() > 1
         with pytest.raises(errors.ServerBusy):
             await engine.judge([TEXT])
@@ -223,7 +230,7 @@ def test_a_worker_that_is_killed_costs_an_error_and_is_replaced() -> None:
         assert restarts == [1]
         assert len(await engine.judge([TEXT])) == 1
         waiting = asyncio.create_task(engine.judge(_texts(100)))
-        await asyncio.sleep(0.1)
+        await _queued(engine)
         for child in multiprocessing.active_children():
             os.kill(child.pid or 0, signal.SIGKILL)
         with pytest.raises(errors.DetectorFailed):
@@ -243,7 +250,7 @@ def test_an_engine_that_is_not_ready_or_stops_says_so() -> None:
         assert caught.value.loading
         await _ready(engine)
         waiting = asyncio.create_task(engine.judge(_texts(300)))
-        await asyncio.sleep(0.05)
+        await _queued(engine)
         await engine.stop()
         with pytest.raises(errors.ServerBusy):
             await waiting

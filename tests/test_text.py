@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -827,7 +826,6 @@ def test_the_shortcuts_of_normalise_change_nothing(text: str) -> None:
         pd.Series(COLUMN, dtype="object", index=[7, 7, 7]),
         pd.Index(COLUMN),
         pl.Series(COLUMN),
-        datasets.Dataset.from_dict({"text": COLUMN})["text"],
         ["so good", float("nan"), "好用"],
         ["so good", np.nan, np.str_("好用")],
         ["so good", pd.NA, "好用"],
@@ -839,6 +837,11 @@ def test_every_kind_of_column_is_coerced(texts: Any) -> None:
     coerced = list(coerce(texts))
     assert coerced == COLUMN
     assert {type(text) for text in coerced} == {str, type(None)}
+
+
+def test_a_column_of_datasets_is_coerced() -> None:
+    datasets = pytest.importorskip("datasets")  # seconds to import, and not in every environment
+    test_every_kind_of_column_is_coerced(datasets.Dataset.from_dict({"text": COLUMN})["text"])
 
 
 @Cases("texts", [np.array(["so", "good"]), np.array([]), [], (), pd.Series([], dtype=object)])
