@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -55,23 +55,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
 
 
-def _names(function: Callable[..., Any], seen: set[CodeType]) -> set[str]:
+def _names(function: object, seen: set[CodeType]) -> set[str]:
     """Give the names that a function uses, and those of the helpers in tests/ that it calls."""
     function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
-    function = inspect.unwrap(function)
+    function = inspect.unwrap(function) if callable(function) else function
     if not isinstance(function, FunctionType) or function.__code__ in seen:
         return set()
-    names, codes = set(), [function.__code__]
+    if not function.__code__.co_filename.startswith(HERE):
+        return set()
+    names: set[str] = set()
+    codes = [function.__code__]
     while codes:
         code = codes.pop()
         seen.add(code)
         names |= set(code.co_names)
         codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    used = [function.__globals__.get(name) for name in names]
-    for helper in used:
-        if isinstance(helper, FunctionType) and helper.__code__.co_filename.startswith(HERE):
-            names |= _names(helper, seen)
-    return names
+    helpers = [function.__globals__.get(name) for name in names]
+    return names.union(*(_names(helper, seen) for helper in helpers))
 
 
 @pytest.fixture(scope="session")
