@@ -89,6 +89,7 @@ def test_fresh_human_accounts_are_rarely_called_machines_whatever_their_size() -
             assert np.mean(values <= rate) <= rate + 3 * np.sqrt(rate / len(values))
 
 
+@pytest.mark.slow
 def test_the_conditional_p_value_holds_for_nineteen_calibration_sets_of_twenty(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
