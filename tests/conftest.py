@@ -36,7 +36,7 @@ settings.load_profile("textdetect")
 
 HERE = str(Path(__file__).parent)
 MARKED_BY = {
-    "model": {"embedded", "from_pretrained", "tiny_checkpoint", "tiny_classifier", "tiny_lm"},
+    "model": {"embedded", "from_pretrained", "tiny_checkpoint", "torch", "transformers"},
     "browser": {"chromium"},
     "process": {"multiprocessing", "subprocess"},
 }

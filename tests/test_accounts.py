@@ -106,6 +106,7 @@ def test_the_conditional_p_value_holds_for_nineteen_calibration_sets_of_twenty(
     assert broken <= 0.05 * 200 + 3 * np.sqrt(0.05 * 200)
 
 
+@pytest.mark.slow
 def test_the_false_discovery_rate_is_kept_in_mixes_of_people_and_machines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

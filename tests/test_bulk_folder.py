@@ -308,6 +308,7 @@ def test_what_cannot_be_is_refused(posts: list[Path], tmp_path: Path, detector: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.process
 def test_a_worker_that_dies_is_replaced_and_costs_nothing(
     tmp_path: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +321,7 @@ def test_a_worker_that_dies_is_replaced_and_costs_nothing(
     assert [row["text"] for row in scored(tmp_path / "out")] == texts
 
 
+@pytest.mark.process
 def test_a_chunk_that_no_worker_survives_comes_out_as_unreadable(
     tmp_path: Path, detector: Detector
 ) -> None:

@@ -70,6 +70,7 @@ def test_the_promise_holds_at_every_rate_at_once_with_the_stated_confidence(
     assert broken > 0.2 * delta * n_sets, "a bound this loose costs power for nothing"
 
 
+@pytest.mark.slow
 def test_the_promise_holds_through_fit_and_p_values_panels_and_bins_too() -> None:
     rng = np.random.default_rng(1)
     n, n_sets, broken = 1_200, 300, 0

@@ -275,6 +275,7 @@ def test_odd_input_gets_a_sensible_answer() -> None:
     assert find_campaigns(empty).accounts.num_rows == 0
 
 
+@pytest.mark.slow
 def test_a_million_posts_of_one_account_cost_no_pairs() -> None:
     n = 200_000
     posts = pa.table(

@@ -86,6 +86,7 @@ def planted(seen: SeenFilter, posts: list[str], change: Callable[[str], str]) ->
     return seen.look_up([change(post) for post in posts])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_copies_are_found_and_fresh_posts_are_not(kind: str) -> None:
     n_training, n_fresh = (4_000, 10_000) if kind == "tweet" else (1_500, 1_000)

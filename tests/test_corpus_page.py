@@ -40,6 +40,7 @@ def _script() -> ModuleType:
         return script("corpus")
 
 
+@pytest.mark.model
 def test_it_prints_every_table_of_a_corpus_and_no_text(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,6 +57,7 @@ def test_it_prints_every_table_of_a_corpus_and_no_text(
         assert not any(text in printed for text in posts)
 
 
+@pytest.mark.model
 def test_another_tokenizer_may_count(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

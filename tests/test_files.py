@@ -153,9 +153,9 @@ def test_an_open_quote_is_followed_only_so_far(
 def test_reading_time_stays_bounded_when_every_line_opens_a_quote(tmp_path: Path) -> None:
     path = tmp_path / "posts.csv"
     path.write_text("id,text\n" + 'a","c and some more text\n' * 40_000)
-    start_s = time.perf_counter()
+    start_s = time.process_time()  # which another process does not lengthen
     assert sum(row.problem is not None for row in read(path)) == 40_000
-    assert time.perf_counter() - start_s < 30
+    assert time.process_time() - start_s < 30
 
 
 def test_a_post_of_ten_megabytes_is_read(tmp_path: Path) -> None:
@@ -310,6 +310,7 @@ def test_a_jsonl_file_of_only_bad_lines_still_gives_each_back(tmp_path: Path) ->
     assert [o["text"] for o in objects(tmp_path / "out.jsonl")] == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_keys_that_only_late_rows_have_become_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     late = {"text": "last", "new": {"k": [1, "é"]}, "n": 2.5, "flag": True}

@@ -10,6 +10,7 @@ from scripts import script
 growth = script("growth")
 
 
+@pytest.mark.process
 def test_a_file_is_scored_in_a_fresh_process(tmp_path: Path) -> None:
     (found,) = growth.growth(tmp_path, (50,), seconds=1, skipped={})
     assert (found.n_rows, list(tmp_path.iterdir())) == (50, [])

@@ -172,6 +172,7 @@ def test_no_phrase_of_a_platform_begins_as_none_is_said_to(phrase: str) -> None:
     assert len(phrase) > 30 or own_words(f"- @ann: {phrase}!") == ""
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.from_regex(home._LEFTOVERS))
 def test_no_leftover_of_a_model_is_without_its_sign(text: str) -> None:

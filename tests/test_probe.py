@@ -135,6 +135,7 @@ def test_what_cannot_be_is_refused(encoder: str, wrong: dict[str, Any]) -> None:
         Features(encoder, **wrong)
 
 
+@pytest.mark.model
 def test_a_folder_without_an_encoder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="to be a folder or hub id"):
         Features(str(tmp_path))
