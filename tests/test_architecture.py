@@ -157,11 +157,17 @@ def map_of_the_house() -> str:
 
 
 def oldest_versions() -> str:
-    """List the oldest version that pyproject.toml allows of everything but what goes with torch."""
+    """List the oldest version that pyproject.toml allows of everything but what goes with torch.
+
+    The tools that test stay at the versions in constraints.txt: no user of the package has them.
+    """
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
     extras = (project["optional-dependencies"][extra] for extra in LIGHT_EXTRAS)
     asked = {line for lines in (project["dependencies"], *extras) for line in lines}
-    pins = sorted(line.replace(">=", "==") for line in asked if ">=" in line)
+    tools = re.compile("pytest|hypothesis|coverage")
+    pins = [line.replace(">=", "==") for line in asked if ">=" in line and not tools.match(line)]
+    pinned = (ROOT.parent / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = sorted([*pins, *filter(tools.match, pinned)])
     return "\n".join(["# Made by `make map`: the lower bounds in pyproject.toml.", *pins, ""])
 
 

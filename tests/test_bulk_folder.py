@@ -90,6 +90,7 @@ def run(sources: Any, out: Path, detector: Detector, **options: Any) -> Summary:
     return score_files(sources, out, detector=detector, **{"workers": 1, **SMALL, **options})
 
 
+@pytest.mark.process
 def test_all_formats_come_out_in_order_with_where_they_came_from(
     posts: list[Path], tmp_path: Path, detector: Detector
 ) -> None:
@@ -110,6 +111,7 @@ def test_all_formats_come_out_in_order_with_where_they_came_from(
     assert scored(tmp_path / "two") == rows
 
 
+@pytest.mark.process
 def test_one_file_comes_out_the_same_by_two_workers(
     posts: list[Path], tmp_path: Path, detector: Detector
 ) -> None:
@@ -338,6 +340,7 @@ def test_a_chunk_that_no_worker_survives_comes_out_as_unreadable(
     }
 
 
+@pytest.mark.process
 def test_a_detector_that_fails_in_a_worker_ends_the_run_without_showing_the_post(
     tmp_path: Path, detector: Detector
 ) -> None:

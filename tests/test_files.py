@@ -400,7 +400,11 @@ def test_parquet_becomes_plain_values_in_csv_and_jsonl(
 @pytest.mark.parametrize("dtype", [pa.string(), pa.large_string(), pa.string_view(), pa.null()])
 def test_parquet_texts_may_be_any_kind_of_string(tmp_path: Path, dtype: pa.DataType) -> None:
     texts = [None, None] if dtype == pa.null() else ["one", None]
-    pq.write_table(pa.table({"text": pa.array(texts, dtype)}), tmp_path / "a.parquet")
+    try:
+        pq.write_table(pa.table({"text": pa.array(texts, dtype)}), tmp_path / "a.parquet")
+    except pa.ArrowNotImplementedError:
+        assert dtype == pa.string_view()
+        pytest.skip("this pyarrow writes no string views")
     assert [row.text for row in read(tmp_path / "a.parquet")] == texts
 
 
