@@ -138,7 +138,8 @@ def test_accounts_simulated_from_a_few_hundred_score_as_high_as_people_do(
     truth = population(200_000, rng, odd, away).mean(axis=1)
     shares = []
     for _ in range(16):
-        drawn = simulated(population(250, rng, odd, away), MODELLED).mean(axis=1)
+        known = population(250, rng, odd, away)
+        drawn = simulated(known, MODELLED, alike(known)).mean(axis=1)
         shares.append((truth[:, None] >= np.quantile(drawn, 1 - rates)).mean(axis=0))
     assert np.all(np.mean(shares, axis=0) <= 1.2 * rates)
 
@@ -149,7 +150,7 @@ def test_however_odd_some_people_are_few_score_above_all_that_are_known() -> Non
     truth = population(200_000, rng, 0.02, 4.0).mean(axis=1)
     for _ in range(16):
         known = population(250, rng, 0.02, 4.0)
-        bar = np.quantile(simulated(known, MODELLED).mean(axis=1), 0.9995)
+        bar = np.quantile(simulated(known, MODELLED, alike(known)).mean(axis=1), 0.9995)
         above.append((truth >= max(bar, known.mean(axis=1).max())).mean())
     assert np.mean(above) <= 1 / 251 + 3 * np.std(above) / 4
 

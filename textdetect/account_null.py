@@ -125,8 +125,7 @@ class AccountNull:
         found = AccountPValues(*np.full((3, n), np.nan), *whole)
         places: dict[tuple[str, int], list[int]] = {}
         for i, (posts, language) in enumerate(zip(logits, languages, strict=True)):
-            size = self._size(language, np.size(posts))
-            if size:
+            if size := self._size(language, np.size(posts)):
                 places.setdefault((language, size), []).append(i)
         for (language, size), rows in places.items():
             people = self._matrix(language, size)
@@ -135,13 +134,14 @@ class AccountNull:
             reached = len(null) - np.searchsorted(null, own - TIE, side="left")
             found.score[rows] = own
             p_value = (1 + reached) / (1 + len(null))
+            same = alike(people)
             if above := np.flatnonzero(reached == 0).tolist():
-                beyond = np.sort(simulated(people, MODELLED).mean(axis=1))
+                beyond = np.sort(simulated(people, MODELLED, same).mean(axis=1))
                 higher = MODELLED - np.searchsorted(beyond, own[above] - TIE, side="left")
                 p_value[above] = np.minimum(p_value[above], (1 + higher) / (1 + MODELLED))
             if by_post is not None:
                 each = np.array([np.asarray(by_post[i], np.float64)[:size] for i in rows])
-                p_value = np.maximum(p_value, together(each, alike(people)))
+                p_value = np.maximum(p_value, together(each, same))
             found.p_value[rows] = p_value
             found.modelled[rows] = p_value < 1 / (1 + len(null))
             found.conditional[rows] = adjusted_p_values(len(null), delta)[reached]
@@ -187,17 +187,17 @@ class AccountNull:
         return np.array(rows, dtype=np.float64).reshape(-1, size)
 
 
-def simulated(people: NDArray[np.float64], n: int, *, seed: int = 0) -> NDArray[np.float64]:
+def simulated(people: NDArray[np.float64], n: int, same: float) -> NDArray[np.float64]:
     """Draw logits of n accounts, shape (n, k), as spread and as alike as `people`'s, (accounts, k).
 
     Each post's place among all posts is drawn from a t copula with 4 degrees of freedom (Demarta &
     McNeil, "The t copula and related copulas", 2005), which has accounts all of whose posts lie far
-    out more often than a normal one. Its correlation within an account is `alike`.
+    out more often than a normal one. Its correlation within an account is `same`.
 
-    >>> simulated(np.random.default_rng(0).normal(size=(100, 3)), 5).shape
+    >>> simulated(np.random.default_rng(0).normal(size=(100, 3)), 5, 0.2).shape
     (5, 3)
     """
-    rng, k, same = np.random.default_rng(seed), people.shape[1], alike(people, seed=seed)
+    rng, k = np.random.default_rng(0), people.shape[1]
     posts = np.sort(people.ravel())
     own, level = rng.standard_normal((n, k)), rng.standard_normal((n, 1))
     x = (np.sqrt(1 - same) * own + np.sqrt(same) * level) * np.sqrt(4 / rng.chisquare(4, (n, 1)))
@@ -206,13 +206,13 @@ def simulated(people: NDArray[np.float64], n: int, *, seed: int = 0) -> NDArray[
     return np.asarray(posts.take((place * posts.size).astype(np.int64), mode="clip"), np.float64)
 
 
-def alike(people: NDArray[np.float64], *, seed: int = 0) -> float:
+def alike(people: NDArray[np.float64]) -> float:
     """Bound the correlation of an account's posts from above, from logits of shape (accounts, k).
 
     The upper end of a one-sided 95% bootstrap interval, over accounts, of that of the ranks, as a
     normal copula has it.
     """
-    rng, k, posts = np.random.default_rng(seed), people.shape[1], np.sort(people.ravel())
+    rng, k, posts = np.random.default_rng(0), people.shape[1], np.sort(people.ravel())
     low, high = (np.searchsorted(posts, people, side=side) for side in ("left", "right"))
     ranks = (low + high) / (2 * posts.size)
     drawn = rng.integers(len(people), size=(1_000, len(people)))
