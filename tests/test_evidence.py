@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from scripts import script
 from typer.testing import CliRunner
 
+from textdetect._files import sha256
 from textdetect.accounts import AccountVerdicts
 from textdetect.campaigns import Campaigns, find_campaigns
 from textdetect.campaigns.evidence import dump_facts, forget, name_accounts, verify, write_bundle
@@ -35,7 +36,6 @@ from textdetect.campaigns.evidence.bundle import (
 from textdetect.campaigns.evidence.keys import read_key, read_or_make_key
 from textdetect.campaigns.evidence.page import _timeline, render
 from textdetect.campaigns.results import Settings
-from textdetect.checkpoint import sha256
 from textdetect.cli import app
 from textdetect.errors import DataError, InvalidInput
 from textdetect.multiplicity import benjamini_hochberg

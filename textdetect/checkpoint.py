@@ -17,8 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from textdetect._files import sha256 as sha256
-from textdetect._files import write_atomically as write_atomically
+from textdetect._files import sha256, write_atomically
 from textdetect._optional import require
 from textdetect.account_null import AccountNull
 from textdetect.calibration import Calibration

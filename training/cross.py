@@ -22,7 +22,8 @@ import pyarrow.csv
 from matrices import Options, RememberedGrams, cross, leave_one_out
 from probe import Features, Probe
 
-from textdetect.checkpoint import find_folder, open_checkpoint, write_atomically
+from textdetect._files import write_atomically
+from textdetect.checkpoint import find_folder, open_checkpoint
 from textdetect.config import TrainConfig, load_config
 from textdetect.evaluation import find_suite
 from textdetect.evaluation.baselines import BagOfWords

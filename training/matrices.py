@@ -16,8 +16,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from textdetect._files import write_atomically
 from textdetect._optional import require
-from textdetect.checkpoint import write_atomically
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.baselines import ngrams
 from textdetect.evaluation.figures import Table

@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from textdetect._files import sha256
 from textdetect._optional import require
-from textdetect.checkpoint import encoder_folder, sha256
+from textdetect.checkpoint import encoder_folder
 from textdetect.errors import DetectorFailed, InvalidInput
 from textdetect.evaluation.baselines import Fitted
 from textdetect.evaluation.memory import Memory

@@ -26,6 +26,7 @@ import numpy as np
 from limits import UNITS, Limit, Shape, disk, matrix_peaks, parsers
 from numpy.typing import NDArray
 
+from textdetect._files import write_atomically
 from textdetect._optional import require
 from textdetect.benchmark import KINDS, made_posts
 from textdetect.benchmark.measure import (
@@ -36,7 +37,7 @@ from textdetect.benchmark.measure import (
     take_turns,
 )
 from textdetect.benchmark.results import Spread
-from textdetect.checkpoint import GRAPH, Checkpoint, write_atomically
+from textdetect.checkpoint import GRAPH, Checkpoint
 from textdetect.cli.tables import show, show_pairs
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, MissingDependency, TextdetectError

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from textdetect.checkpoint import write_atomically
+from textdetect._files import write_atomically
 
 _FORMS: Final = {"posts/s": ",.1f", "s": ".2f", "MB": ",.0f", "ms": ".1f"}
 """How a figure is written, by its unit."""

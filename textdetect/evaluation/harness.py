@@ -23,9 +23,9 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 import textdetect.evaluation.measures as measures
+from textdetect._files import write_atomically
 from textdetect._optional import installed_versions
 from textdetect._version import __version__
-from textdetect.checkpoint import write_atomically
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput
 from textdetect.evaluation.measures import Decided, Judged, Place, Row

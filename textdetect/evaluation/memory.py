@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.checkpoint import write_atomically
+from textdetect._files import write_atomically
 from textdetect.progress import bar
 
 CHUNK: Final = 4_096

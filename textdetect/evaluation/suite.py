@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from textdetect._files import write_atomically
 from textdetect.attacks import ATTACKS
-from textdetect.checkpoint import write_atomically
 from textdetect.config import DataConfig, check, load_config
 from textdetect.errors import ConfigError, DataError
 from textdetect.posts import Posts, load_posts

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.checkpoint import write_atomically
+from textdetect._files import write_atomically
 from textdetect.detector import Detector
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.memory import Memory, digest

@@ -20,8 +20,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from textdetect._files import sha256
 from textdetect._optional import require
-from textdetect.checkpoint import sha256
 from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
 from textdetect.evaluation.memory import Memory
 from textdetect.runtimes.batching import run_in_batches

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from textdetect.checkpoint import CARD, Manifest, open_checkpoint, write_atomically, write_manifest
+from textdetect._files import write_atomically
+from textdetect.checkpoint import CARD, Manifest, open_checkpoint, write_manifest
 from textdetect.detector import Detector
 from textdetect.errors import InvalidInput
 from textdetect.evaluation import Evaluation

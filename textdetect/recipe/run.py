@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from textdetect._files import sha256, write_atomically
 from textdetect.checkpoint import (
     CARD,
     SEEN,
@@ -34,8 +35,6 @@ from textdetect.checkpoint import (
     find_folder,
     open_checkpoint,
     renormalise,
-    sha256,
-    write_atomically,
     write_manifest,
 )
 from textdetect.config import FinetuneConfig, TrainConfig, dump, load_config

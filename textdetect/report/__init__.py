@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from textdetect._files import write_atomically
 from textdetect._optional import require
-from textdetect.checkpoint import write_atomically
 from textdetect.report.results import Results
 from textdetect.report.sections import SECTIONS, page
 
