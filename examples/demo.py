@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from textdetect import Detector
-from textdetect.types import WHY
+from textdetect.posts.scored import WHY
 
 POSTS = Path(__file__).parent / "posts.csv"
 MAX_FPR = 0.05

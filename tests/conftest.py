@@ -25,7 +25,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers of two threads each wait for 
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read where numpy and torch are imported
 
 from textdetect import Detector
-from textdetect.runtimes import host
+from textdetect.model.runtimes import host
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     n_workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])

@@ -10,8 +10,8 @@ import signal
 import time
 from pathlib import Path
 
-from textdetect.detector import Detector
-from textdetect.runtimes import StubRuntime
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes import StubRuntime
 
 DEADLY = "this post is the end of whoever reads it"
 DEADLY_ONCE = "this post is the end of whoever reads it first"

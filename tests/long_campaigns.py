@@ -20,7 +20,7 @@ from scripts import script
 from textdetect.campaigns import Campaigns, find_campaigns
 from textdetect.campaigns.projection import find_edges, find_meetings
 from textdetect.campaigns.traces import find_traces, read_dump
-from textdetect.intervals import clopper_pearson
+from textdetect.statistics.intervals import clopper_pearson
 
 simulate = script("simulate")
 BURSTS, Planted, World = simulate.BURSTS, simulate.Planted, simulate.World

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from load import Load, load, request
 from served import HERE, Served, free_port, served, stubbed
 
-from textdetect.benchmark import made_posts
 from textdetect.bulk import score_files
-from textdetect.runtimes.host import available_cores
+from textdetect.evaluation.benchmark import made_posts
+from textdetect.model.runtimes.host import available_cores
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("what", choices=("load", "overload", "soak", "schemas"))
@@ -76,7 +76,7 @@ def _load(folder: Path, seconds: float, runtime: str) -> None:
 
 
 def _bulk(folder: Path, runtime: str) -> float:
-    from textdetect.detector import Detector
+    from textdetect.model.detector import Detector
 
     folder.mkdir()
     file = folder / "posts.parquet"

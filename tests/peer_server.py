@@ -7,7 +7,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from textdetect.checkpoint import find_folder
+from textdetect.model.checkpoint import find_folder
 
 app = FastAPI()
 classify = transformers.pipeline("text-classification", model=str(find_folder("default")))

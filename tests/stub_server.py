@@ -8,10 +8,10 @@ import os
 import time
 from collections.abc import Sequence
 
-from textdetect.detector import Detector
-from textdetect.runtimes import StubRuntime
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes import StubRuntime
+from textdetect.posts.scored import Scores
 from textdetect.serving import Limits, serve
-from textdetect.types import Scores
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int)

@@ -64,7 +64,7 @@ def test_an_error_of_an_engine_is_reported_too(tiny: Path, monkeypatch: pytest.M
     def fail(*arguments: object) -> None:
         raise Exception("[ONNXRuntimeError]\n broken")
 
-    monkeypatch.setattr("textdetect.runtimes.graph.OnnxRuntime.__init__", fail)
+    monkeypatch.setattr("textdetect.model.runtimes.graph.OnnxRuntime.__init__", fail)
     model = about(tiny)["model"]
     assert model["error"] == "Exception: [ONNXRuntimeError] broken"
     assert set(model["strata"]) == {"onnxruntime-fp32", "torch-fp32"}

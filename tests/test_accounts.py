@@ -20,7 +20,17 @@ from tiny import human_posts, machine_posts
 from typer.testing import CliRunner
 
 from textdetect import Detector, score_accounts, score_files
-from textdetect.account_null import (
+from textdetect.accounts import AccountVerdicts
+from textdetect.campaigns import find_campaigns
+from textdetect.campaigns.traces import find_traces, read_dump
+from textdetect.cli import app
+from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
+from textdetect.model.checkpoint import read_manifest, write_calibration, write_manifest
+from textdetect.model.runtimes import StubRuntime
+from textdetect.posts.scored import Scores
+from textdetect.posts.text import normalise
+from textdetect.posts.values import account_names
+from textdetect.statistics.account_null import (
     MIN_ACCOUNTS,
     MODELLED,
     SIZES,
@@ -29,17 +39,7 @@ from textdetect.account_null import (
     simulated,
     together,
 )
-from textdetect.accounts import AccountVerdicts
-from textdetect.campaigns import find_campaigns
-from textdetect.campaigns.traces import find_traces, read_dump
-from textdetect.checkpoint import read_manifest, write_calibration, write_manifest
-from textdetect.cli import app
-from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
-from textdetect.multiplicity import benjamini_hochberg
-from textdetect.posts.values import account_names
-from textdetect.runtimes import StubRuntime
-from textdetect.text import normalise
-from textdetect.types import Scores
+from textdetect.statistics.multiplicity import benjamini_hochberg
 
 WORDS = (
     "so",
@@ -93,7 +93,7 @@ def test_fresh_human_accounts_are_rarely_called_machines_whatever_their_size() -
 def test_the_conditional_p_value_holds_for_nineteen_calibration_sets_of_twenty(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("textdetect.account_null.MODELLED", 200)
+    monkeypatch.setattr("textdetect.statistics.account_null.MODELLED", 200)
     rng = np.random.default_rng(1)
     fresh = people(4_000, rng)
     broken = 0
@@ -110,7 +110,7 @@ def test_the_conditional_p_value_holds_for_nineteen_calibration_sets_of_twenty(
 def test_the_false_discovery_rate_is_kept_in_mixes_of_people_and_machines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("textdetect.account_null.MODELLED", 2_000)
+    monkeypatch.setattr("textdetect.statistics.account_null.MODELLED", 2_000)
     rng = np.random.default_rng(2)
     share, found = [], []
     for _ in range(300):
@@ -679,7 +679,7 @@ def test_each_post_is_normalised_once(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(text)
         return normalise(text)
 
-    for room in ("detector", "accounts", "judgement"):
+    for room in ("model.detector", "accounts", "model.judgement"):
         monkeypatch.setattr(f"textdetect.{room}.normalise", counted)
     texts = human_posts(20, seed=3)
     score_accounts({"account": ["ann"] * 20, "text": texts}, detector=detector, null=null)

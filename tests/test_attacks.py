@@ -14,11 +14,11 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from textdetect.attacks import ATTACKS, Attack, Composition, Unit, attack, compose, mix
-from textdetect.attacks.attack import WORD
-from textdetect.attacks.edits import TABLES
 from textdetect.errors import InvalidInput
-from textdetect.text import normalise
+from textdetect.posts.attacks import ATTACKS, Attack, Composition, Unit, attack, compose, mix
+from textdetect.posts.attacks.attack import WORD
+from textdetect.posts.attacks.edits import TABLES
+from textdetect.posts.text import normalise
 
 Cases = pytest.mark.parametrize
 
@@ -255,7 +255,7 @@ def test_what_comes_depends_on_seed_and_text_alone() -> None:
 
 ELSEWHERE = """
 import json, sys
-from textdetect.attacks import ATTACKS, mix
+from textdetect.posts.attacks import ATTACKS, mix
 texts = json.load(sys.stdin)
 print(json.dumps([[one(text, seed=5) for one in ATTACKS.values()] + [mix(text, texts[0], seed=5)]
                   for text in texts]))

@@ -9,7 +9,7 @@ from tiny import human_posts, machine_posts
 from textdetect.errors import InvalidInput
 from textdetect.evaluation import BagOfWords
 from textdetect.evaluation.baselines import BASELINES, Constant, LengthOnly, Stylometry, style
-from textdetect.metrics import auroc
+from textdetect.statistics.metrics import auroc
 
 LABELS = [0] * 60 + [1] * 60
 

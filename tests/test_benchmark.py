@@ -13,15 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from textdetect import Detector, _optional, benchmark
-from textdetect.benchmark import KINDS, bench, fresh, made_posts, measure
-from textdetect.benchmark.measure import by_runtime
-from textdetect.benchmark.results import Spread
+from textdetect import Detector
+from textdetect._ground import optional as _optional
 from textdetect.cli import app
 from textdetect.errors import MissingDependency, TextdetectError
-from textdetect.language import identify
-from textdetect.runtimes import hf
-from textdetect.text import normalise
+from textdetect.evaluation import benchmark
+from textdetect.evaluation.benchmark import KINDS, bench, fresh, made_posts, measure
+from textdetect.evaluation.benchmark.measure import by_runtime
+from textdetect.evaluation.benchmark.results import Spread
+from textdetect.model.runtimes import hf
+from textdetect.posts.language import identify
+from textdetect.posts.text import normalise
 
 
 class Bar:
@@ -99,7 +101,7 @@ def test_a_runtime_without_a_calibration_is_skipped(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hf.HfRuntime, "run", None)  # it is not asked for anything
-    monkeypatch.setattr("textdetect.detector._calibration", lambda checkpoint, numerics: None)
+    monkeypatch.setattr("textdetect.model.detector._calibration", lambda checkpoint, numerics: None)
     skipped: dict[str, str] = {}
     assert set(by_runtime(Detector.from_pretrained(tiny), skipped)) == {"textdetect"}
     assert skipped["textdetect, hf"] == "no calibration for torch-fp32"

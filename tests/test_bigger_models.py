@@ -16,13 +16,13 @@ from safetensors.numpy import load_file
 from synthetic import CHINESE_HUMAN, CHINESE_MACHINE, human_post, template_post, write_corpus
 
 from textdetect import Detector
-from textdetect.checkpoint import open_checkpoint
-from textdetect.config import CalibrationConfig, DataConfig, TrainConfig, load_config
-from textdetect.export import TOLERANCE
-from textdetect.finetune import finetune, load_tokenizer
-from textdetect.metrics import auroc
+from textdetect._ground.config import CalibrationConfig, DataConfig, TrainConfig, load_config
+from textdetect.model.checkpoint import open_checkpoint
 from textdetect.posts.mixture import TrainingList
-from textdetect.recipe import train
+from textdetect.statistics.metrics import auroc
+from textdetect.training import train
+from textdetect.training.export import TOLERANCE
+from textdetect.training.finetune import finetune, load_tokenizer
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 MAX_LENGTH = 48

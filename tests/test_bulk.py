@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from textdetect.bulk import score_files
 from textdetect.bulk.summary import Tally
-from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, TooFewCalibration
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes import StubRuntime
 from textdetect.posts.rows import Chunk
+from textdetect.posts.scored import FIELDS
 from textdetect.posts.writers import TD_COLUMNS, Annotations, TerminalWriter
-from textdetect.runtimes import StubRuntime
-from textdetect.types import FIELDS
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_notes_are_joined_by_blanks_in_every_format(
     tmp_path: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {"a": (), "b": ("html", "mostly_quotation")}
-    monkeypatch.setattr("textdetect.judgement.notes", lambda text: found[text[0]])
+    monkeypatch.setattr("textdetect.model.judgement.notes", lambda text: found[text[0]])
     source = tmp_path / "in.csv"
     source.write_text("text\na post without notes\nb post with two notes\n")
     for name in ("a.csv", "a.jsonl", "a.parquet"):

@@ -26,7 +26,6 @@ from textdetect.bulk.inputs import read_rows
 from textdetect.bulk.shards import LOCK, MANIFEST
 from textdetect.bulk.workers import Workers
 from textdetect.cli import app
-from textdetect.detector import Detector
 from textdetect.errors import (
     DetectorFailed,
     InvalidInput,
@@ -35,8 +34,9 @@ from textdetect.errors import (
     RunExists,
     RunLocked,
 )
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes import StubRuntime
 from textdetect.posts.files import find_inputs, open_posts
-from textdetect.runtimes import StubRuntime
 
 SMALL = {"chunk_rows": 20, "shard_rows": 50}
 

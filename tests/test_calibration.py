@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from textdetect.calibration import (
+from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
+from textdetect.model.detector import Detector
+from textdetect.posts.corpus import load_posts
+from textdetect.statistics.calibration import (
     EVEN,
     FEWEST_MACHINES,
     TIE,
@@ -22,9 +25,6 @@ from textdetect.calibration import (
     fit_line,
     smallest_p_value,
 )
-from textdetect.detector import Detector
-from textdetect.errors import CalibrationMismatch, InvalidInput, NotCalibrated
-from textdetect.posts import load_posts
 
 Columns = tuple[np.ndarray, np.ndarray, list[str]]
 

@@ -25,9 +25,9 @@ from textdetect.campaigns.texts import near_identical
 from textdetect.campaigns.traces import find_traces, read_dump
 from textdetect.cli import app
 from textdetect.errors import DataError, InvalidInput
-from textdetect.multiplicity import empirical_q_values
 from textdetect.posts.tables import read_posts
 from textdetect.posts.writers import write_table
+from textdetect.statistics.multiplicity import empirical_q_values
 
 simulate = script("simulate")
 Planted, World, simulate_world = simulate.Planted, simulate.World, simulate.simulate_world

@@ -38,11 +38,11 @@ from textdetect.campaigns import find_campaigns
 from textdetect.campaigns.traces import find_traces, read_dump
 from textdetect.cli import app
 from textdetect.errors import InvalidInput
-from textdetect.posts import load_posts
+from textdetect.model.runtimes.protocol import Runtime
+from textdetect.posts.corpus import load_posts
+from textdetect.posts.scored import Scores
 from textdetect.posts.tables import read_posts
-from textdetect.runtimes.protocol import Runtime
-from textdetect.text import has_words, normalise, notes, others_words, own_words
-from textdetect.types import Scores
+from textdetect.posts.text import has_words, normalise, notes, others_words, own_words
 
 CASES = Path(__file__).parent / "cases"
 Cases = pytest.mark.parametrize

@@ -11,18 +11,7 @@ from typing import Any
 
 import pytest
 
-from textdetect import Detector, text
-from textdetect.checkpoint import (
-    MANIFEST,
-    Manifest,
-    calibration_file,
-    find_folder,
-    open_checkpoint,
-    read_manifest,
-    renormalise,
-    write_calibration,
-    write_manifest,
-)
+from textdetect import Detector
 from textdetect.errors import (
     CalibrationMismatch,
     ChecksumMismatch,
@@ -36,6 +25,18 @@ from textdetect.errors import (
     PickleRefused,
     RemoteCodeRefused,
 )
+from textdetect.model.checkpoint import (
+    MANIFEST,
+    Manifest,
+    calibration_file,
+    find_folder,
+    open_checkpoint,
+    read_manifest,
+    renormalise,
+    write_calibration,
+    write_manifest,
+)
+from textdetect.posts import text
 
 ONNX, TORCH = calibration_file("onnxruntime-fp32"), calibration_file("torch-fp32")
 FILES = (

@@ -227,7 +227,7 @@ def test_a_failed_parity_check_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(*arguments: object, **options: object) -> None:
         raise ParityError("the exported graph\ndiffers")
 
-    monkeypatch.setattr("textdetect.export.export", fail)
+    monkeypatch.setattr("textdetect.training.export.export", fail)
     assert refused("export", "m", "--out", "o", "--name", "n") == (
         1,
         "textdetect: the exported graph differs",
@@ -270,7 +270,9 @@ def test_train_prints_the_checkpoint_and_names_the_run_after_its_config(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[object] = []
-    monkeypatch.setattr("textdetect.recipe.train", lambda *parts: given.append(parts[2]) or "done")
+    monkeypatch.setattr(
+        "textdetect.training.train", lambda *parts: given.append(parts[2]) or "done"
+    )
     (tmp_path / "file.yaml").write_text("name: mine\n")
     result = run("train", tmp_path / "file.yaml", "--data", tmp_path)
     assert (result.exit_code, result.stdout) == (0, "name: from file.yaml\ndone\n")

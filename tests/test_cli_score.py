@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 import textdetect
 from textdetect.cli import app
-from textdetect.detector import Detector
-from textdetect.runtimes import StubRuntime
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes import StubRuntime
 
 CHILD = r"""
 import os, resource, signal, sys, time
@@ -28,8 +28,8 @@ if limit := int(os.environ.get("MAX_FILE_BYTES", 0)):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-import textdetect.detector as home
-from textdetect.runtimes import StubRuntime
+import textdetect.model.detector as home
+from textdetect.model.runtimes import StubRuntime
 
 delay_s = float(os.environ.get("DELAY_S", 0))
 runtime = StubRuntime(lambda text: time.sleep(delay_s) or float("machine" in text))
@@ -324,7 +324,14 @@ def test_a_terminal_gets_a_table(posts_csv: Path, child: list[str]) -> None:
 
 
 def test_the_command_line_loads_nothing_heavy_until_a_command_runs() -> None:
-    heavy = ("torch", "transformers", "onnxruntime", "pyarrow", "numpy", "textdetect.detector")
+    heavy = (
+        "torch",
+        "transformers",
+        "onnxruntime",
+        "pyarrow",
+        "numpy",
+        "textdetect.model.detector",
+    )
     code = f"import sys, textdetect.cli; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, env=environment(), check=True

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textdetect.config import (
+from textdetect._ground.config import (
     CalibrationConfig,
     DataConfig,
     FinetuneConfig,

@@ -19,7 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textdetect.contamination import MAX_BYTES, SeenFilter
 from textdetect.errors import (
     CheckpointError,
     ChecksumMismatch,
@@ -27,7 +26,8 @@ from textdetect.errors import (
     NormalisationMismatch,
     TextdetectError,
 )
-from textdetect.text import normalise, without
+from textdetect.model.contamination import MAX_BYTES, SeenFilter
+from textdetect.posts.text import normalise, without
 
 CJK = "\u4e00-\u9fff"
 TOKEN = re.compile(rf"[{CJK}]|[^\s{CJK}]+")
@@ -209,7 +209,7 @@ def test_any_training_post_that_has_a_word_is_found_exactly(texts: list[str | No
 STABLE = """
 import hashlib, sys
 sys.stdin.reconfigure(encoding="utf-8")
-from textdetect.contamination import SeenFilter
+from textdetect.model.contamination import SeenFilter
 print(hashlib.sha256(SeenFilter.build(sys.stdin.read().splitlines()).to_bytes()).hexdigest())
 """
 GOLDEN = "38729dd047357f15c8d607df30f2b8caad600c7720af6d13ce30010de91a5d5c"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textdetect.errors import DataError
-from textdetect.posts import COLUMNS, Posts, load_posts
+from textdetect.posts.corpus import COLUMNS, Posts, load_posts
 
 ROWS: list[dict[str, Any]] = [
     {"text": "lovely walk today", "label": 0, "language": "en", "account": "007"},

@@ -13,10 +13,10 @@ import pytest
 from scripts import script
 from synthetic import CHINESE_HUMAN, CHINESE_MACHINE, FRAGMENTS, human_posts, write_corpus
 
-from textdetect.checkpoint import encoder_folder
-from textdetect.config import TrainConfig, load_config
+from textdetect._ground.config import TrainConfig, load_config
 from textdetect.errors import DataError
-from textdetect.posts import load_posts
+from textdetect.model.checkpoint import encoder_folder
+from textdetect.posts.corpus import load_posts
 from textdetect.posts.splits import split
 
 ROOT = Path(__file__).parents[1]

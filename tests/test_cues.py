@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from textdetect.metrics import auroc
 from textdetect.posts.cues import chances, cues
+from textdetect.statistics.metrics import auroc
 
 
 def made(n: int, *, seed: int) -> tuple[list[str], np.ndarray, np.ndarray]:

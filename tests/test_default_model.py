@@ -14,12 +14,12 @@ import yaml
 from synthetic import human_posts
 
 from textdetect import Detector
-from textdetect.checkpoint import CARD, Manifest, find_folder, read_manifest
-from textdetect.config import TrainConfig, build, load_config
-from textdetect.metrics import auroc
-from textdetect.posts import load_posts
-from textdetect.recipe import card
-from textdetect.text import first_words, n_words, normalise
+from textdetect._ground.config import TrainConfig, build, load_config
+from textdetect.model.checkpoint import CARD, Manifest, find_folder, read_manifest
+from textdetect.posts.corpus import load_posts
+from textdetect.posts.text import first_words, n_words, normalise
+from textdetect.statistics.metrics import auroc
+from textdetect.training import card
 
 ROOT = Path(__file__).parents[1]
 FOLDER = find_folder("default")

@@ -26,8 +26,8 @@ from textdetect.errors import (
     NotCalibrated,
     TooFewCalibration,
 )
-from textdetect.runtimes import Runtime, StubRuntime
-from textdetect.text import own_words
+from textdetect.model.runtimes import Runtime, StubRuntime
+from textdetect.posts.text import own_words
 
 POSTS = [*human_posts(40, seed=11), *machine_posts(40, seed=12)]
 COPIES = ("{}", "{} https://t.co/x", "  {} @ann", "@ben @ann {} www.example.org")
@@ -231,8 +231,10 @@ def test_verdicts_refer_to_posts_in_memory_and_to_no_stream(stub: Detector) -> N
 def test_a_post_of_others_words_alone_has_no_own_words(
     stub: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("textdetect.detector.normalise", lambda text: text.partition(">")[0])
-    monkeypatch.setattr("textdetect.judgement.notes", lambda text: ("html",) if "<" in text else ())
+    monkeypatch.setattr("textdetect.model.detector.normalise", lambda text: text.partition(">")[0])
+    monkeypatch.setattr(
+        "textdetect.model.judgement.notes", lambda text: ("html",) if "<" in text else ()
+    )
     verdicts = stub.predict(["> quoted <b>", "", None, " "], language="en")
     assert verdicts.reason.tolist() == ["no_own_words", "empty", "empty", "empty"]
     assert verdicts.notes.tolist() == [("html",), (), (), ()]

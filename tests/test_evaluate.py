@@ -14,8 +14,8 @@ from tiny import TIC
 from typer.testing import CliRunner
 
 from textdetect import Detector
+from textdetect._ground.config import DataConfig
 from textdetect.cli import app
-from textdetect.config import DataConfig
 from textdetect.errors import ConfigError, DataError, DetectorFailed, InvalidInput
 from textdetect.evaluation import Suite, evaluate, find_suite
 from textdetect.evaluation.gate import Bar, fallen
@@ -23,7 +23,7 @@ from textdetect.evaluation.measures import SCHEMA
 from textdetect.evaluation.scorers import resolve
 from textdetect.evaluation.suite import Panel, clusters, gather, slices, suite_names
 from textdetect.evaluation.thresholds import Frozen, conformal_threshold
-from textdetect.posts import load_posts
+from textdetect.posts.corpus import load_posts
 
 SUITE = Suite(
     name="small",
@@ -120,7 +120,7 @@ def test_a_second_look_costs_no_inference_and_is_in_the_ledger(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("scored again")
 
-    monkeypatch.setattr("textdetect.runtimes.graph.OnnxRuntime.run", refuse)
+    monkeypatch.setattr("textdetect.model.runtimes.graph.OnnxRuntime.run", refuse)
     monkeypatch.setattr("textdetect.evaluation.baselines.BagOfWords.fit", refuse)
     again = evaluate(str(tiny), SUITE, data, out)
     assert again.table == first.table

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from scripts import script
 from typer.testing import CliRunner
 
-from textdetect._files import sha256
+from textdetect._ground.files import sha256
 from textdetect.accounts import AccountVerdicts
 from textdetect.campaigns import Campaigns, find_campaigns
 from textdetect.campaigns.evidence import dump_facts, forget, name_accounts, verify, write_bundle
@@ -38,9 +38,9 @@ from textdetect.campaigns.evidence.page import _timeline, render
 from textdetect.campaigns.results import Settings
 from textdetect.cli import app
 from textdetect.errors import DataError, InvalidInput
-from textdetect.multiplicity import benjamini_hochberg
 from textdetect.posts.tables import read_posts
 from textdetect.posts.writers import write_table
+from textdetect.statistics.multiplicity import benjamini_hochberg
 
 simulate = script("simulate")
 Planted, simulate_world = simulate.Planted, simulate.simulate_world

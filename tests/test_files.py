@@ -22,7 +22,7 @@ from textdetect.errors import DataError, InvalidInput
 from textdetect.posts import files, rows, writers
 from textdetect.posts.fields import find_fields
 from textdetect.posts.rows import Row
-from textdetect.types import Verdict, Verdicts
+from textdetect.posts.scored import Verdict, Verdicts
 
 VERDICT = Verdict("not_flagged", 0.25, -1.5, 0.5, False, "en", None, 4, False)
 EMPTY = Verdict(

@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from textdetect.errors import InvalidInput
-from textdetect.intervals import (
+from textdetect.statistics.intervals import (
     Weighted,
     clopper_pearson,
     cluster_bootstrap,
@@ -25,7 +25,7 @@ from textdetect.intervals import (
     paired_bootstrap,
     proportion,
 )
-from textdetect.metrics import (
+from textdetect.statistics.metrics import (
     accuracy,
     auroc,
     brier,

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from textdetect.calibration import Calibration
-from textdetect.judgement import MIN_WORDS, judge, scored_posts
-from textdetect.types import FIELDS, Scores, Verdicts
+from textdetect.model.judgement import MIN_WORDS, judge, scored_posts
+from textdetect.posts.scored import FIELDS, Scores, Verdicts
+from textdetect.statistics.calibration import Calibration
 
 LONG = "four words or more of text"
 LISTED = ("en", "de")

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textdetect.errors import InvalidInput
-from textdetect.language import CANDIDATES, TABLE, UNDETERMINED, canonical, identify
 from textdetect.posts.files import open_posts
+from textdetect.posts.language import CANDIDATES, TABLE, UNDETERMINED, canonical, identify
+from textdetect.posts.text import normalise
 from textdetect.posts.writers import write_table
-from textdetect.text import normalise
 
 CLEAR = {
     "ar": "كان الطقس جميلا هذا الصباح فمشينا على طول النهر وشربنا القهوة.",
@@ -104,11 +104,11 @@ def test_eight_threads_give_the_answers_of_one() -> None:
 def test_the_first_call_may_come_from_two_threads_and_the_import_loads_no_model() -> None:
     code = """
 import sys
-import textdetect, textdetect.language
+import textdetect, textdetect.posts.language
 assert "py3langid" not in sys.modules
 from concurrent.futures import ThreadPoolExecutor
 with ThreadPoolExecutor(2) as pool:
-    found = set(pool.map(textdetect.language.identify, ["this is a test of the system"] * 8))
+    found = set(pool.map(textdetect.posts.language.identify, ["this is a test of the system"] * 8))
 assert found == {"en"}, found
 assert "py3langid" in sys.modules
 """

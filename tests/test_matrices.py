@@ -17,10 +17,10 @@ from synthetic import human_post, markov_post, template_post, write_encoder
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.baselines import BagOfWords, LengthOnly
 from textdetect.evaluation.scorers import Checked
-from textdetect.metrics import auroc
 from textdetect.posts.corpus import COLUMNS, Posts
 from textdetect.posts.dimensions import dimension
-from textdetect.text import normalise
+from textdetect.posts.text import normalise
+from textdetect.statistics.metrics import auroc
 
 matrices, probe = script("matrices"), script("probe")
 Options, cross, leave_one_out = matrices.Options, matrices.cross, matrices.leave_one_out

@@ -26,7 +26,7 @@ from sklearn.metrics import (
 )
 
 from textdetect.errors import InvalidInput
-from textdetect.metrics import (
+from textdetect.statistics.metrics import (
     accuracy,
     auroc,
     brier,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textdetect.config import DataConfig
+from textdetect._ground.config import DataConfig
 from textdetect.errors import ConfigError, DataError
 from textdetect.posts.corpus import COLUMNS, Posts
 from textdetect.posts.mixture import TrainingList, hardest, training_list

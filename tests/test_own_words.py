@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from textdetect import own_words as home
-from textdetect.text import has_words, normalise, notes, others_words, own_words
+from textdetect.posts import own_words as home
+from textdetect.posts.text import has_words, normalise, notes, others_words, own_words
 
 Cases = pytest.mark.parametrize
 

@@ -13,7 +13,7 @@ from tiny import tiny_classifier
 
 from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
 from textdetect.evaluation.scorers import Checked
-from textdetect.metrics import auroc
+from textdetect.statistics.metrics import auroc
 
 Features, Probe = script("probe").Features, script("probe").Probe
 

@@ -24,14 +24,14 @@ from textdetect.campaigns import find_campaigns
 from textdetect.campaigns.evidence import verify
 from textdetect.campaigns.traces import find_traces, read_dump
 from textdetect.cli import app
-from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, TextdetectError
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes import StubRuntime
 from textdetect.posts.fields import find_fields
 from textdetect.posts.files import open_posts
 from textdetect.posts.tables import read_posts, readings_of
 from textdetect.posts.values import moments
 from textdetect.posts.writers import writable
-from textdetect.runtimes import StubRuntime
 
 simulate = script("simulate")
 Planted, simulate_world = simulate.Planted, simulate.simulate_world

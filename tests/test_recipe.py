@@ -21,8 +21,16 @@ import safetensors.numpy
 from synthetic import human_post, human_posts, template_post, write_corpus, write_encoder
 
 from textdetect import Detector, score_accounts
-from textdetect.attacks import ATTACKS
-from textdetect.checkpoint import (
+from textdetect._ground.config import (
+    CalibrationConfig,
+    DataConfig,
+    FinetuneConfig,
+    FurtherConfig,
+    TrainConfig,
+)
+from textdetect.errors import DataError, InvalidInput
+from textdetect.evaluation import figures
+from textdetect.model.checkpoint import (
     SEEN,
     calibration_file,
     encoder_folder,
@@ -30,22 +38,13 @@ from textdetect.checkpoint import (
     read_manifest,
     write_manifest,
 )
-from textdetect.config import (
-    CalibrationConfig,
-    DataConfig,
-    FinetuneConfig,
-    FurtherConfig,
-    TrainConfig,
-)
-from textdetect.contamination import SeenFilter
-from textdetect.errors import DataError, InvalidInput
-from textdetect.evaluation import figures
-from textdetect.export import parity
-from textdetect.finetune import finetune, how_to_load, parameter_groups
-from textdetect.metrics import auroc_within
-from textdetect.posts import Posts, load_posts
+from textdetect.model.contamination import SeenFilter
+from textdetect.posts.attacks import ATTACKS
+from textdetect.posts.corpus import Posts, load_posts
 from textdetect.posts.splits import Split, split
-from textdetect.recipe import (
+from textdetect.posts.text import NORMALISATION_VERSION, first_words, normalise
+from textdetect.statistics.metrics import auroc_within
+from textdetect.training import (
     calibrate,
     calibrate_again,
     corpus_folder,
@@ -54,8 +53,9 @@ from textdetect.recipe import (
     split_corpus,
     train,
 )
-from textdetect.recipe.run import _apart, lists
-from textdetect.text import NORMALISATION_VERSION, first_words, normalise
+from textdetect.training.export import parity
+from textdetect.training.finetune import finetune, how_to_load, parameter_groups
+from textdetect.training.run import _apart, lists
 
 pytestmark = pytest.mark.slow
 
@@ -581,7 +581,7 @@ def test_an_encoder_is_a_package_a_folder_or_an_error(encoder: Path) -> None:
 
 
 def test_saving_a_detector_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    from textdetect.runtimes import StubRuntime
+    from textdetect.model.runtimes import StubRuntime
 
     with pytest.raises(InvalidInput):
         Detector(StubRuntime()).save_pretrained(tmp_path)

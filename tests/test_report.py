@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from textdetect.errors import InvalidInput, MissingDependency
-from textdetect.report import Results, render, write
-from textdetect.report.cells import cell
+from textdetect.evaluation.report import Results, render, write
+from textdetect.evaluation.report.cells import cell
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

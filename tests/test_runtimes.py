@@ -15,10 +15,10 @@ from synthetic import CHINESE_HUMAN, CHINESE_MACHINE, human_post, markov_post, t
 
 from textdetect import Detector
 from textdetect.errors import InvalidInput, MissingDependency, MissingFile
-from textdetect.posts import load_posts
-from textdetect.runtimes import host
-from textdetect.runtimes.batching import MAX_BATCH, batches, pad, padded_length
-from textdetect.runtimes.host import available_cores, processor_features
+from textdetect.model.runtimes import host
+from textdetect.model.runtimes.batching import MAX_BATCH, batches, pad, padded_length
+from textdetect.model.runtimes.host import available_cores, processor_features
+from textdetect.posts.corpus import load_posts
 
 
 def mixed_posts(n: int, *, seed: int = 0) -> list[str]:

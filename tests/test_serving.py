@@ -20,7 +20,7 @@ import pytest
 from served import Served, served, stubbed
 
 from textdetect import AsyncClient, Client, Detector, Verdicts, errors, score_files
-from textdetect.benchmark import made_posts
+from textdetect.evaluation.benchmark import made_posts
 
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("granian")

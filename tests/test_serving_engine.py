@@ -14,7 +14,7 @@ from contextlib import suppress
 import pytest
 
 from textdetect import Detector, errors
-from textdetect.runtimes import StubRuntime
+from textdetect.model.runtimes import StubRuntime
 
 engine_of = pytest.importorskip("textdetect.serving.engine")
 pytestmark = pytest.mark.process

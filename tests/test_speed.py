@@ -16,14 +16,15 @@ import pytest
 from scripts import script
 from tiny import human_posts, machine_posts
 
-from textdetect import Detector, _optional
-from textdetect.benchmark import KINDS, made_posts, measure
-from textdetect.benchmark.results import Spread
-from textdetect.checkpoint import open_checkpoint
+from textdetect import Detector
+from textdetect._ground import optional as _optional
 from textdetect.errors import MissingDependency, TextdetectError
-from textdetect.runtimes import hf
-from textdetect.runtimes.graph import light_tokenizer
-from textdetect.text import normalise
+from textdetect.evaluation.benchmark import KINDS, made_posts, measure
+from textdetect.evaluation.benchmark.results import Spread
+from textdetect.model.checkpoint import open_checkpoint
+from textdetect.model.runtimes import hf
+from textdetect.model.runtimes.graph import light_tokenizer
+from textdetect.posts.text import normalise
 
 limits = script("limits")
 with pytest.MonkeyPatch.context() as patch:  # a script finds those beside it by their names

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textdetect.config import DataConfig
+from textdetect._ground.config import DataConfig
 from textdetect.posts.corpus import COLUMNS, Posts
 from textdetect.posts.splits import DROPPED, PARTS, draw, split
-from textdetect.text import normalise
+from textdetect.posts.text import normalise
 
 CONFIG = DataConfig()
 SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u")]

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from textdetect import text as home
 from textdetect.errors import InvalidInput
-from textdetect.posts import load_posts
-from textdetect.text import (
+from textdetect.posts import text as home
+from textdetect.posts.corpus import load_posts
+from textdetect.posts.text import (
     MAX_CHARS,
     MAX_RAW_CHARS,
     MENTION,

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textdetect.errors import InvalidInput
-from textdetect.types import FIELDS, Verdict, Verdicts, objects
+from textdetect.posts.scored import FIELDS, Verdict, Verdicts, objects
 
 HUMAN = Verdict("not_flagged", 0.1, -2.2, 0.8, False, "en", None, 12, False)
 MACHINE = Verdict("machine", 0.99, 4.6, 0.001, True, "zh", None, 80, True)

@@ -39,9 +39,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_package_and_the_model_and_nothing_else(wheel: Path) -> None:
     assert wheel.name.startswith("textdetect_social-")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "textdetect/models/default/model.safetensors" in names
-    assert "textdetect/attacks/tables.toml" in names
-    assert "textdetect/report/page.html" in names
+    assert "textdetect/model/embedded/default/model.safetensors" in names
+    assert "textdetect/posts/attacks/tables.toml" in names
+    assert "textdetect/evaluation/report/page.html" in names
     assert "textdetect/evaluation/suites/shared/corpus.yaml" in names
     assert "textdetect/py.typed" in names
     folders = {name.split("/")[0] for name in names}

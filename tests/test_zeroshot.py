@@ -12,7 +12,7 @@ from tiny_lm import N_PLACES, tiny_lm
 import textdetect.evaluation.zeroshot as zeroshot
 from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
 from textdetect.evaluation.zeroshot import METRICS, LanguageModel, TokenStatistics, ZeroShot
-from textdetect.metrics import auroc
+from textdetect.statistics.metrics import auroc
 
 TEXTS = [
     "So good, so cheap.",

@@ -87,9 +87,9 @@ def tiny_classifier(folder: Path) -> Path:
 
 def tiny_checkpoint(folder: Path) -> Path:
     """Write a checkpoint folder, calibrated for both runtimes on English word salad."""
-    from textdetect.checkpoint import read_manifest, write_calibration, write_manifest
-    from textdetect.detector import Detector, RuntimeName
-    from textdetect.export import export
+    from textdetect.model.checkpoint import read_manifest, write_calibration, write_manifest
+    from textdetect.model.detector import Detector, RuntimeName
+    from textdetect.training.export import export
 
     model, out = tiny_classifier(folder / "classifier"), folder / "checkpoint"
     runtimes: tuple[RuntimeName, ...] = ("onnx", "hf")

@@ -13,16 +13,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from textdetect import errors
-from textdetect._version import __version__
+from textdetect._ground.version import __version__
 
 if TYPE_CHECKING:
     from textdetect.accounts import AccountVerdicts, score_accounts
     from textdetect.bulk import score_files
     from textdetect.campaigns import Campaigns, find_campaigns
-    from textdetect.client import AsyncClient, Client
-    from textdetect.detector import Detector
-    from textdetect.posts import Posts, load_posts
-    from textdetect.types import Verdict, Verdicts
+    from textdetect.model.client import AsyncClient, Client
+    from textdetect.model.detector import Detector
+    from textdetect.posts.corpus import Posts, load_posts
+    from textdetect.posts.scored import Verdict, Verdicts
 
 __all__ = [
     "AccountVerdicts",
@@ -43,15 +43,15 @@ __all__ = [
 
 _HOMES = {
     "AccountVerdicts": "textdetect.accounts",
-    "AsyncClient": "textdetect.client",
+    "AsyncClient": "textdetect.model.client",
     "Campaigns": "textdetect.campaigns",
-    "Client": "textdetect.client",
-    "Detector": "textdetect.detector",
-    "Posts": "textdetect.posts",
-    "Verdict": "textdetect.types",
-    "Verdicts": "textdetect.types",
+    "Client": "textdetect.model.client",
+    "Detector": "textdetect.model.detector",
+    "Posts": "textdetect.posts.corpus",
+    "Verdict": "textdetect.posts.scored",
+    "Verdicts": "textdetect.posts.scored",
     "find_campaigns": "textdetect.campaigns",
-    "load_posts": "textdetect.posts",
+    "load_posts": "textdetect.posts.corpus",
     "score_accounts": "textdetect.accounts",
     "score_files": "textdetect.bulk",
 }

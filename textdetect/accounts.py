@@ -16,17 +16,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textdetect.account_null import MODELLED, SIZES, AccountNull
-from textdetect.calibration import check_share
-from textdetect.detector import Detector
 from textdetect.errors import InvalidInput, NotCalibrated
-from textdetect.judgement import ModelFacts, scored_posts
-from textdetect.multiplicity import benjamini_hochberg
+from textdetect.model.detector import Detector
+from textdetect.model.judgement import ModelFacts, scored_posts
 from textdetect.posts.files import open_posts
+from textdetect.posts.scored import ScoredPosts, Scores, objects
 from textdetect.posts.tables import blocks, sources_of
+from textdetect.posts.text import normalise
 from textdetect.posts.writers import model_of
-from textdetect.text import normalise
-from textdetect.types import ScoredPosts, Scores, objects
+from textdetect.statistics.account_null import MODELLED, SIZES, AccountNull
+from textdetect.statistics.calibration import check_share
+from textdetect.statistics.multiplicity import benjamini_hochberg
 
 TD_STORED: Final = ("td_logit", "td_n_tokens", "td_language", "td_model")
 """Columns of a file of scored posts that spare scoring them again."""

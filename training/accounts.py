@@ -16,12 +16,12 @@ from collections import defaultdict
 import numpy as np
 from scipy.stats import binomtest, kstest
 
+from textdetect._ground.config import TrainConfig, load_config
 from textdetect.accounts import AccountVerdicts, score_accounts
-from textdetect.config import TrainConfig, load_config
-from textdetect.detector import Detector
-from textdetect.metrics import auroc
-from textdetect.multiplicity import benjamini_hochberg
-from textdetect.recipe import corpus_folder, split_corpus
+from textdetect.model.detector import Detector
+from textdetect.statistics.metrics import auroc
+from textdetect.statistics.multiplicity import benjamini_hochberg
+from textdetect.training import corpus_folder, split_corpus
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("config", help="YAML file of the run, as configs/default.yaml")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from textdetect.config import TrainConfig, load_config
-from textdetect.recipe import RUNTIMES, calibrate_again, corpus_folder
+from textdetect._ground.config import TrainConfig, load_config
+from textdetect.training import RUNTIMES, calibrate_again, corpus_folder
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("model", help="embedded name or checkpoint folder")

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from textdetect.checkpoint import CARD, find_folder
+from textdetect.model.checkpoint import CARD, find_folder
 
 MARK = "<!-- Below this line: written by training/card.py from the embedded checkpoint. -->\n"
 PATH = Path(__file__).parents[1] / "model_card.md"

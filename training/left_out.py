@@ -24,18 +24,18 @@ from typing import Any
 import numpy as np
 import yaml
 
-from textdetect.checkpoint import open_checkpoint
-from textdetect.config import DataConfig, TrainConfig, build, load_config
+from textdetect._ground.config import DataConfig, TrainConfig, build, load_config
 from textdetect.errors import InvalidInput
 from textdetect.evaluation import BagOfWords
-from textdetect.finetune import finetune
-from textdetect.metrics import auroc
-from textdetect.posts import Posts, load_posts
+from textdetect.model.checkpoint import open_checkpoint
+from textdetect.model.runtimes.hf import HfRuntime
+from textdetect.posts.corpus import Posts, load_posts
 from textdetect.posts.dimensions import dimension
 from textdetect.posts.mixture import training_list
 from textdetect.posts.splits import Split, at_most, draw, split
-from textdetect.recipe import corpus_folder
-from textdetect.runtimes.hf import HfRuntime
+from textdetect.statistics.metrics import auroc
+from textdetect.training import corpus_folder
+from textdetect.training.finetune import finetune
 
 MOST = 1_500
 A_SET = (30, 300)

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.config import TrainConfig, load_config
-from textdetect.detector import Detector
+from textdetect._ground.config import TrainConfig, load_config
 from textdetect.errors import NotCalibrated
 from textdetect.evaluation.figures import markdown
-from textdetect.metrics import auroc_within
-from textdetect.posts import Posts
+from textdetect.model.detector import Detector
+from textdetect.posts.corpus import Posts
 from textdetect.posts.splits import PARTS
-from textdetect.recipe import capped, corpus_folder, split_corpus
-from textdetect.text import first_words, n_words
+from textdetect.posts.text import first_words, n_words
+from textdetect.statistics.metrics import auroc_within
+from textdetect.training import capped, corpus_folder, split_corpus
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", nargs="?", default="default")

@@ -16,12 +16,12 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from textdetect._optional import require
-from textdetect.benchmark import KINDS, made_posts
-from textdetect.benchmark.results import Spread
+from textdetect._ground.optional import require
 from textdetect.errors import MissingDependency
+from textdetect.evaluation.benchmark import KINDS, made_posts
+from textdetect.evaluation.benchmark.results import Spread
+from textdetect.model.runtimes.host import available_cores
 from textdetect.posts.files import open_posts
-from textdetect.runtimes.host import available_cores
 
 UNITS: Final = {"fp32": "GFLOP/s", "bf16": "GFLOP/s", "int8": "GOP/s"}
 """The number types whose peak is measured."""

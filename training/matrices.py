@@ -16,21 +16,21 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._files import write_atomically
-from textdetect._optional import require
+from textdetect._ground.files import write_atomically
+from textdetect._ground.optional import require
+from textdetect._ground.progress import tracked
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.baselines import ngrams
 from textdetect.evaluation.figures import Table
 from textdetect.evaluation.memory import digest
 from textdetect.evaluation.scorers import Checked, Scorer
 from textdetect.evaluation.suite import clusters
-from textdetect.intervals import cluster_bootstrap, paired_bootstrap
-from textdetect.metrics import auroc, weighted_auroc
 from textdetect.posts.corpus import Posts
 from textdetect.posts.dimensions import DIMENSIONS, dimension
 from textdetect.posts.splits import at_most
-from textdetect.progress import tracked
-from textdetect.text import normalise
+from textdetect.posts.text import normalise
+from textdetect.statistics.intervals import cluster_bootstrap, paired_bootstrap
+from textdetect.statistics.metrics import auroc, weighted_auroc
 
 SMALL: Final = 100
 """Posts of a class below which a cell is noted as "small"."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 
-from textdetect.checkpoint import find_folder
-from textdetect.config import TrainConfig, load_config
+from textdetect._ground.config import TrainConfig, load_config
 from textdetect.evaluation.figures import markdown
-from textdetect.recipe import corpus_folder, finish, remeasure
+from textdetect.model.checkpoint import find_folder
+from textdetect.training import corpus_folder, finish, remeasure
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("config", help="YAML file of the run, as configs/default.yaml")

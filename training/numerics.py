@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from textdetect.detector import Detector
 from textdetect.errors import MissingDependency
-from textdetect.metrics import auroc
-from textdetect.posts import load_posts
-from textdetect.recipe import RUNTIMES, corpus_folder
-from textdetect.runtimes.host import share_cores
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes.host import share_cores
+from textdetect.posts.corpus import load_posts
+from textdetect.statistics.metrics import auroc
+from textdetect.training import RUNTIMES, corpus_folder
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", nargs="?", default="default")

@@ -13,15 +13,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._files import sha256
-from textdetect._optional import require
-from textdetect.checkpoint import encoder_folder
+from textdetect._ground.files import sha256
+from textdetect._ground.optional import require
 from textdetect.errors import DetectorFailed, InvalidInput
 from textdetect.evaluation.baselines import Fitted
 from textdetect.evaluation.memory import Memory
 from textdetect.evaluation.zeroshot import load_frozen
-from textdetect.runtimes.batching import run_in_batches
-from textdetect.text import NORMALISATION_VERSION, normalise
+from textdetect.model.checkpoint import encoder_folder
+from textdetect.model.runtimes.batching import run_in_batches
+from textdetect.posts.text import NORMALISATION_VERSION, normalise
 
 C: Final = 0.001
 """Inverse strength of the penalty, for every fit. Chosen once, with the depths, for

@@ -26,27 +26,27 @@ import numpy as np
 from limits import UNITS, Limit, Shape, disk, matrix_peaks, parsers
 from numpy.typing import NDArray
 
-from textdetect._files import write_atomically
-from textdetect._optional import require
-from textdetect.benchmark import KINDS, made_posts
-from textdetect.benchmark.measure import (
+from textdetect._ground.files import write_atomically
+from textdetect._ground.optional import require
+from textdetect.cli.tables import show, show_pairs
+from textdetect.errors import InvalidInput, MissingDependency, TextdetectError
+from textdetect.evaluation.benchmark import KINDS, made_posts
+from textdetect.evaluation.benchmark.measure import (
     MOST_POSTS,
     Run,
     by_runtime,
     smallest_rate,
     take_turns,
 )
-from textdetect.benchmark.results import Spread
-from textdetect.checkpoint import GRAPH, Checkpoint
-from textdetect.cli.tables import show, show_pairs
-from textdetect.detector import Detector
-from textdetect.errors import InvalidInput, MissingDependency, TextdetectError
-from textdetect.runtimes.batching import pad, padded_length
-from textdetect.runtimes.graph import light_tokenizer
-from textdetect.runtimes.hf import HfRuntime
-from textdetect.runtimes.host import available_cores, machine
-from textdetect.runtimes.protocol import Runtime
-from textdetect.text import normalise
+from textdetect.evaluation.benchmark.results import Spread
+from textdetect.model.checkpoint import GRAPH, Checkpoint
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes.batching import pad, padded_length
+from textdetect.model.runtimes.graph import light_tokenizer
+from textdetect.model.runtimes.hf import HfRuntime
+from textdetect.model.runtimes.host import available_cores, machine
+from textdetect.model.runtimes.protocol import Runtime
+from textdetect.posts.text import normalise
 
 BATCH_SIZES: Final = (1, 8, 32, 64)
 """Of the transformers pipeline; 1 is what it does unless told otherwise."""

@@ -26,9 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from textdetect.bulk import score_files
-from textdetect.detector import Detector
-from textdetect.runtimes import StubRuntime
-from textdetect.runtimes.host import available_cores
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes import StubRuntime
+from textdetect.model.runtimes.host import available_cores
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", nargs="?", default="default")
@@ -42,9 +42,11 @@ parser.add_argument("--seed", type=int, default=0)
 
 def main() -> None:
     """Draw, judge, print."""
-    from textdetect.benchmark import made_posts  # here: a worker imports this file, and needs none
-    from textdetect.posts import load_posts
-    from textdetect.recipe import corpus_folder
+    from textdetect.evaluation.benchmark import (
+        made_posts,  # here: a worker imports this file, and needs none
+    )
+    from textdetect.posts.corpus import load_posts
+    from textdetect.training import corpus_folder
 
     arguments = parser.parse_args()
     if arguments.rows:

@@ -22,9 +22,9 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from textdetect.errors import DetectorFailed, InvalidInput
-from textdetect.judgement import Judge
-from textdetect.runtimes.host import share_cores
-from textdetect.types import Verdicts
+from textdetect.model.judgement import Judge
+from textdetect.model.runtimes.host import share_cores
+from textdetect.posts.scored import Verdicts
 
 
 class Posts(NamedTuple):

@@ -13,15 +13,15 @@ import pickle
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from textdetect._optional import require
-from textdetect._version import __version__
+from textdetect._ground.optional import require
+from textdetect._ground.version import __version__
 from textdetect.bulk.process import Posts, answer_to
 from textdetect.bulk.workers import Job, Pool, WorkerDied
-from textdetect.runtimes.host import share_cores
-from textdetect.types import Verdicts
+from textdetect.model.runtimes.host import share_cores
+from textdetect.posts.scored import Verdicts
 
 if TYPE_CHECKING:
-    from textdetect.detector import Detector
+    from textdetect.model.detector import Detector
 
 logger = logging.getLogger(__name__)
 

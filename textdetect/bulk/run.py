@@ -12,11 +12,13 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from textdetect._ground.progress import bar
 from textdetect.bulk.inputs import Input, Piece, read_inputs, read_rows
 from textdetect.bulk.shards import SHARDS, Run, open_run
 from textdetect.bulk.summary import Summary, Tally
 from textdetect.bulk.workers import Judge, Workers
 from textdetect.errors import InvalidInput
+from textdetect.model.runtimes.host import available_cores
 from textdetect.posts.files import (
     STANDARD_STREAM,
     PathOrDash,
@@ -26,14 +28,12 @@ from textdetect.posts.files import (
     open_posts,
 )
 from textdetect.posts.rows import Reader
+from textdetect.posts.scored import Verdicts
 from textdetect.posts.writers import Writer, annotate, format_of_output, open_output
-from textdetect.progress import bar
-from textdetect.runtimes.host import available_cores
-from textdetect.types import Verdicts
 
 if TYPE_CHECKING:
-    from textdetect.client import Client
-    from textdetect.detector import Detector
+    from textdetect.model.client import Client
+    from textdetect.model.detector import Detector
 
 Engine = Literal["local", "ray"]
 
@@ -96,8 +96,8 @@ def score_files(
             many the shards so far, and `resume` goes on.
 
     >>> import pathlib, tempfile
-    >>> from textdetect.detector import Detector
-    >>> from textdetect.runtimes import StubRuntime
+    >>> from textdetect.model.detector import Detector
+    >>> from textdetect.model.runtimes import StubRuntime
     >>> stub = Detector(StubRuntime()).calibrate([f"a human post, number {i}" for i in range(600)])
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> _ = (folder / "posts.csv").write_text("id,text\\n1,so good to see you all again\\n")
@@ -146,7 +146,7 @@ def _folder(name: str, output_format: str | None, *, several: bool) -> Path | No
 
 
 def _embedded() -> Detector:
-    from textdetect.detector import Detector
+    from textdetect.model.detector import Detector
 
     return Detector.from_pretrained()
 
@@ -156,7 +156,7 @@ def _judge_by(
 ) -> Judge:
     if engine == "ray":
         from textdetect.bulk.ray import RayWorkers
-        from textdetect.detector import Detector
+        from textdetect.model.detector import Detector
 
         if not isinstance(detector, Detector):
             raise InvalidInput("engine: a server has workers of its own; ask it with 'local'")

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-from textdetect._files import write_atomically
-from textdetect._version import __version__
+from textdetect._ground.files import write_atomically
+from textdetect._ground.version import __version__
 from textdetect.bulk.inputs import Input
 from textdetect.bulk.summary import Tally
 from textdetect.errors import RunChanged, RunError, RunExists, RunLocked

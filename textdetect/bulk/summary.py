@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from textdetect.posts.rows import MAX_LISTED, Chunk
-from textdetect.types import Verdicts, current
+from textdetect.posts.scored import Verdicts, current
 
 Unreadable = tuple[int, int | None, str]
 """Row (1-based), line of the file (None in Parquet), why."""

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from textdetect.bulk.inputs import Piece
 from textdetect.bulk.process import DetectorProcess, Posts, packed, predict
 from textdetect.errors import DetectorFailed
+from textdetect.model.runtimes.host import available_cores
 from textdetect.posts.rows import Row
-from textdetect.runtimes.host import available_cores
-from textdetect.types import Verdicts
+from textdetect.posts.scored import Verdicts
 
 if TYPE_CHECKING:
-    from textdetect.client import Client
-    from textdetect.detector import Detector
+    from textdetect.model.client import Client
+    from textdetect.model.detector import Detector
 
 MAX_DEATHS: Final = 3
 """Worker processes that a chunk may take with it, or that may die before they are ready."""

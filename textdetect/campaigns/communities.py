@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._optional import require
+from textdetect._ground.optional import require
 from textdetect.campaigns.projection import MIN_MEETINGS, Edges, Meetings, distinct, surprise_of
 from textdetect.campaigns.traces import Traces
 

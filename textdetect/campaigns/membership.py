@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from textdetect.campaigns.null import permuted
 from textdetect.campaigns.projection import Meetings, distinct, surprise_of
 from textdetect.campaigns.traces import Traces
-from textdetect.multiplicity import empirical_q_values
+from textdetect.statistics.multiplicity import empirical_q_values
 
 MIN_TIMES: Final = 3
 """Who turns up with the core once or twice is not of it."""

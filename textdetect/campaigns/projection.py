@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._optional import require
+from textdetect._ground.optional import require
 from textdetect.campaigns.traces import Traces
 
 MAX_LAG: Final = 500

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from textdetect._ground.progress import bar
 from textdetect.campaigns.communities import cells, components, coreness, spare
 from textdetect.campaigns.membership import attached
 from textdetect.campaigns.narratives import find_narratives
@@ -26,8 +27,7 @@ from textdetect.campaigns.results import Behind, Campaign, Campaigns, Settings
 from textdetect.campaigns.tactics import Codebook
 from textdetect.campaigns.traces import OBJECTS, Dump, Traces, find_traces, read_dump
 from textdetect.errors import InvalidInput
-from textdetect.multiplicity import empirical_q_values, list_q_values, max_p_value
-from textdetect.progress import bar
+from textdetect.statistics.multiplicity import empirical_q_values, list_q_values, max_p_value
 
 _UNITS_S: Final = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 _MIN_SURPRISE: Final = 2.0

@@ -17,7 +17,7 @@ from typing import Any, Final
 import yaml
 
 from textdetect.errors import ConfigError
-from textdetect.text import normalise
+from textdetect.posts.text import normalise
 
 _SENTENCE: Final = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
 _MOST_QUOTED: Final = 200

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._optional import require
+from textdetect._ground.optional import require
 
 MIN_WORDS: Final = 4
 """Shorter texts are no objects: "thank you so much" is nobody's campaign."""

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from textdetect.campaigns.texts import MIN_WORDS, codes, near_identical
 from textdetect.errors import InvalidInput
 from textdetect.posts.tables import read_posts
+from textdetect.posts.text import has_words, normalise, others_words
 from textdetect.posts.values import offset_s, strings
-from textdetect.text import has_words, normalise, others_words
 
 OBJECTS: Final = ("url", "hashtags", "reply_to")
 """The columns that hold objects, beside the text; any may be absent."""

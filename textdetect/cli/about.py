@@ -7,19 +7,19 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from textdetect._files import sha256
-from textdetect._optional import LIBRARIES, installed_versions
-from textdetect._version import __version__
-from textdetect.checkpoint import (
+from textdetect._ground.files import sha256
+from textdetect._ground.optional import LIBRARIES, installed_versions
+from textdetect._ground.version import __version__
+from textdetect.errors import CheckpointError
+from textdetect.model.checkpoint import (
     MANIFEST,
     Manifest,
     find_folder,
     open_checkpoint,
     read_manifest,
 )
-from textdetect.detector import Detector
-from textdetect.errors import CheckpointError
-from textdetect.runtimes.host import machine
+from textdetect.model.detector import Detector
+from textdetect.model.runtimes.host import machine
 
 
 def about(model: str | os.PathLike[str] = "default") -> dict[str, Any]:

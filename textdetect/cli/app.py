@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, ParamSpec
 import typer
 from typer import Argument, Option
 
-from textdetect._version import __version__
+from textdetect._ground.version import __version__
 from textdetect.cli.exits import guard
 
 

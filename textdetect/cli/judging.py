@@ -49,11 +49,11 @@ def score(
 
     detector: Any = None
     if url is not None:
-        from textdetect.client import Client
+        from textdetect.model.client import Client
 
         detector = Client(url, api_key=os.environ.get("TEXTDETECT_API_KEY"))
     elif (model, runtime) != ("default", "auto"):
-        from textdetect.detector import Detector
+        from textdetect.model.detector import Detector
 
         detector = Detector.from_pretrained(model, runtime=runtime)
     table = (
@@ -94,7 +94,7 @@ def accounts(
     """Tell for which accounts of files of posts a machine writes: a row an account."""
     from textdetect.accounts import score_accounts
     from textdetect.cli.tables import show
-    from textdetect.detector import Detector
+    from textdetect.model.detector import Detector
     from textdetect.posts.files import find_inputs, format_of_input
     from textdetect.posts.writers import format_of_output, write_table
 
@@ -162,7 +162,7 @@ def campaigns(
     from textdetect.campaigns.evidence.keys import read_or_make_key
     from textdetect.campaigns.tactics import Codebook
     from textdetect.campaigns.traces import OBJECTS
-    from textdetect.detector import Detector
+    from textdetect.model.detector import Detector
     from textdetect.posts.tables import read_posts
 
     check_ready(out)

@@ -42,9 +42,9 @@ def train(
     run, another name, version or calibration is made without training again. Needs the extra
     "train".
     """
-    from textdetect import config as configs
-    from textdetect.recipe import corpus_folder
-    from textdetect.recipe import train as train_on
+    from textdetect._ground import config as configs
+    from textdetect.training import corpus_folder
+    from textdetect.training import train as train_on
 
     logging.getLogger("textdetect").setLevel(logging.INFO)  # until it ends
     settings, origin = configs.load_config(config, configs.TrainConfig)
@@ -73,8 +73,8 @@ def calibrate(
     language support --max-fpr 0.01; exit code 3 where none has as many.
     """
     from textdetect.cli.tables import show
-    from textdetect.detector import Detector
-    from textdetect.recipe import recalibrate
+    from textdetect.model.detector import Detector
+    from textdetect.training import recalibrate
 
     folder = recalibrate(model, human, out, labelled=labelled, runtime=runtime, **reading)
     calibration = Detector.from_pretrained(folder, runtime=runtime).calibration
@@ -109,7 +109,7 @@ def export(
 
     It has no calibration yet: see "textdetect calibrate". Needs the extra "train".
     """
-    from textdetect.export import export as export_to
+    from textdetect.training.export import export as export_to
 
     typer.echo(export_to(model, out, name=name, max_length=max_length))
     return 0

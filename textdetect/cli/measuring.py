@@ -96,7 +96,7 @@ def evaluate(
     from textdetect.evaluation.gate import fallen, read_bars
     from textdetect.evaluation.measures import summary
     from textdetect.evaluation.suite import find_suite, posts_of
-    from textdetect.recipe import corpus_folder, write_report
+    from textdetect.training import corpus_folder, write_report
 
     bars = read_bars(gate) if gate else ()
     found = run(
@@ -138,8 +138,8 @@ def bench(
 
     Nothing else should run meanwhile. See docs/speed.md.
     """
-    from textdetect import benchmark
     from textdetect.cli.tables import show, show_pairs
+    from textdetect.evaluation import benchmark
 
     measured = benchmark.bench(model, seconds=seconds, full=full)
     if as_json:

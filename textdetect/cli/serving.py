@@ -35,10 +35,10 @@ def serve(
     SIGTERM ends it when every request in flight is answered; SIGHUP reads the
     keys again. Needs the extra "server". See docs/serve.md.
     """
-    from textdetect._optional import require
+    from textdetect._ground.optional import require
 
     require("granian", extra="server")
-    from textdetect.detector import Detector
+    from textdetect.model.detector import Detector
     from textdetect.serving import Limits
     from textdetect.serving import serve as run
 

@@ -6,14 +6,5 @@ from textdetect.evaluation.harness import Evaluation, evaluate
 from textdetect.evaluation.scorers import Checked, Scorer, resolve
 from textdetect.evaluation.suite import Suite, find_suite
 
-__all__ = [
-    "BagOfWords",
-    "Checked",
-    "Evaluation",
-    "Scorer",
-    "Suite",
-    "evaluate",
-    "figures",
-    "find_suite",
-    "resolve",
-]
+__all__ = ["BagOfWords", "Checked", "Evaluation", "Scorer", "Suite"]
+__all__ += ["evaluate", "figures", "find_suite", "resolve"]

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._optional import require
+from textdetect._ground.optional import require
 from textdetect.errors import InvalidInput
 
 _MAX_CHARS = 1_500

@@ -14,16 +14,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._optional import require
-from textdetect.calibration import Calibration
-from textdetect.detector import Detector
+from textdetect._ground.optional import require
 from textdetect.errors import InvalidInput
 from textdetect.evaluation.baselines import BagOfWords
-from textdetect.metrics import accuracy, auroc, auroc_within, tpr_at_fpr
+from textdetect.model.detector import Detector
 from textdetect.posts.corpus import Posts
 from textdetect.posts.dimensions import dimension
-from textdetect.text import normalise, without
-from textdetect.types import Verdicts
+from textdetect.posts.scored import Verdicts
+from textdetect.posts.text import normalise, without
+from textdetect.statistics.calibration import Calibration
+from textdetect.statistics.metrics import accuracy, auroc, auroc_within, tpr_at_fpr
 
 RATES: Final = (0.01, 0.05)
 """The false-positive rates that the tables show."""

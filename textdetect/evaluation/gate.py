@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textdetect.config import check, load_config
+from textdetect._ground.config import check, load_config
 from textdetect.errors import InvalidInput
 
 

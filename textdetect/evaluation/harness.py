@@ -23,19 +23,19 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 import textdetect.evaluation.measures as measures
-from textdetect._files import write_atomically
-from textdetect._optional import installed_versions
-from textdetect._version import __version__
-from textdetect.detector import Detector
+from textdetect._ground.files import write_atomically
+from textdetect._ground.optional import installed_versions
+from textdetect._ground.version import __version__
 from textdetect.errors import InvalidInput
 from textdetect.evaluation.measures import Decided, Judged, Place, Row
 from textdetect.evaluation.memory import digest
+from textdetect.evaluation.report.results import Results
 from textdetect.evaluation.scorers import Checked, resolve
 from textdetect.evaluation.suite import Material, Part, Suite, clusters, gather, slices, written
 from textdetect.evaluation.thresholds import Calibrated, Frozen, Thresholded
 from textdetect.evaluation.under_attack import measure_attacks, sample
 from textdetect.evaluation.zeroshot import LanguageModel
-from textdetect.report.results import Results
+from textdetect.model.detector import Detector
 
 Evaluation = Results
 """What a run of a suite found."""

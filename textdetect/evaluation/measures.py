@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textdetect import intervals, metrics
-from textdetect._optional import require
+from textdetect._ground.optional import require
 from textdetect.errors import InvalidInput
 from textdetect.evaluation.thresholds import Answers
-from textdetect.intervals import Interval, Weighted
+from textdetect.statistics import intervals, metrics
+from textdetect.statistics.intervals import Interval, Weighted
 
 SCHEMA: Final = pa.schema(
     [(name, pa.string()) for name in ("suite", "part", "slice", "attack", "detector", "metric")]

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._files import write_atomically
-from textdetect.progress import bar
+from textdetect._ground.files import write_atomically
+from textdetect._ground.progress import bar
 
 CHUNK: Final = 4_096
 """Texts that are computed, and kept, at a time."""

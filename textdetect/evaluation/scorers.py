@@ -17,11 +17,11 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.detector import Detector
 from textdetect.errors import DetectorFailed, InvalidInput, TextdetectError
 from textdetect.evaluation.baselines import BASELINES
 from textdetect.evaluation.remote import UrlScorer
 from textdetect.evaluation.zeroshot import METRICS, LanguageModel, ZeroShot
+from textdetect.model.detector import Detector
 
 _FUNCTION: Final = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*):([A-Za-z_]\w*(?:\.\w+)*)")
 

@@ -21,15 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from textdetect._files import write_atomically
-from textdetect.attacks import ATTACKS
-from textdetect.config import DataConfig, check, load_config
+from textdetect._ground.config import DataConfig, check, load_config
+from textdetect._ground.files import write_atomically
 from textdetect.errors import ConfigError, DataError
-from textdetect.posts import Posts, load_posts
+from textdetect.posts.attacks import ATTACKS
+from textdetect.posts.corpus import Posts, load_posts
 from textdetect.posts.dimensions import DIMENSIONS, dimension
 from textdetect.posts.mixture import training_list
 from textdetect.posts.splits import COARSE_GROUP, Split, at_most, draw, split
-from textdetect.text import NORMALISATION_VERSION, normalise
+from textdetect.posts.text import NORMALISATION_VERSION, normalise
 
 Part = Literal["select", "report"]
 FOLDER: Final = Path(__file__).parent / "suites"

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._files import write_atomically
-from textdetect.detector import Detector
+from textdetect._ground.files import write_atomically
 from textdetect.errors import DataError, InvalidInput
 from textdetect.evaluation.memory import Memory, digest
 from textdetect.evaluation.scorers import Checked
-from textdetect.posts import Posts
-from textdetect.text import normalise
+from textdetect.model.detector import Detector
+from textdetect.posts.corpus import Posts
+from textdetect.posts.text import normalise
 
 
 @dataclass(frozen=True, slots=True)

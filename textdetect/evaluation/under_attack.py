@@ -12,13 +12,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.attacks import ATTACKS, mix
+from textdetect._ground.progress import tracked
 from textdetect.evaluation.measures import Judged, Place, Row, compare, measure
 from textdetect.evaluation.suite import clusters
 from textdetect.evaluation.thresholds import Answers, Thresholded
-from textdetect.posts import Posts
+from textdetect.posts.attacks import ATTACKS, mix
+from textdetect.posts.corpus import Posts
 from textdetect.posts.splits import at_most, draw
-from textdetect.progress import tracked
 
 WORST: Final = "worst_of_k"
 MIXED: Final = "mix"

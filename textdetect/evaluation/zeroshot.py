@@ -20,12 +20,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._files import sha256
-from textdetect._optional import require
+from textdetect._ground.files import sha256
+from textdetect._ground.optional import require
 from textdetect.errors import DetectorFailed, InvalidInput, ModelNotFound
 from textdetect.evaluation.memory import Memory
-from textdetect.runtimes.batching import run_in_batches
-from textdetect.runtimes.hf import torch_device
+from textdetect.model.runtimes.batching import run_in_batches
+from textdetect.model.runtimes.hf import torch_device
 
 _CHUNK: Final = 2**24
 """Logits that are turned into float32 log-probabilities at once: 64 MB, and a few copies."""

@@ -1,5 +1,1 @@
-"""Labelled posts: reading them, splitting them without leaks, mixing them for training."""
-
-from textdetect.posts.corpus import COLUMNS, Posts, load_posts
-
-__all__ = ["COLUMNS", "Posts", "load_posts"]
+"""Posts: text, language and own words; files of them read and written; splits and mixtures."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from textdetect.errors import DataError, InvalidInput
 from textdetect.posts.files import open_posts
-from textdetect.text import is_missing
+from textdetect.posts.text import is_missing
 
 _NAMES: Final = (
     *("text", "label", "language", "domain", "generator", "source", "split", "account"),

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect._optional import require
-from textdetect.text import MENTION, URL, n_words
+from textdetect._ground.optional import require
+from textdetect.posts.text import MENTION, URL, n_words
 
 _MARKS: Final = tuple(
     re.compile(mark)

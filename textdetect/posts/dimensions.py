@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdetect.posts.corpus import Posts
-from textdetect.text import MENTION, URL, n_words, normalise
+from textdetect.posts.text import MENTION, URL, n_words, normalise
 
 DIMENSIONS: Final = (
     *("source", "language", "domain", "generator", "length", "account", "year", "characters"),

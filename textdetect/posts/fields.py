@@ -16,8 +16,8 @@ import numpy as np
 import yaml
 
 from textdetect.errors import InvalidInput
+from textdetect.posts.text import is_missing
 from textdetect.posts.values import table, words
-from textdetect.text import is_missing
 
 FIELDS: Final = ("id", "account", "time", "text", "language", "url", "hashtags", "reply_to")
 """The fields of the common form, beside `repost`."""

@@ -23,7 +23,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, cast
 
-from textdetect._optional import require
+from textdetect._ground.optional import require
 from textdetect.errors import DataError, InvalidInput
 from textdetect.posts.fields import FIELDS, find_fields, usual_names, usual_place
 from textdetect.posts.rows import (

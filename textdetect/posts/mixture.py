@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from textdetect.attacks import ATTACKS, Attack
-from textdetect.config import DataConfig, check
+from textdetect._ground.config import DataConfig, check
 from textdetect.errors import DataError
+from textdetect.posts.attacks import ATTACKS, Attack
 from textdetect.posts.corpus import Posts
 from textdetect.posts.cues import chances, cues
 from textdetect.posts.dimensions import DIMENSIONS, dimension
 from textdetect.posts.splits import draw, ties
-from textdetect.text import normalise, without
+from textdetect.posts.text import normalise, without
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from typing import Any, BinaryIO, Final
 import orjson
 import pyarrow as pa
 
-from textdetect._optional import require
+from textdetect._ground.optional import require
 from textdetect.errors import DataError, InvalidInput
-from textdetect.language import canonical
 from textdetect.posts.fields import Fields, Get, usual_names, usual_place
+from textdetect.posts.language import canonical
+from textdetect.posts.text import is_missing
 from textdetect.posts.values import strings, table
-from textdetect.text import is_missing
 
 MAX_RECORD_LINES: Final = 10_000
 MAX_RECORD_CHARS: Final = 16_000_000

@@ -16,11 +16,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from textdetect._optional import require
-from textdetect.config import DataConfig
+from textdetect._ground.config import DataConfig
+from textdetect._ground.optional import require
+from textdetect._ground.progress import tracked
 from textdetect.posts.corpus import Posts
-from textdetect.progress import tracked
-from textdetect.text import compared_words, normalise, shingles
+from textdetect.posts.text import compared_words, normalise, shingles
 
 PARTS: Final = ("train", "calibration", "select", "report")
 DROPPED: Final = "duplicate"

@@ -17,15 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from textdetect._ground.progress import bar
 from textdetect.errors import DataError, InvalidInput
-from textdetect.language import identify
 from textdetect.posts.fields import FIELDS
 from textdetect.posts.files import find_inputs, open_posts
+from textdetect.posts.language import identify
 from textdetect.posts.rows import IN_MEMORY, Chunk, Reader
+from textdetect.posts.text import has_words, normalise
 from textdetect.posts.values import account_names, moments, offset_s, strings
 from textdetect.posts.writers import writable
-from textdetect.progress import bar
-from textdetect.text import has_words, normalise
 
 READINGS: Final = b"textdetect_readings"
 """Key of a table's metadata: how each file was read, as JSON."""

@@ -18,7 +18,7 @@ import yaml
 from numpy.typing import NDArray
 
 from textdetect.errors import InvalidInput
-from textdetect.text import is_missing
+from textdetect.posts.text import is_missing
 
 _SPREADSHEET: Final = re.compile(r"\d([.,]\d+)?[eE]\+\d{2,3}")
 _AS: Final = "read or export that column as text (pandas: dtype=str)"

@@ -24,11 +24,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from textdetect._files import replacing
+from textdetect._ground.files import replacing
 from textdetect.errors import InvalidInput
 from textdetect.posts.files import DELIMITERS, SUFFIXES, PathOrDash, is_dash, suffix_of
 from textdetect.posts.rows import Chunk, Reader, Row
-from textdetect.types import FIELDS, WHY, Verdicts
+from textdetect.posts.scored import FIELDS, WHY, Verdicts
 
 TD_COLUMNS: Final = tuple(f"td_{name}" for name in (*FIELDS, "model"))
 """The verdict's columns, and `model_of`; those that a file has already are replaced."""

@@ -15,11 +15,11 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from textdetect._version import __version__
-from textdetect.account_null import AccountNull
+from textdetect._ground.version import __version__
 from textdetect.accounts import AccountVerdicts, GroupedPosts, judge_accounts
 from textdetect.errors import InvalidInput, TextdetectError
-from textdetect.judgement import scored_by
+from textdetect.model.judgement import scored_by
+from textdetect.posts.scored import Verdicts
 from textdetect.posts.values import account_names
 from textdetect.serving import schemas
 from textdetect.serving.bodies import NDJSON, media_type
@@ -31,7 +31,7 @@ from textdetect.serving.metrics import Metrics
 from textdetect.serving.service import ClientGone, Service, error_answer, json_answer, plain_error
 from textdetect.serving.settings import Limits
 from textdetect.serving.streams import Lines, answers
-from textdetect.types import Verdicts
+from textdetect.statistics.account_null import AccountNull
 
 _PAGES: Final = {
     **dict.fromkeys(("index.html", "docs.html"), "text/html"),

@@ -11,9 +11,9 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from textdetect.posts.scored import Verdict
 from textdetect.serving import schemas
 from textdetect.serving.service import Service, json_answer
-from textdetect.types import Verdict
 
 CATEGORY: Final = "machine_written"
 """The one category of the moderation shape; no other is judged, and so none is listed."""

@@ -18,14 +18,14 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from textdetect.account_null import AccountNull
 from textdetect.bulk.process import DetectorProcess, Posts, packed
 from textdetect.errors import DetectorFailed, ServerBusy, TextdetectError
-from textdetect.runtimes.host import available_cores
-from textdetect.types import Verdicts
+from textdetect.model.runtimes.host import available_cores
+from textdetect.posts.scored import Verdicts
+from textdetect.statistics.account_null import AccountNull
 
 if TYPE_CHECKING:
-    from textdetect.detector import Detector
+    from textdetect.model.detector import Detector
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from textdetect._optional import require
+from textdetect._ground.optional import require
 from textdetect.errors import InvalidInput, NotAllowed, ServerBusy
 
 logger = logging.getLogger(__name__)

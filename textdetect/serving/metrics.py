@@ -6,8 +6,8 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from textdetect.posts.scored import Verdicts
 from textdetect.serving.engine import Engine
-from textdetect.types import Verdicts
 
 _LATENCY_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _POSTS = (1, 2, 4, 8, 16, 32, 64, 128)

@@ -11,13 +11,13 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from textdetect._optional import require
+from textdetect._ground.optional import require
 from textdetect.errors import InvalidInput, TextdetectError
-from textdetect.runtimes.host import return_freed_memory
+from textdetect.model.runtimes.host import return_freed_memory
 from textdetect.serving.settings import Limits
 
 if TYPE_CHECKING:
-    from textdetect.detector import Detector
+    from textdetect.model.detector import Detector
     from textdetect.serving.engine import Engine
     from textdetect.serving.keys import Keys
 

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
+from textdetect.posts.scored import Label, Reason
 from textdetect.serving.bodies import JSON, NDJSON
 from textdetect.serving.settings import Limits
-from textdetect.types import Label, Reason
 
 _strict: Any = partial(create_model, __config__=ConfigDict(strict=True, extra="forbid"))
 _open: Any = partial(create_model, __config__=ConfigDict(strict=True, extra="ignore"))

@@ -21,13 +21,13 @@ from textdetect.errors import (
     TextdetectError,
     TooFewCalibration,
 )
+from textdetect.posts.scored import Verdicts
 from textdetect.serving.bodies import TooSlow, UnsupportedMedia, parsed, read_body
 from textdetect.serving.engine import Engine
 from textdetect.serving.keys import Key, Keys
 from textdetect.serving.metrics import Metrics
 from textdetect.serving.schemas import Requests
 from textdetect.serving.settings import Limits
-from textdetect.types import Verdicts
 
 _STATUS: Final[tuple[tuple[type[TextdetectError], int, str], ...]] = (
     (NotAllowed, 401, "not_allowed"),

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from textdetect._files import sha256, write_atomically
-from textdetect._optional import installed_versions, require
-from textdetect._version import __version__
+from textdetect._ground.files import sha256, write_atomically
+from textdetect._ground.optional import installed_versions, require
+from textdetect._ground.version import __version__
 from textdetect.accounts import AccountVerdicts
 from textdetect.campaigns import Campaigns
 from textdetect.campaigns.evidence.page import render

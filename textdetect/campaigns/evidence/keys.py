@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from textdetect._files import sha256
+from textdetect._ground.files import sha256
 from textdetect.campaigns.evidence.bundle import (
     KEY_BYTES,
     alias_by,

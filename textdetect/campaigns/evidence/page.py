@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from textdetect._optional import require
+from textdetect._ground.optional import require
 
 _MOST_ACCOUNTS: Final = 100
 _MOST_MESSAGES: Final = 30

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from textdetect._files import sha256
+from textdetect._ground.files import sha256
 from textdetect.campaigns import find_campaigns
 from textdetect.campaigns.evidence.bundle import (
     FORMAT,
@@ -27,8 +27,8 @@ from textdetect.campaigns.evidence.bundle import (
 )
 from textdetect.campaigns.projection import surprise_of
 from textdetect.errors import DataError, InvalidInput, TextdetectError
-from textdetect.multiplicity import benjamini_hochberg, list_q_values, max_p_value
 from textdetect.posts.files import PathOrDash
+from textdetect.statistics.multiplicity import benjamini_hochberg, list_q_values, max_p_value
 
 _CLOSE = 1e-9
 

@@ -1,0 +1,1 @@
+"""The detector: weights, the engines that run them, the rule that turns scores into verdicts."""

@@ -1,5 +1,0 @@
-"""Engines that turn texts into logits, behind one small protocol."""
-
-from textdetect.runtimes.protocol import Runtime, StubRuntime
-
-__all__ = ["Runtime", "StubRuntime"]

@@ -1,0 +1,1 @@
+"""What a figure is worth: calibrations and their promise, metrics, intervals, multiple tests."""
