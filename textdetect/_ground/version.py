@@ -1,3 +1,3 @@
 """The version of the package; a model has its own, in its detector.json."""
 
-__version__ = "0.1.0"
+__version__ = "0.1.0a1"
