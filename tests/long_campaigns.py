@@ -1,8 +1,8 @@
 """Measure the search for campaigns at length: `python tests/long_campaigns.py WHAT [--data FILE]`.
 
-Prints Markdown tables. WHAT is founding, organic, power, growth or elections; the last needs the
-public table of posts around the German federal election of 2021 (columns account_id, post_id,
-url_id, hashtag_id, domain_id, phash_id, timestamp).
+Prints Markdown tables. WHAT is founding, organic, people, meaning, power, growth or elections; the
+last needs the public table of posts around the German federal election of 2021 (columns account_id,
+post_id, url_id, hashtag_id, domain_id, phash_id, timestamp).
 """
 
 from __future__ import annotations
@@ -114,6 +114,69 @@ def organic(n_worlds: int = 200) -> None:
             float(np.mean(recall)), f"{np.mean(drawn):.5f}")  # fmt: skip
 
 
+WORDS: dict[str, dict[str, Any]] = {
+    "near-identical": {},
+    "20% of words changed": {"paraphrase": 0.2},
+    "40% of words changed": {"paraphrase": 0.4},
+    "reworded": {"reworded": True},
+    "one link a message": {"paraphrase": 1.0, "links": 1.0},
+    "one tag a message, beside another": {"paraphrase": 1.0, "tags": 1.0},
+    "one link, always the same": {"paraphrase": 1.0, "links": 1.0, "one_object": True},
+    "one tag, always the same": {"paraphrase": 1.0, "tags": 1.0, "one_object": True},
+    "slow: 6 hours": {"jitter_s": 3 * 3600.0},
+    "slow: two days": {"jitter_s": 86_400.0},
+    "small: 8 accounts": {"n_accounts": 8},
+    "small, reworded": {"n_accounts": 8, "reworded": True},
+}
+
+
+def meaning(n_accounts: int = 500, n_seeds: int = 3, n_worlds: int = 99) -> None:
+    """Worlds with networks that hide in several ways: found, and genuine accounts drawn in."""
+    head("network", "language", "planted", "found", "drawn in", "s")
+    for name, knobs in WORDS.items():
+        for language, in_text in (("en", True), ("zh", True), ("en", False)):
+            if not in_text and not {"links", "tags"} & set(knobs):
+                continue
+            n, hits, drawn, begin = 0, 0, 0, time.perf_counter()
+            for seed in range(n_seeds):
+                usual = {"n_accounts": 60, "reach": 0.2, "links": 0.0, "filler": 0.25}
+                planted = Planted(**(usual | knobs))
+                world = simulate_world(
+                    n_accounts=n_accounts + planted.n_accounts,
+                    n_posts=10 * (n_accounts + planted.n_accounts),
+                    campaigns=[planted], language=language, in_text=in_text, seed=seed,
+                )  # fmt: skip
+                found = find_campaigns(world.posts, seed=seed, n_worlds=n_worlds, progress=False)
+                _, _, recall, false = judged(world, found)
+                n, hits = n + planted.n_accounts, hits + round(recall * planted.n_accounts)
+                drawn += round(false * n_accounts)
+            where = language if in_text else f"{language}, columns"
+            row(name, where, n, hits, drawn, (time.perf_counter() - begin) / n_seeds)
+
+
+def people(n_each: int = 20, n_accounts: int = 500) -> None:
+    """Organic worlds of more kinds: false campaigns, with the exact interval."""
+    head("organic worlds", "n", "with a campaign", "95% interval", "genuine accounts drawn in")
+    kinds: dict[str, dict[str, Any]] = {
+        **{name: {"bursts": (name,)} for name in simulate.RARE_BURSTS},
+        "petition, breaking news": {"bursts": ("petition", "breaking_news") * 2},
+        "12 press releases": {"bursts": ("press_release",), "n_releases": 12},
+        "all of them": {"bursts": BURSTS + simulate.RARE_BURSTS},
+    }
+    for name, options in kinds.items():
+        hits, drawn = 0, 0
+        for seed in range(n_each):
+            world = simulate_world(
+                n_accounts=n_accounts, n_posts=12 * n_accounts, seed=1_000 + seed,
+                language=("en", "zh")[seed % 2], in_text=True, **options,
+            )  # fmt: skip
+            found = find_campaigns(world.posts, seed=seed, progress=False)
+            hits += bool(found.campaigns)
+            drawn += sum(len(one.accounts) for one in found.campaigns)
+        low, high = clopper_pearson(hits, n_each)
+        row(name, n_each, hits, f"{low:.4f} to {high:.4f}", drawn)
+
+
 def power() -> None:
     head("knob", "value", "worlds with a campaign found", "precision", "recall")
     knobs: dict[str, tuple[Any, ...]] = {
@@ -212,6 +275,5 @@ if __name__ == "__main__":
     elif arguments.what == "elections":
         elections(arguments.data)
     else:
-        {"founding": founding, "organic": organic, "power": power, "growth": growth}[
-            arguments.what
-        ]()
+        tables = {f.__name__: f for f in (founding, organic, power, growth, meaning, people)}
+        tables[arguments.what]()

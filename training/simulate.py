@@ -20,6 +20,17 @@ from textdetect.errors import InvalidInput
 
 BURSTS: Final = ("press_release", "petition", "breaking_news", "recall", "live_event")
 """The organic bursts: people who act alike at the same time, without any campaign."""
+RARE_BURSTS: Final = ("viral_link", "quarrel", "match_days", "headlines")
+"""More of them, on request: one link within an hour; a brand's name in everyone's words for three
+days; the same fans under one tag on four evenings; the same people who retell each headline."""
+_SHARES: Final = dict(
+    zip(BURSTS + RARE_BURSTS, (0.08, 0.15, 0.2, 0.08, 0.1, 0.2, 0.2, 0.1, 0.06), strict=True)
+)
+# Parts of a sentence: what a quarrel is about, what a message keeps however it is worded, and the
+# conjunction before its second clause; by the number of parts, in English and in Chinese.
+_BRAND: Final = {12: [3, 11], 11: [3, 10]}
+_CONTENT: Final = {12: [3, 4, 6, 8, 9, 11], 11: [3, 5, 7, 9, 10]}
+_TURN: Final = {12: 7, 11: 6}
 START_S: Final = 1_733_011_200  # 2024-12-01T00:00:00Z
 DAY_S: Final = 86_400
 _HOUR_S: Final = 3600
@@ -68,7 +79,10 @@ class Planted:
         jitter_s: a message's posts are spread evenly over ± this many seconds.
         paraphrase: share of a message's words that each post draws anew, in [0, 1].
         reach: share of the campaign's accounts that post one message, in (0, 1]; at least 8.
-        links: share of messages with a link of their own, in [0, 1].
+        reworded: each post words the message anew: it keeps what it is about, and either clause
+            may come first.
+        links, tags: share of messages with a link, or a tag, of their own, in [0, 1].
+        one_object: all messages have the same link, and the same tag.
         age_days: the accounts post nothing before the last `age_days` days of the world.
     """
 
@@ -79,6 +93,9 @@ class Planted:
     reach: float = 0.03
     links: float = 0.3
     age_days: float = 1e9
+    reworded: bool = False
+    tags: float = 0.0
+    one_object: bool = False
 
     def __post_init__(self) -> None:
         if self.n_accounts < 2 or not 0 <= self.filler < 1 or not 0 < self.reach <= 1:
@@ -87,6 +104,8 @@ class Planted:
             )
         if self.jitter_s < 0 or not 0 <= self.paraphrase <= 1 or not 0 <= self.links <= 1:
             raise InvalidInput(f"jitter_s ≥ 0, paraphrase and links in [0, 1] expected, got {self}")
+        if not 0 <= self.tags <= 1:
+            raise InvalidInput(f"tags in [0, 1] expected, got {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +137,7 @@ def simulate_world(
     n_releases: int = 3,
     language: str = "en",
     texts: Sequence[str] | None = None,
+    in_text: bool = False,
     seed: int = 0,
 ) -> World:
     """Make a world: about `n_posts` posts of `n_accounts` accounts over `days` days.
@@ -130,11 +150,12 @@ def simulate_world(
         n_accounts: accounts in all, campaigns' among them; ≥ 20.
         n_posts: posts in all, about.
         days: length of the world, > 0.
-        bursts: of `BURSTS`; a name may be repeated for another burst of that sort.
+        bursts: of `BURSTS` and `RARE_BURSTS`; a name may come again for another burst of its sort.
         campaigns: what is planted.
         n_releases: how many press releases the fans of one `press_release` burst share.
         language: of the built-in grammar, "en" or "zh".
         texts: texts to draw from instead; then a paraphrase is another text.
+        in_text: links and tags stand in the texts, and in no columns.
         seed: the same arguments and seed give the same world.
 
     Raises:
@@ -145,11 +166,11 @@ def simulate_world(
     (90, ['id', 'account', 'time'])
     """
     n_planted = sum(c.n_accounts for c in campaigns)
-    unknown = set(bursts) - set(BURSTS)
+    unknown = set(bursts) - set(_SHARES)
     if n_accounts < 20 or n_posts < 1 or days <= 0 or n_planted > n_accounts or unknown:
         raise InvalidInput(
             f"n_accounts ≥ 20 and ≥ the campaigns' {n_planted}, n_posts ≥ 1, days > 0 and bursts "
-            f"of {list(BURSTS)} expected, got {n_accounts}, {n_posts}, {days}, {list(bursts)}"
+            f"of {list(_SHARES)} expected, got {n_accounts}, {n_posts}, {days}, {list(bursts)}"
         )
     if language not in ("en", "zh"):
         raise InvalidInput(f'language "en" or "zh" expected, got {language!r}')
@@ -174,7 +195,12 @@ def simulate_world(
     share = np.where(campaign < 0, 1.0, [campaigns[i].filler if i >= 0 else 1.0 for i in campaign])
     age = np.array([campaigns[i].age_days if i >= 0 else 1e9 for i in campaign])
     parts.append(maker.crowd(activity * share, n_left, age))
-    return World(maker.table(parts, language), _truth(campaign, took_part))
+    posts = maker.table(parts, language)
+    if in_text:
+        said = [pc.fill_null(posts[name], "") for name in ("text", "url", "hashtags")]
+        text = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*said, " "))
+        posts = posts.set_column(3, "text", text).drop_columns(["url", "hashtags"])
+    return World(posts, _truth(campaign, took_part))
 
 
 def _truth(campaign: NDArray[np.int64], took_part: list[list[str]]) -> pa.Table:
@@ -220,7 +246,8 @@ class _Maker:
         """Make rows of new texts that touch no object, but for the given columns."""
         n, none = len(account), np.full(len(account), -1, dtype=np.int64)
         plain = {"words": self.new_words(n), "repost": np.zeros(n, dtype=bool)}
-        objects = {"url": none, "tags": none, "reply": none}
+        plain["turned"] = np.zeros(n, dtype=bool)
+        objects = {"url": none, "tags": none, "second_tag": none, "reply": none}
         return {"account": account, "time_s": time_s, **plain, **objects, **columns}
 
     def hours(self, account: NDArray[Any]) -> NDArray[np.float64]:
@@ -281,16 +308,29 @@ class _Maker:
         anew = rng.random(words.shape) < planted.paraphrase
         words = np.where(anew, self.new_words(len(slots)), words)
         link = np.where(rng.random(n_messages) < planted.links, np.arange(n_messages), -1)
+        own: dict[str, NDArray[Any]] = {}
+        if planted.reworded:
+            other = self.new_words(len(slots))
+            kept = _CONTENT.get(len(self.grammar), [])
+            other[:, kept] = words[:, kept]
+            own = {"words": other, "turned": rng.random(len(slots)) < 0.5}
+        if planted.one_object:
+            link = np.minimum(link, 0)
+        if planted.tags:
+            tag = np.where(rng.random(n_messages) < planted.tags, np.arange(n_messages), -1)
+            tag = (np.minimum(tag, 0) if planted.one_object else tag)[message]
+            beside = rng.integers(0, 31, len(slots))
+            own |= {"tags": np.where(tag >= 0, first_url + tag, -1), "second_tag": beside}
         url = np.where(link[message] >= 0, first_url + link[message], -1)
-        return self.rows(slots, np.clip(time_s, 0, self.days * DAY_S), words=words, url=url)
+        times = np.clip(time_s, 0, self.days * DAY_S)
+        return self.rows(slots, times, **({"words": words, "url": url} | own))
 
     def burst(
         self, name: str, genuine: NDArray[Any], activity: NDArray[Any], number: int, n_releases: int
     ) -> _Rows:
         """Draw one organic burst; its participants are active people, at hours they are awake."""
         rng = self.rng
-        share = dict(zip(BURSTS, (0.08, 0.15, 0.2, 0.08, 0.1), strict=True))[name]
-        n = max(3, round(share * len(genuine)))
+        n = max(3, round(_SHARES[name] * len(genuine)))
         p = np.sqrt(activity[genuine])
         who = rng.choice(genuine, min(n, len(genuine)), replace=False, p=p / p.sum())
         own = 1_000_000 + 1000 * number  # objects of this burst
@@ -311,6 +351,29 @@ class _Maker:
             late = rng.exponential(14.0, len(who)) * _HOUR_S
             reply = own + rng.integers(0, 2, len(who))
             columns = {"reply": reply, "tags": np.where(rng.random(len(who)) < 0.5, own, -1)}
+        elif name == "viral_link":
+            late = np.exp(rng.normal(np.log(0.5), 1.0, len(who))) * _HOUR_S
+            columns = {"url": np.full(len(who), own)}
+        elif name == "quarrel":
+            who = np.repeat(who, rng.integers(1, 9, len(who)))
+            late = rng.exponential(20.0, len(who)) * _HOUR_S
+            words = self.new_words(len(who))
+            brand = _BRAND.get(len(self.grammar), [])
+            words[:, brand] = self.new_words(1)[:, brand]
+            columns = {"words": words, "tags": np.where(rng.random(len(who)) < 0.5, own, -1)}
+        elif name == "match_days":
+            who, evening_of = np.repeat(who, 12), np.tile(np.arange(12) // 3, len(who))
+            late = (evening_of * 7 * 24 + rng.random(len(who)) * 2) * _HOUR_S
+            columns = {"tags": np.full(len(who), own)}
+        elif name == "headlines":
+            n_news = 30
+            fan, news = np.nonzero(rng.random((len(who), n_news)) < 0.5)
+            who = who[fan]
+            late = (rng.random(n_news)[news] * 20 * 24 + rng.exponential(0.5, len(who))) * _HOUR_S
+            words = self.new_words(len(who))
+            kept = rng.random(words.shape) < 0.6
+            words = np.where(kept, self.new_words(n_news)[news], words)
+            columns = {"words": words, "url": np.where(rng.random(len(who)) < 0.5, own + news, -1)}
         else:
             who = np.repeat(who, rng.integers(3, 11, len(who)))
             late = rng.random(len(who)) * 2.5 * _HOUR_S
@@ -338,16 +401,24 @@ class _Maker:
 
     def table(self, parts: list[_Rows], language: str) -> pa.Table:
         """Write the parts as one table, in order of time."""
-        account, time_s, words, url, tags, reply, repost = (
-            np.concatenate([part[name] for part in parts])
-            for name in ("account", "time_s", "words", "url", "tags", "reply", "repost")
+        names = ("account", "time_s", "words", "url", "tags", "reply", "repost", "second_tag")
+        account, time_s, words, url, tags, reply, repost, second = (
+            np.concatenate([part[name] for part in parts]) for name in names
         )
+        turned = np.concatenate([part["turned"] for part in parts])
         order = np.argsort(time_s, kind="stable")
         micros = ((START_S + time_s[order]) * 1e6).astype(np.int64)
         said = [
             pa.array(part).take(pa.array(words[order, i])) for i, part in enumerate(self.grammar)
         ]
-        text = pc.binary_join_element_wise(*said, " " if language == "en" else "")
+        between = " " if language == "en" else ""
+        text = pc.binary_join_element_wise(*said, between)
+        if turned.any() and (turn := _TURN.get(len(said))):  # the second clause first
+            parts_again = (*said[turn + 1 :], said[turn], *said[:turn], between)
+            again = pc.binary_join_element_wise(*parts_again)
+            text = pc.if_else(pa.array(turned[order]), again, text)
+        tag = _numbered("#tag", tags[order], 1)
+        beside = pc.binary_join_element_wise(tag, _numbered("#tag", second[order], 1), " ")
         return pa.table(
             {
                 "id": _numbered("p", np.arange(len(order)), 8),
@@ -355,7 +426,7 @@ class _Maker:
                 "time": pa.array(micros).cast(pa.timestamp("us", "UTC")),
                 "text": text,
                 "url": _numbered("https://example.org/", url[order], 8),
-                "hashtags": _numbered("#tag", tags[order], 1),
+                "hashtags": pc.if_else(pc.is_valid(beside), beside, tag),
                 "reply_to": _numbered("p", reply[order], 8),
                 "repost": pa.array(repost[order]),
             }
