@@ -20,6 +20,7 @@ from textdetect.campaigns import Campaigns, find_campaigns
 from textdetect.campaigns.communities import agreement, coreness
 from textdetect.campaigns.evidence import verify
 from textdetect.campaigns.null import permuted_worlds
+from textdetect.campaigns.objects import objects_in
 from textdetect.campaigns.projection import Edges, find_edges, find_meetings
 from textdetect.campaigns.texts import near_identical
 from textdetect.campaigns.traces import find_traces, read_dump
@@ -373,6 +374,75 @@ def test_a_page_is_one_object_whatever_its_scheme_and_host() -> None:
     apart = ["https://m.me/a", "https://me/a", "https://mx.example/a", "https://x.example/b"]
     traces = find_traces(read_dump(posts_of(*[(f"u{i}", i, url) for i, url in enumerate(apart)])))
     assert len(set(traces.object)) == 4
+
+
+OBJECTS_IN: list[tuple[str, list[str]]] = [
+    ("see http://m.x.example/a?utm_source=b&id=2, and https://x.example/a?id=2!",
+     ["url x.example/a?id=2"]),
+    ("two www.x.example/b https://t.co/Ab1", ["url x.example/b", "short_url t.co/Ab1"]),
+    ("链接https://x.example/c看这里", ["url x.example/c"]),
+    ("#Vote now #VOTE #2024 it&#39;s", ["hashtags vote"]),
+    ("#某某事件#后续#真相 大白#", ["hashtags 某某事件", "hashtags 真相 大白"]),
+    ("#今天 好#明天", ["hashtags 今天", "hashtags 明天"]),
+    ("@ann @ben no, ask @Cat_1 or a@b.example", ["mention cat_1"]),
+    ("call +44 20 7946 0958 or 13800138000", ["contact 442079460958", "contact 13800138000"]),
+    ("加微信:ab_1234 邀请码 K7P9", ["contact ab_1234", "contact k7p9"]),
+    ("join with promo code SAVE20", ["contact save20"]),
+    ("join us on telegram for the 2024 season", []),
+    ("so good RT @ann: see https://x.example/d #they", []),
+    ("> https://x.example/e\n\nnot so", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), OBJECTS_IN, ids=[each[0] for each in OBJECTS_IN])
+def test_objects_come_from_an_accounts_own_words(text: str, expected: list[str]) -> None:
+    assert sorted(" ".join(each) for each in objects_in(text)) == sorted(expected)
+
+
+def kinds_of(*rows: dict[str, Any], **options: Any) -> set[tuple[str, int]]:
+    """Give the kinds of the objects of some posts, each with how many accounts touched it."""
+    posts = [{"account": f"u{i}", "time": float(i)} | row for i, row in enumerate(rows)]
+    traces = find_traces(read_dump(posts), **options)
+    n = np.bincount(traces.object)
+    return {(str(kind), int(n[i])) for i, kind in enumerate(traces.kinds) if kind != "text"}
+
+
+def test_each_tag_of_a_post_is_an_object_in_a_column_or_in_the_text() -> None:
+    columns = [{"hashtags": "#one #two"}, {"hashtags": "two;three"}, {"hashtags": "['two']"}]
+    assert kinds_of(*columns) == {("hashtags", 1), ("hashtags", 3)}
+    assert kinds_of(*columns, from_text=False) == {("hashtags", 1)}
+    texts = [{"text": "so #one #two"}, {"text": "no #two x.example"}, {"text": "#TWO"}]
+    assert kinds_of(*texts) == {("hashtags", 1), ("hashtags", 3)}
+    assert kinds_of(*texts, from_text=False) == set()
+    beside = [{"text": "#one #two", "hashtags": "three"}] * 2
+    assert kinds_of(*beside) == {("hashtags", 2)}
+    assert kinds_of({"text": "see https://x.example/a", "repost": True}) == set()
+
+
+def test_the_tag_that_a_dump_was_collected_by_is_no_object() -> None:
+    many = [{"text": f"#theme #own{i % 7}"} for i in range(400)]
+    assert kinds_of(*many) == {("hashtags", n) for n in (57, 58)}
+
+
+@pytest.mark.parametrize("knobs", [{"links": 1.0}, {"tags": 1.0}])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_link_or_a_tag_in_the_texts_gives_a_network_away(
+    knobs: dict[str, float], language: str
+) -> None:
+    campaign = Planted(
+        n_accounts=60,
+        links=knobs.get("links", 0.0),
+        reach=0.2,
+        filler=0.1,
+        paraphrase=1.0,
+        tags=knobs.get("tags", 0.0),
+    )
+    world = simulate_world(
+        n_accounts=360, n_posts=4_320, campaigns=[campaign], in_text=True, language=language
+    )
+    listed = members(find_campaigns(world.posts))
+    assert len(listed & planted(world)) >= 54
+    assert listed <= planted(world)
 
 
 def test_seconds_and_the_times_of_twitters_first_api_have_a_zone() -> None:

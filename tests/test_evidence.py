@@ -35,6 +35,7 @@ from textdetect.campaigns.evidence.bundle import (
 )
 from textdetect.campaigns.evidence.keys import read_key, read_or_make_key
 from textdetect.campaigns.evidence.page import _timeline, render
+from textdetect.campaigns.evidence.verify import FORMERLY
 from textdetect.campaigns.results import Settings
 from textdetect.cli import app
 from textdetect.errors import DataError, InvalidInput
@@ -112,6 +113,17 @@ def test_an_untouched_bundle_is_sound(bundle: Path, dump: Path) -> None:
     assert verify(bundle) == []
     assert verify(bundle, dump=dump, digest=digest) == []
     assert verify(bundle, dump=dump, key=KEY, digest=digest) == []
+
+
+def test_a_bundle_of_the_format_before_is_run_again_as_it_was(dump: Path, tmp_path: Path) -> None:
+    found = find_campaigns(read_posts(dump)[0], **FORMERLY)
+    write(found, dump, tmp_path / "old", key=KEY)
+    facts = json.loads((tmp_path / "old" / MANIFEST).read_text())
+    facts["format"] = 3
+    for name in FORMERLY:
+        del facts["settings"][name]
+    (tmp_path / "old" / MANIFEST).write_bytes(manifest_bytes(facts))
+    assert verify(tmp_path / "old", dump=dump, key=KEY) == []
 
 
 def test_the_same_search_gives_the_same_bytes(

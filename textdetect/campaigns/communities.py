@@ -65,8 +65,9 @@ def spare(
     *,
     n_spared: int,
     min_surprise: float,
+    in_turn: bool = False,
 ) -> Edges:
-    """Leave out each group's `n_spared` most shared objects, then its most crowded hours.
+    """Leave out each group's `n_spared` most shared objects, and its most crowded hours.
 
     What so few objects or hours can explain is an event that people of one interest share: some
     press releases, an evening's match. A campaign must stand without them.
@@ -77,14 +78,15 @@ def spare(
         traces, meetings: what the edges were found in.
         n_spared: objects, and as many hours, ≥ 0.
         min_surprise: of the edges that remain.
+        in_turn: the hours are the most crowded of what is left without the objects.
     """
     edge, meeting = edges.meeting_edge, edges.meeting
     of_group = group[edges.a[edge]]
     objects, hours = traces.object[meetings.first[meeting]], meetings.hour[meeting]
     left = np.ones(len(edge), dtype=bool)
     for values in (objects, hours):
-        top = _most_met(of_group[left], values[left], n_spared)
-        left[left] = ~top
+        seen = left.copy() if in_turn else np.ones(len(edge), dtype=bool)
+        left[seen] &= ~_most_met(of_group[seen], values[seen], n_spared)
     count = distinct(edge[left], objects[left], hours[left], len(edges))
     surprise = surprise_of(count, edges.expected)
     lighter = Edges(edges.a, edges.b, count, edges.expected, surprise, edge[left], meeting[left])

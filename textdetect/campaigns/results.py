@@ -24,6 +24,9 @@ class Settings:
         near_duplicate: overlap of shingles from which two texts are one object.
         n_spared: objects, and hours, without which a campaign must stand, ≥ 0.
         objects: the columns of objects that were looked for.
+        n_chance: edges that chance may give an account: it says how weak an edge may be, > 0.
+        in_turn: whether hours are spared of what is left without the spared objects.
+        from_text: whether objects without a column came from the texts, each of several its own.
     """
 
     window_s: float
@@ -33,6 +36,9 @@ class Settings:
     near_duplicate: float
     n_spared: int
     objects: tuple[str, ...]
+    from_text: bool = True
+    n_chance: float = 100.0
+    in_turn: bool = False
 
     def __post_init__(self) -> None:
         if self.n_worlds < 1 or self.seed < 0 or self.n_spared < 0:
@@ -40,6 +46,8 @@ class Settings:
                 f"n_worlds ≥ 1, seed ≥ 0 and n_spared ≥ 0 expected, got {self.n_worlds}, "
                 f"{self.seed}, {self.n_spared}"
             )
+        if not self.n_chance > 0:
+            raise InvalidInput(f"n_chance > 0 expected, got {self.n_chance}")
         if not 0 < self.fdr < 1:
             raise InvalidInput(f"fdr in (0, 1) expected, got {self.fdr}")
         if self.fdr < self.smallest_p_value - 1e-12:

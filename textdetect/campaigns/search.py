@@ -30,7 +30,6 @@ from textdetect.errors import InvalidInput
 from textdetect.statistics.multiplicity import empirical_q_values, list_q_values, max_p_value
 
 _UNITS_S: Final = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
-_MIN_SURPRISE: Final = 2.0
 
 
 def find_campaigns(
@@ -47,6 +46,9 @@ def find_campaigns(
     time_zone: str | None = None,
     near_duplicate: float = 0.6,
     n_spared: int = 3,
+    from_text: bool = True,
+    n_chance: float = 100.0,
+    in_turn: bool = False,
     codebook: Codebook | None = None,
     progress: bool | None = None,
 ) -> Campaigns:
@@ -70,7 +72,10 @@ def find_campaigns(
         seed: of the worlds and of Louvain.
         account, time, text, objects, time_zone: the columns; see `read_dump`.
         near_duplicate: overlap of shingles from which two texts are one object, in (0, 1].
+        from_text: take links, tags, names and contacts from the texts where they have no column.
         n_spared: a campaign must stand without its so many most shared objects and hours.
+        n_chance: edges that chance may give an account, > 0; fewer leave weak pairs out.
+        in_turn: spare the hours of what is left without the spared objects; it misses the small.
         codebook: what suggests tactics; None for the one that comes with the package.
         progress: show a bar over the worlds; None: if stderr is a terminal.
 
@@ -91,12 +96,21 @@ def find_campaigns(
     (1, 0.05)
     """
     settings = Settings(
-        _window_s(window), fdr, n_worlds, seed, near_duplicate, n_spared, tuple(objects)
+        window_s=_window_s(window),
+        fdr=fdr,
+        n_worlds=n_worlds,
+        seed=seed,
+        near_duplicate=near_duplicate,
+        n_spared=n_spared,
+        objects=tuple(objects),
+        from_text=from_text,
+        n_chance=n_chance,
+        in_turn=in_turn,
     )
     dump = read_dump(
         posts, account=account, time=time, text=text, objects=objects, time_zone=time_zone
     )
-    traces = find_traces(dump, near_duplicate=near_duplicate)
+    traces = find_traces(dump, near_duplicate=near_duplicate, from_text=from_text)
     meetings = find_meetings(traces, settings.window_s)
     book = codebook or Codebook.read()
     return _Search(dump, traces, meetings, settings, book, progress).run()
@@ -119,15 +133,19 @@ class _Search:
 
     @property
     def min_surprise(self) -> float:
-        """−log10 p from which a pair is an edge: so that chance gives an account 10 at the most."""
-        return max(_MIN_SURPRISE, float(np.log10(max(1, self.n_accounts))) - 1.0)
+        """−log10 p from which a pair is an edge: so that chance gives an account `n_chance`."""
+        n_chance = self.settings.n_chance
+        return max(20 / n_chance, float(np.log10(max(1, self.n_accounts) / n_chance)))
 
     def edges(self, account: NDArray[np.int32]) -> Edges:
         return find_edges(self.traces, self.meetings, account, min_surprise=self.min_surprise)
 
     def spare(self, edges: Edges, group: NDArray[np.int64]) -> Edges:
-        n, least = self.settings.n_spared, self.min_surprise
-        return spare(edges, group, self.traces, self.meetings, n_spared=n, min_surprise=least)
+        n, least, in_turn = self.settings.n_spared, self.min_surprise, self.settings.in_turn
+        return spare(
+            edges, group, self.traces, self.meetings,
+            n_spared=n, min_surprise=least, in_turn=in_turn,
+        )  # fmt: skip
 
     def scores(self, edges: Edges) -> NDArray[np.float64]:
         """Give every account's score in one world."""

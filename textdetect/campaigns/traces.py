@@ -1,13 +1,12 @@
 """A dump of posts → traces: which account touched which object, and when.
 
-An object is a text that several posts share (near-identical texts are one), a reposted text, a URL,
-the hashtags of a post, or the target of a reply; of a list of links or tags, each of them. It does
-not know who coordinates with whom.
+An object is a text that several posts share (near-identical texts are one), a reposted text, the
+target of a reply, or what `objects` finds beside the words: each link, tag, name and contact of a
+post. It does not know who coordinates with whom.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from textdetect.campaigns.objects import KINDS, flat, joined, objects_in, objects_of_cell
 from textdetect.campaigns.texts import MIN_WORDS, codes, near_identical
 from textdetect.errors import InvalidInput
 from textdetect.posts.tables import read_posts
@@ -26,8 +26,9 @@ from textdetect.posts.values import offset_s, strings
 OBJECTS: Final = ("url", "hashtags", "reply_to")
 """The columns that hold objects, beside the text; any may be absent."""
 DAY_S: Final = 86_400
-_HOST = re.compile(r"^(?:www|m|mobile)\.(?=[^.]+\.)")
-_TRACKING = re.compile(r"(?<=[?&])(?:utm_\w+|fbclid|gclid|igshid)=[^&]*&?")
+_THEME: Final = 3
+"""A tag or name in more than one in so many posts is what the dump was collected by: no object."""
+_MANY: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def _without_repeats(
     return order, n_repeats, int(np.sum((n_same[place] > 1) & (ids[order] != "")))
 
 
-def find_traces(dump: Dump, *, near_duplicate: float = 0.6) -> Traces:
+def find_traces(dump: Dump, *, near_duplicate: float = 0.6, from_text: bool = True) -> Traces:
     """Find the objects of all posts; each account's first touch of one in an hour is a trace.
 
     Every post with a text, URL, … is a trace, also where nobody else touched the object: it was an
@@ -191,6 +192,8 @@ def find_traces(dump: Dump, *, near_duplicate: float = 0.6) -> Traces:
     Args:
         dump: the posts.
         near_duplicate: overlap of shingles (Jaccard) from which texts are one object, in (0, 1].
+        from_text: links, tags, names and contacts without a column are taken from the text, and
+            each of several in a cell is an object; False: as in bundles of format 3.
 
     Raises:
         InvalidInput: `near_duplicate` out of range.
@@ -212,13 +215,45 @@ def find_traces(dump: Dump, *, near_duplicate: float = 0.6) -> Traces:
                 rows = np.flatnonzero((clusters >= 0) & (reposted == is_repost))
                 parts.append((rows, np.full(len(rows), label, dtype=object), clusters[rows]))
             continue
-        lists = [value.split("\n") for value in column]  # each of a post's links is an object
-        posts = np.repeat(np.arange(len(dump)), [len(each) for each in lists])
-        values = _values(name, [value for each in lists for value in each])
-        said_at = np.flatnonzero(values != "")
-        rows, values = posts[said_at], values[said_at]
-        parts.append((rows, np.full(len(rows), name, dtype=object), codes(values)[1]))
+        if from_text:
+            parts += _touched(
+                [list(objects_of_cell(name, value)) for value in column], themes=False
+            )
+        else:
+            listed = ([(name, one) for one in joined(name, cell.split("\n"))] for cell in column)
+            parts += _touched(list(listed))
+    if from_text and "text" in dump.columns:
+        looked_for = set(KINDS) - set(dump.columns)
+        parts += _touched(_in_texts(dump, looked_for), themes=False)
     return _in_order(dump, *map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _in_texts(dump: Dump, kinds: set[str]) -> list[list[tuple[str, str]]]:
+    """Give the objects in each post's own words; none in what is marked as a repost."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    lists: list[list[tuple[str, str]]] = []
+    for text, mark in zip(dump.columns["text"], dump.marked.tolist(), strict=True):
+        if text not in found:
+            every = objects_in(text)
+            found[text] = [one for one in every if one[0].removeprefix("short_") in kinds]
+        lists.append([] if mark else found[text])
+    return lists
+
+
+def _touched(
+    lists: Sequence[Sequence[tuple[str, str]]], *, themes: bool = True
+) -> list[tuple[NDArray[np.int64], NDArray[np.object_], NDArray[np.int64]]]:
+    """Give posts, kinds and numbers of the objects that each post touches, with or without themes.
+
+    A theme is what the dump was collected by.
+    """
+    posts, kinds, values = (np.array(part, dtype=object) for part in flat(lists))
+    number = codes(f"{kind} {value}" for kind, value in zip(kinds, values, strict=True))[1]
+    n_posts = np.bincount(number)
+    theme = (n_posts * _THEME > len(lists)) & (n_posts > _MANY)
+    kept = np.array([kind in ("url", "short_url", "reply_to") for kind in kinds], dtype=bool)
+    kept |= themes | ~theme[number]
+    return [(posts[kept].astype(np.int64), kinds[kept], number[kept])]
 
 
 def _in_order(
@@ -271,16 +306,4 @@ def objects_of(
 
 def _values(name: str, column: Any) -> NDArray[np.object_]:
     unique, inverse = codes(column)
-    clean = [_clean(name, value) for value in unique]
-    return np.array(clean, dtype=object)[inverse]
-
-
-def _clean(name: str, value: str) -> str:
-    value = value.strip()
-    if name == "url":  # with or without s, in the browser or on a telephone: one page
-        host, slash, path = value.partition("://")[2 if "://" in value else 0].partition("/")
-        path = _TRACKING.sub("", path.partition("#")[0]).rstrip("/?&")
-        return f"{_HOST.sub('', host.lower())}{slash and '/'}{path}"
-    if name.startswith("hashtag"):
-        return " ".join(re.split(r"[\s,;#]+", value.lower())).strip()
-    return value
+    return np.array(joined(name, unique), dtype=object)[inverse]

@@ -31,8 +31,8 @@ from textdetect.posts.tables import read_posts, readings_of
 from textdetect.posts.writers import write_table
 
 MANIFEST: Final = "bundle.json"
-FORMAT: Final = 3
-"""1 had no timeline, 2 did not say how its dump was read."""
+FORMAT: Final = 4
+"""1 had no timeline, 2 did not say how its dump was read, 3 knew no objects from texts."""
 PAGE: Final = "report.html"
 TABLES: Final = ("accounts", "campaigns", "edges", "posts", "narratives", "timeline", "null")
 _CSV: Final = ("accounts", "campaigns")

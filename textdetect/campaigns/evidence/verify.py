@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,8 @@ from textdetect.posts.files import PathOrDash
 from textdetect.statistics.multiplicity import benjamini_hochberg, list_q_values, max_p_value
 
 _CLOSE = 1e-9
+FORMERLY: Final = {"from_text": False, "n_chance": 10.0, "in_turn": True}
+"""What a search did before format 4, where the settings do not say it."""
 
 
 def verify(
@@ -71,7 +73,7 @@ def verify(
         files, settings = dict(facts["files"]), facts["settings"]
     except (ValueError, KeyError, TypeError):
         return [*wrong, f"{MANIFEST}: it was changed, and can't be read"]
-    if facts.get("format") != FORMAT:
+    if facts.get("format") not in (FORMAT - 1, FORMAT):
         raise DataError(f"{folder}: a bundle of format {facts.get('format')!r}, not {FORMAT}")
     wrong += _files(folder, files)
     if wrong:  # what follows would be about other tables
@@ -158,13 +160,14 @@ def _again(
         return ["dump: the bundle was made of no file, and can't be run again on one"]
     if key is not None and key_id(key) != facts["pseudonyms"]:
         return ["key: it is not the one of the pseudonyms"]
-    settings = dict(facts["settings"])
+    settings = FORMERLY | facts["settings"] if facts["format"] < FORMAT else facts["settings"]
     try:
         posts = read_dump_again(facts, dump)
     except InvalidInput as error:
         return [str(error)]
+    rest = {name: value for name, value in settings.items() if name != "window_s"}
     try:
-        found = find_campaigns(posts, window=settings.pop("window_s"), **settings)
+        found = find_campaigns(posts, window=settings["window_s"], **rest)
     except TextdetectError as error:
         return [f"run again: {error}"]
     again = make_tables(found, alias=alias_by(key), named=facts["pseudonyms"] is None)
