@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from textdetect.campaigns import Campaigns, find_campaigns
 from textdetect.campaigns.communities import agreement, coreness
 from textdetect.campaigns.evidence import verify
+from textdetect.campaigns.likeness import find_alike
 from textdetect.campaigns.null import permuted_worlds
 from textdetect.campaigns.objects import objects_in
 from textdetect.campaigns.projection import Edges, find_edges, find_meetings
@@ -443,6 +444,44 @@ def test_a_link_or_a_tag_in_the_texts_gives_a_network_away(
     listed = members(find_campaigns(world.posts))
     assert len(listed & planted(world)) >= 54
     assert listed <= planted(world)
+
+
+@pytest.mark.parametrize("knobs", [{"paraphrase": 0.4}, {"reworded": True}])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_network_that_words_each_message_anew_is_found(
+    knobs: dict[str, Any], language: str
+) -> None:
+    campaign = Planted(n_accounts=60, reach=0.2, filler=0.1, links=0.0, **knobs)
+    world = simulate_world(
+        n_accounts=360, n_posts=4_320, campaigns=[campaign], in_text=True, language=language
+    )
+    assert members(find_campaigns(world.posts, alike=0)) == set()
+    listed = members(find_campaigns(world.posts))
+    assert len(listed & planted(world)) >= 54
+    assert listed <= planted(world)
+
+
+def test_texts_are_grouped_by_likeness_whoever_wrote_them() -> None:
+    world = simulate_world(n_accounts=100, n_posts=2_000, bursts=(), seed=1)
+    texts, n = world.posts["text"].to_pylist(), world.posts.num_rows
+    time_s = np.arange(n) * 6_000.0
+    message = "council hid another report since nobody asked our mayor what bridges cost"
+    for i in range(8):  # one message, two of its words drawn anew
+        said = message.split()
+        said[i], said[(5 * i + 3) % 12] = f"w{i}", f"v{i}"
+        texts[1_000 + i], time_s[1_000 + i] = " ".join(said), 6_000_000.0 + 20 * i
+    group = find_alike(texts, time_s, np.arange(n), window_s=600.0)
+    assert 7 <= np.bincount(group[1_000:1_008]).max() == n - len(set(group)) + 1
+    time_s[1_000:1_008] = 6_000_000.0 + 300 * np.arange(8)  # it goes on for 35 minutes: news
+    assert find_alike(texts, time_s, np.arange(n), window_s=600.0).tolist() == list(range(n))
+    copies = find_alike(texts, time_s, np.zeros(n, np.int64), window_s=600.0)
+    assert copies.tolist() == list(range(n))  # near-identical texts are one object already
+
+
+def test_a_crowded_moment_costs_no_all_pairs() -> None:
+    texts = [f"the same words {i % 7} and number {i} of today" for i in range(6_000)]
+    group = find_alike(texts, np.arange(6_000) * 0.01, np.arange(6_000), window_s=600.0)
+    assert len(group) == 6_000
 
 
 def test_seconds_and_the_times_of_twitters_first_api_have_a_zone() -> None:

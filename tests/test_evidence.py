@@ -35,7 +35,7 @@ from textdetect.campaigns.evidence.bundle import (
 )
 from textdetect.campaigns.evidence.keys import read_key, read_or_make_key
 from textdetect.campaigns.evidence.page import _timeline, render
-from textdetect.campaigns.evidence.verify import FORMERLY
+from textdetect.campaigns.evidence.verify import FORMERLY, options_of
 from textdetect.campaigns.results import Settings
 from textdetect.cli import app
 from textdetect.errors import DataError, InvalidInput
@@ -116,7 +116,7 @@ def test_an_untouched_bundle_is_sound(bundle: Path, dump: Path) -> None:
 
 
 def test_a_bundle_of_the_format_before_is_run_again_as_it_was(dump: Path, tmp_path: Path) -> None:
-    found = find_campaigns(read_posts(dump)[0], **FORMERLY)
+    found = find_campaigns(read_posts(dump)[0], **options_of(FORMERLY))
     write(found, dump, tmp_path / "old", key=KEY)
     facts = json.loads((tmp_path / "old" / MANIFEST).read_text())
     facts["format"] = 3

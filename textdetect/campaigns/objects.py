@@ -73,6 +73,14 @@ def objects_in(text: str) -> list[tuple[str, str]]:
     return [each for each in dict.fromkeys(found) if each[1]]
 
 
+def without_objects(text: str) -> str:
+    """Give an account's own words without the links, tags and names among them."""
+    own = _LINK.sub(" ", own_words(text))
+    for pattern in (_TOPIC, _TAG, _NAME):
+        own = pattern.sub(" ", own)
+    return own
+
+
 def link_object(link: str) -> tuple[str, str]:
     """Give the kind and the one form of a link, whatever its scheme, host and trackers."""
     page = page_of(link, tracking=_TRACKING)

@@ -24,6 +24,7 @@ class Settings:
         near_duplicate: overlap of shingles from which two texts are one object.
         n_spared: objects, and hours, without which a campaign must stand, ≥ 0.
         objects: the columns of objects that were looked for.
+        alike_s: posts so close, and more alike than those of different days, share an object.
         n_chance: edges that chance may give an account: it says how weak an edge may be, > 0.
         in_turn: whether hours are spared of what is left without the spared objects.
         from_text: whether objects without a column came from the texts, each of several its own.
@@ -37,6 +38,7 @@ class Settings:
     n_spared: int
     objects: tuple[str, ...]
     from_text: bool = True
+    alike_s: float = 600.0
     n_chance: float = 100.0
     in_turn: bool = False
 

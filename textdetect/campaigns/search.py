@@ -36,6 +36,7 @@ def find_campaigns(
     posts: Any,
     *,
     window: str | float | timedelta = "5min",
+    alike: str | float | timedelta = "10min",
     fdr: float = 0.05,
     n_worlds: int = 19,
     seed: int = 0,
@@ -67,6 +68,8 @@ def find_campaigns(
         posts: a pyarrow Table, a pandas or polars DataFrame, a mapping of columns or a list of
             dicts, a row a post.
         window: two touches of one object so close are a meeting: "60s", "5min", seconds.
+        alike: posts so close, whose own words are more alike than 99.9% of pairs a day apart,
+            touch one object; 0: none do. See `likeness`.
         fdr: in [1 / (n_worlds + 1), 1).
         n_worlds: permuted worlds; p-values go down to 1 / (n_worlds + 1).
         seed: of the worlds and of Louvain.
@@ -103,6 +106,7 @@ def find_campaigns(
         near_duplicate=near_duplicate,
         n_spared=n_spared,
         objects=tuple(objects),
+        alike_s=_window_s(alike),
         from_text=from_text,
         n_chance=n_chance,
         in_turn=in_turn,
@@ -110,7 +114,9 @@ def find_campaigns(
     dump = read_dump(
         posts, account=account, time=time, text=text, objects=objects, time_zone=time_zone
     )
-    traces = find_traces(dump, near_duplicate=near_duplicate, from_text=from_text)
+    traces = find_traces(
+        dump, near_duplicate=near_duplicate, from_text=from_text, alike_s=settings.alike_s
+    )
     meetings = find_meetings(traces, settings.window_s)
     book = codebook or Codebook.read()
     return _Search(dump, traces, meetings, settings, book, progress).run()

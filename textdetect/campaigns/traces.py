@@ -1,8 +1,9 @@
 """A dump of posts → traces: which account touched which object, and when.
 
-An object is a text that several posts share (near-identical texts are one), a reposted text, the
-target of a reply, or what `objects` finds beside the words: each link, tag, name and contact of a
-post. It does not know who coordinates with whom.
+An object is a text that several posts share (near-identical texts are one), what posts of about one
+time have in common that are worded alike, a reposted text, the target of a reply, or what `objects`
+finds beside the words: each link, tag, name and contact of a post. It does not know who coordinates
+with whom.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from textdetect.campaigns.objects import KINDS, flat, joined, objects_in, objects_of_cell
+from textdetect.campaigns.likeness import find_alike
+from textdetect.campaigns.objects import (
+    KINDS,
+    flat,
+    joined,
+    objects_in,
+    objects_of_cell,
+    without_objects,
+)
 from textdetect.campaigns.texts import MIN_WORDS, codes, near_identical
 from textdetect.errors import InvalidInput
 from textdetect.posts.tables import read_posts
@@ -182,7 +191,9 @@ def _without_repeats(
     return order, n_repeats, int(np.sum((n_same[place] > 1) & (ids[order] != "")))
 
 
-def find_traces(dump: Dump, *, near_duplicate: float = 0.6, from_text: bool = True) -> Traces:
+def find_traces(
+    dump: Dump, *, near_duplicate: float = 0.6, from_text: bool = True, alike_s: float = 0.0
+) -> Traces:
     """Find the objects of all posts; each account's first touch of one in an hour is a trace.
 
     Every post with a text, URL, … is a trace, also where nobody else touched the object: it was an
@@ -194,6 +205,8 @@ def find_traces(dump: Dump, *, near_duplicate: float = 0.6, from_text: bool = Tr
         near_duplicate: overlap of shingles (Jaccard) from which texts are one object, in (0, 1].
         from_text: links, tags, names and contacts without a column are taken from the text, and
             each of several in a cell is an object; False: as in bundles of format 3.
+        alike_s: posts so close whose own words are alike share an object; 0: none do. Posts with a
+            link are left to it: the same news is retold in the same words.
 
     Raises:
         InvalidInput: `near_duplicate` out of range.
@@ -214,6 +227,13 @@ def find_traces(dump: Dump, *, near_duplicate: float = 0.6, from_text: bool = Tr
             for is_repost, label in ((False, "text"), (True, "repost")):
                 rows = np.flatnonzero((clusters >= 0) & (reposted == is_repost))
                 parts.append((rows, np.full(len(rows), label, dtype=object), clusters[rows]))
+            if alike_s > 0:
+                linked = np.array(["http" in one for one in said], dtype=bool)
+                linked |= dump.columns.get("url", np.array([""])) != ""
+                rows = np.flatnonzero((clusters >= 0) & ~reposted & ~linked)
+                bare = _without_objects(column[rows], [said[i] for i in rows])
+                group = find_alike(bare, dump.time_s[rows], clusters[rows], window_s=alike_s)
+                parts.append((rows, np.full(len(rows), "alike", dtype=object), group))
             continue
         if from_text:
             parts += _touched(
@@ -226,6 +246,16 @@ def find_traces(dump: Dump, *, near_duplicate: float = 0.6, from_text: bool = Tr
         looked_for = set(KINDS) - set(dump.columns)
         parts += _touched(_in_texts(dump, looked_for), themes=False)
     return _in_order(dump, *map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _without_objects(texts: NDArray[np.object_], said: list[str]) -> list[str]:
+    """Leave links, tags and names out of normalised texts: they are objects of their own."""
+    return [
+        (normalise(without_objects(text)) if "#" in text or "＃" in text else own)
+        .replace("@user", " ")
+        .replace("http", " ")
+        for text, own in zip(texts, said, strict=True)
+    ]
 
 
 def _in_texts(dump: Dump, kinds: set[str]) -> list[list[tuple[str, str]]]:

@@ -31,7 +31,7 @@ from textdetect.posts.files import PathOrDash
 from textdetect.statistics.multiplicity import benjamini_hochberg, list_q_values, max_p_value
 
 _CLOSE = 1e-9
-FORMERLY: Final = {"from_text": False, "n_chance": 10.0, "in_turn": True}
+FORMERLY: Final = {"alike_s": 0.0, "from_text": False, "n_chance": 10.0, "in_turn": True}
 """What a search did before format 4, where the settings do not say it."""
 
 
@@ -83,6 +83,11 @@ def verify(
     if dump is not None:
         wrong += _again(facts, tables, dump, key)
     return wrong
+
+
+def options_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Give stored settings as `find_campaigns` takes them: times by their names without unit."""
+    return {name.removesuffix("_s"): value for name, value in settings.items()}
 
 
 def _files(folder: Path, listed: dict[str, str]) -> list[str]:
@@ -165,9 +170,8 @@ def _again(
         posts = read_dump_again(facts, dump)
     except InvalidInput as error:
         return [str(error)]
-    rest = {name: value for name, value in settings.items() if name != "window_s"}
     try:
-        found = find_campaigns(posts, window=settings["window_s"], **rest)
+        found = find_campaigns(posts, **options_of(settings))
     except TextdetectError as error:
         return [f"run again: {error}"]
     again = make_tables(found, alias=alias_by(key), named=facts["pseudonyms"] is None)
