@@ -262,7 +262,7 @@ def _co_shares(traces: Any, meetings: Any) -> np.ndarray:
     none, blank = np.zeros(0, np.int64), np.zeros(len(pairs))
     a, b = (pairs // n).astype(np.int32), (pairs % n).astype(np.int32)
     edges = Edges(a, b, none, blank, blank, none, none)
-    return -np.expm1(-_expected(traces, meetings, traces.account, edges, n))
+    return -np.expm1(-_expected(meetings, traces.account, edges, n))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,16 @@ so that choosing them costs nothing there. It does not know what a text means.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textdetect._ground.optional import require
 from textdetect.campaigns.texts import codes
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 QUANTILE: Final = 0.999
 """The share of pairs of posts a day or more apart that are less alike than the bar."""
@@ -111,7 +114,7 @@ def _groups(pairs: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return np.asarray(votes.col[order][first], dtype=np.int64)
 
 
-def _bar(weights: Any, number: NDArray[np.int64], time_s: NDArray[np.float64]) -> float:
+def _bar(weights: csr_matrix, number: NDArray[np.int64], time_s: NDArray[np.float64]) -> float:
     """Give the likeness that 99.9% of sampled pairs of posts a day or more apart do not exceed.
 
     In a dump of under three days a third of it stands for the day.
@@ -129,10 +132,10 @@ def _bar(weights: Any, number: NDArray[np.int64], time_s: NDArray[np.float64]) -
     return max(LEAST, float(np.quantile(np.concatenate(likeness), QUANTILE)))
 
 
-def _weights(texts: Sequence[str]) -> Any:
+def _weights(texts: Sequence[str]) -> csr_matrix:
     """Give each text's tf-idf weights, of length 1, as a sparse matrix of float32."""
     sparse = require("scipy.sparse", extra="campaigns")
-    parts = [_counts(texts[i : i + _CHUNK], sparse) for i in range(0, len(texts), _CHUNK)]
+    parts = [_counts(texts[i : i + _CHUNK]) for i in range(0, len(texts), _CHUNK)]
     counts = sparse.vstack(parts, format="csr")
     n_texts = np.bincount(counts.indices, minlength=counts.shape[1])
     idf = np.log((1 + len(texts)) / (1 + n_texts)).astype(np.float32)
@@ -145,8 +148,9 @@ def _weights(texts: Sequence[str]) -> Any:
     return counts
 
 
-def _counts(texts: Sequence[str], sparse: Any) -> Any:
+def _counts(texts: Sequence[str]) -> csr_matrix:
     """Count each text's runs of characters, hashed, in a sparse matrix of float32."""
+    sparse = require("scipy.sparse", extra="campaigns")
     joined = "\n".join(text.lower().replace("\n", " ") for text in texts) + "\n"
     codes_ = np.frombuffer(joined.encode("utf-32-le", "replace"), dtype=np.uint32)
     row = np.concatenate([[0], np.cumsum(codes_ == 10)[:-1]])

@@ -36,6 +36,7 @@ class Meetings:
     Attributes:
         first, second: indices of traces; int32, shape (n,).
         hour: hour since 1970 of the first trace; int32, shape (n,).
+        stratum: of each trace, by which meetings are expected; shape (n_traces,).
         rate: for each stratum, the chance that two given traces of it meet; shape (n_strata,).
         max_lag: the lag that kept the meetings within `MAX_PAIRS`.
         n_cut: meetings left out by the lag: those furthest apart in the hottest moments.
@@ -44,6 +45,7 @@ class Meetings:
     first: NDArray[np.int32]
     second: NDArray[np.int32]
     hour: NDArray[np.int32]
+    stratum: NDArray[np.int32]
     rate: NDArray[np.float64]
     max_lag: int
     n_cut: int
@@ -89,7 +91,13 @@ class Edges:
 
 
 def find_meetings(
-    traces: Traces, window_s: float, *, max_pairs: int = MAX_PAIRS, max_lag: int = MAX_LAG
+    traces: Traces,
+    window_s: float,
+    *,
+    max_pairs: int = MAX_PAIRS,
+    max_lag: int = MAX_LAG,
+    across: bool = False,
+    bare: bool = False,
 ) -> Meetings:
     """Pair the traces of each object that lie at most `window_s` seconds apart.
 
@@ -100,10 +108,14 @@ def find_meetings(
         window_s: seconds, ≥ 0.
         max_pairs: bound on the meetings.
         max_lag: bound on how many following traces one trace meets.
+        across: keep meetings between strata, which the null expects of nobody.
+        bare: only those on the texts of posts without a link.
     """
     n = len(traces)
     end = _ends(traces, window_s)
     following = end - np.arange(n) - 1
+    if bare:
+        following[~traces.bare] = 0
     lag = max_lag
     while lag > 1 and np.minimum(following, lag).sum() > max_pairs:
         lag = max(1, int(lag * 0.8))
@@ -112,13 +124,17 @@ def find_meetings(
     within = np.arange(len(first)) - np.repeat(np.cumsum(taken) - taken, taken)
     second = (first + 1 + within).astype(np.int32)
     apart = traces.account[first] != traces.account[second]
+    # Meetings hours or days apart lie in several strata: they are expected of all bare texts alike.
+    stratum = np.where(traces.bare, 0, 1).astype(np.int32) if bare else traces.stratum
+    if bare or not across:
+        apart &= stratum[first] == stratum[second]
     first, second = first[apart], second[apart]
-    n_strata = int(traces.stratum.max(initial=-1)) + 1
-    size = np.bincount(traces.stratum, minlength=n_strata).astype(np.float64)
-    met = np.bincount(traces.stratum[first], minlength=n_strata)
+    n_strata = int(stratum.max(initial=-1)) + 1
+    size = np.bincount(stratum, minlength=n_strata).astype(np.float64)
+    met = np.bincount(stratum[first], minlength=n_strata)
     rate = np.minimum(1.0, 2.0 * met / np.maximum(1.0, size * (size - 1)))
     hour = (traces.time_s[first] // 3600).astype(np.int32)
-    return Meetings(first, second, hour, rate, lag, int(following.sum() - taken.sum()))
+    return Meetings(first, second, hour, stratum, rate, lag, int(following.sum() - taken.sum()))
 
 
 def _ends(traces: Traces, window_s: float) -> NDArray[np.int64]:
@@ -157,7 +173,7 @@ def find_edges(
     blank = np.zeros(len(pairs))
     edges = Edges(a, b, count, blank, blank, edge.astype(np.int64), order)
     edges = edges.take(count >= MIN_MEETINGS)
-    expected = _expected(traces, meetings, account, edges, n_accounts)
+    expected = _expected(meetings, account, edges, n_accounts)
     surprise = surprise_of(edges.count, expected)
     return replace(edges, expected=expected, surprise=surprise).take(surprise >= min_surprise)
 
@@ -196,13 +212,13 @@ def surprise_of(count: NDArray[np.int64], expected: NDArray[np.float64]) -> NDAr
 
 
 def _expected(
-    traces: Traces, meetings: Meetings, account: NDArray[np.int32], edges: Edges, n_accounts: int
+    meetings: Meetings, account: NDArray[np.int32], edges: Edges, n_accounts: int
 ) -> NDArray[np.float64]:
     """Expect Σ over strata of rate × (traces of a) × (traces of b): all draws equally likely."""
     sparse = require("scipy.sparse", extra="campaigns")
     shape = (n_accounts, len(meetings.rate))
     ones = np.ones(len(account))
-    held = sparse.csr_matrix((ones, (account, traces.stratum)), shape=shape)
+    held = sparse.csr_matrix((ones, (account, meetings.stratum)), shape=shape)
     weighted = held @ sparse.diags(meetings.rate)
     expected = np.empty(len(edges))
     for start in range(0, len(edges), 500_000):

@@ -25,9 +25,10 @@ class Settings:
         n_spared: objects, and hours, without which a campaign must stand, ≥ 0.
         objects: the columns of objects that were looked for.
         alike_s: posts so close, and more alike than those of different days, share an object.
-        n_chance: edges that chance may give an account: it says how weak an edge may be, > 0.
-        in_turn: whether hours are spared of what is left without the spared objects.
-        from_text: whether objects without a column came from the texts, each of several its own.
+        wider_s: wider windows, in which texts of posts without a link are meetings, too.
+        rules: 3 as in bundles of format 3, or 4: objects from texts, each tag one; pairs stay that
+            are 100 times as likely by chance; an hour and its object are spared at once; no
+            meetings between strata.
     """
 
     window_s: float
@@ -37,10 +38,9 @@ class Settings:
     near_duplicate: float
     n_spared: int
     objects: tuple[str, ...]
-    from_text: bool = True
     alike_s: float = 600.0
-    n_chance: float = 100.0
-    in_turn: bool = False
+    wider_s: tuple[float, ...] = ()
+    rules: int = 4
 
     def __post_init__(self) -> None:
         if self.n_worlds < 1 or self.seed < 0 or self.n_spared < 0:
@@ -48,8 +48,8 @@ class Settings:
                 f"n_worlds ≥ 1, seed ≥ 0 and n_spared ≥ 0 expected, got {self.n_worlds}, "
                 f"{self.seed}, {self.n_spared}"
             )
-        if not self.n_chance > 0:
-            raise InvalidInput(f"n_chance > 0 expected, got {self.n_chance}")
+        if self.rules not in (3, 4):
+            raise InvalidInput(f"rules 3 or 4 expected, got {self.rules}")
         if not 0 < self.fdr < 1:
             raise InvalidInput(f"fdr in (0, 1) expected, got {self.fdr}")
         if self.fdr < self.smallest_p_value - 1e-12:
@@ -73,7 +73,7 @@ class Campaign:
         number: 0 for the strongest.
         accounts: their names, sorted.
         n_core: how many of them are its core; the others turn up with the core again and again.
-        statistic: the highest score among them.
+        statistic: the highest score among them, in the window where it stands out most.
         p_value: share of worlds, the observed one counted, that hold a score as high.
         q_value: empirical false-discovery rate of the list down to this campaign.
         n_edges: pairs of its accounts that met more often than chance explains.
@@ -113,7 +113,8 @@ class Campaigns:
         campaigns: strongest first; empty if nothing exceeds the permuted worlds.
         accounts: a row an account, sorted by name: account; campaign, null where none; core,
             whether it is of a core; cell, the part of the core that Louvain puts it in; n_posts;
-            n_partners, accounts it met beyond chance; score, its weighted coreness;
+            n_partners, accounts it met beyond chance; score, its weighted coreness
+            (in a wider window, by how high the permuted worlds' are there);
             p_value, pooled over accounts and worlds; q_value, the empirical false-discovery rate
             among accounts (around a core: of turning up with it). An account is in a campaign only
             if the campaign is listed.

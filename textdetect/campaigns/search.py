@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -29,13 +29,17 @@ from textdetect.campaigns.traces import OBJECTS, Dump, Traces, find_traces, read
 from textdetect.errors import InvalidInput
 from textdetect.statistics.multiplicity import empirical_q_values, list_q_values, max_p_value
 
-_UNITS_S: Final = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+_UNITS_S: Final = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DAY_S: Final = 86_400.0
+_FIRM: Final = 2.0
+"""The least score by which the permuted worlds of a window are told to be quiet or loud."""
 
 
 def find_campaigns(
     posts: Any,
     *,
     window: str | float | timedelta = "5min",
+    wider: Sequence[str | float | timedelta] = ("1h", "1d", "3d"),
     alike: str | float | timedelta = "10min",
     fdr: float = 0.05,
     n_worlds: int = 19,
@@ -47,9 +51,7 @@ def find_campaigns(
     time_zone: str | None = None,
     near_duplicate: float = 0.6,
     n_spared: int = 3,
-    from_text: bool = True,
-    n_chance: float = 100.0,
-    in_turn: bool = False,
+    rules: int = 4,
     codebook: Codebook | None = None,
     progress: bool | None = None,
 ) -> Campaigns:
@@ -68,6 +70,9 @@ def find_campaigns(
         posts: a pyarrow Table, a pandas or polars DataFrame, a mapping of columns or a list of
             dicts, a row a post.
         window: two touches of one object so close are a meeting: "60s", "5min", seconds.
+        wider: more windows, for texts of posts without a link alone: who share the same links
+            within a day have an interest in common. An account's score is the highest of all
+            windows, each in units of its permuted worlds', and so is theirs: it costs no error.
         alike: posts so close, whose own words are more alike than 99.9% of pairs a day apart,
             touch one object; 0: none do. See `likeness`.
         fdr: in [1 / (n_worlds + 1), 1).
@@ -75,10 +80,8 @@ def find_campaigns(
         seed: of the worlds and of Louvain.
         account, time, text, objects, time_zone: the columns; see `read_dump`.
         near_duplicate: overlap of shingles from which two texts are one object, in (0, 1].
-        from_text: take links, tags, names and contacts from the texts where they have no column.
         n_spared: a campaign must stand without its so many most shared objects and hours.
-        n_chance: edges that chance may give an account, > 0; fewer leave weak pairs out.
-        in_turn: spare the hours of what is left without the spared objects; it misses the small.
+        rules: 3 to search as for bundles of format 3; see `Settings`.
         codebook: what suggests tactics; None for the one that comes with the package.
         progress: show a bar over the worlds; None: if stderr is a terminal.
 
@@ -98,6 +101,7 @@ def find_campaigns(
     >>> len(found.campaigns), found.campaigns[0].p_value
     (1, 0.05)
     """
+    wider_s = sorted({_window_s(one, 7 * _DAY_S) for one in wider})
     settings = Settings(
         window_s=_window_s(window),
         fdr=fdr,
@@ -107,19 +111,46 @@ def find_campaigns(
         n_spared=n_spared,
         objects=tuple(objects),
         alike_s=_window_s(alike),
-        from_text=from_text,
-        n_chance=n_chance,
-        in_turn=in_turn,
+        wider_s=tuple(w for w in wider_s if w > _window_s(window)),
+        rules=rules,
     )
     dump = read_dump(
         posts, account=account, time=time, text=text, objects=objects, time_zone=time_zone
     )
     traces = find_traces(
-        dump, near_duplicate=near_duplicate, from_text=from_text, alike_s=settings.alike_s
+        dump, near_duplicate=near_duplicate, from_text=rules > 3, alike_s=settings.alike_s
     )
-    meetings = find_meetings(traces, settings.window_s)
+    meetings = [find_meetings(traces, settings.window_s, across=rules < 4)]
+    meetings += [find_meetings(traces, w, bare=True) for w in settings.wider_s]
     book = codebook or Codebook.read()
     return _Search(dump, traces, meetings, settings, book, progress).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Accounts that hold together in a window, and how firmly."""
+
+    members: NDArray[np.int64]
+    statistic: float
+    window: int
+    p_value: float = 1.0
+    q_value: float = 1.0
+
+
+def _merged(groups: list[_Group]) -> list[_Group]:
+    """Make those of several windows one that have an account in common, strongest first."""
+    kept: list[_Group] = []
+    for group in sorted(groups, key=lambda one: (-one.statistic, int(one.members[0]))):
+        free = group.members
+        meets = [i for i, one in enumerate(kept) if np.isin(free, one.members).any()]
+        for one in kept:
+            free = np.setdiff1d(free, one.members)
+        if meets:
+            stronger = kept[meets[0]]
+            kept[meets[0]] = replace(stronger, members=np.union1d(stronger.members, free))
+        else:
+            kept.append(group)
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +159,7 @@ class _Search:
 
     dump: Dump
     traces: Traces
-    meetings: Meetings
+    meetings: list[Meetings]
     settings: Settings
     codebook: Codebook
     progress: bool | None
@@ -139,35 +170,45 @@ class _Search:
 
     @property
     def min_surprise(self) -> float:
-        """−log10 p from which a pair is an edge: so that chance gives an account `n_chance`."""
-        n_chance = self.settings.n_chance
+        """−log10 p from which a pair is an edge: so that chance gives an account 100 at most."""
+        n_chance = 100 if self.settings.rules > 3 else 10
         return max(20 / n_chance, float(np.log10(max(1, self.n_accounts) / n_chance)))
 
-    def edges(self, account: NDArray[np.int32]) -> Edges:
-        return find_edges(self.traces, self.meetings, account, min_surprise=self.min_surprise)
-
-    def spare(self, edges: Edges, group: NDArray[np.int64]) -> Edges:
-        n, least, in_turn = self.settings.n_spared, self.min_surprise, self.settings.in_turn
+    def spare(self, edges: Edges, group: NDArray[np.int64], meetings: Meetings) -> Edges:
+        n, least, in_turn = self.settings.n_spared, self.min_surprise, self.settings.rules < 4
         return spare(
-            edges, group, self.traces, self.meetings,
-            n_spared=n, min_surprise=least, in_turn=in_turn,
-        )  # fmt: skip
+            edges, group, self.traces, meetings, n_spared=n, min_surprise=least, in_turn=in_turn
+        )
 
-    def scores(self, edges: Edges) -> NDArray[np.float64]:
-        """Give every account's score in one world."""
-        lighter = self.spare(edges, components(edges, self.n_accounts))
-        return coreness(lighter, self.n_accounts)
+    def world(self, account: NDArray[np.int32]) -> tuple[list[Edges], NDArray[np.float64]]:
+        """Give each window's edges in one world, and every account's score in each."""
+        edges, scores = [], np.zeros((len(self.meetings), self.n_accounts))
+        for i, meetings in enumerate(self.meetings):
+            found = find_edges(self.traces, meetings, account, min_surprise=self.min_surprise)
+            lighter = self.spare(found, components(found, self.n_accounts), meetings)
+            scores[i] = coreness(lighter, self.n_accounts)
+            edges.append(found)
+        return edges, scores
 
     def run(self) -> Campaigns:
-        """Search the observed world and the permuted ones alike, and compare."""
-        edges = self.edges(self.traces.account)
-        scores = self.scores(edges)
+        """Search the observed world and the permuted ones alike, and compare.
+
+        Over the windows, every world has its maximum, and the observed one is a world as any other
+        (Westfall and Young, "Resampling-based multiple testing", 1993).
+        """
+        all_edges, by_window = self.world(self.traces.account)
         worlds = permuted_worlds(self.traces, self.settings.n_worlds, self.settings.seed)
-        null = []
+        found = []
         with bar(self.settings.n_worlds, self.progress, unit="world") as shown:
             for account in worlds:
-                null.append(self.scores(self.edges(account)))
+                found.append(self.world(account)[1])
                 shown.update(1)
+        highest = np.array([world.max(axis=1, initial=0.0) for world in [by_window, *found]])
+        usual = np.maximum(_FIRM, np.median(highest, axis=0))
+        unit = (usual[0] / usual)[:, None]
+        by_window = by_window * unit
+        scores = by_window.max(axis=0, initial=0.0)
+        null = [(world * unit).max(axis=0, initial=0.0) for world in found]
         maxima = np.array([float(world.max(initial=0.0)) for world in null])
         pooled = np.sort(np.concatenate([world[world > 0] for world in null]))
         above = 1 + len(pooled) - np.searchsorted(pooled, scores, side="left")
@@ -175,7 +216,13 @@ class _Search:
         p_values = above / (1 + self.settings.n_worlds * max(1, len(scores)))
         q_values = empirical_q_values(scores, pooled, self.settings.n_worlds)
         member = (q_values <= self.settings.fdr) & (scores > 0)
-        groups = self._listed(self._groups(edges, scores, member), maxima)
+        least = float(scores[member].min()) if member.any() else np.inf
+        groups: list[_Group] = []
+        for i, edges in enumerate(all_edges):
+            within = (by_window[i] >= least) & member
+            groups += self._groups(i, edges, by_window[i], within, float(unit[i, 0]))
+        groups = self._listed(_merged(groups), maxima)
+        edges = self._united(all_edges, unit[:, 0])
         campaigns, columns = self._campaigns(groups, edges, q_values)
         number = columns["campaign"]
         columns = columns | {"score": scores, "p_value": p_values}
@@ -199,45 +246,73 @@ class _Search:
 
     def _posts(self, edges: Edges) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Give the two posts of each meeting behind the edges."""
-        first, second = (
-            ends[edges.meeting] for ends in (self.meetings.first, self.meetings.second)
-        )
+        first, second = self._ends(edges)
         return self.traces.post[first], self.traces.post[second]
 
+    def _ends(self, edges: Edges) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Give the two traces of each meeting behind united edges."""
+        first = np.concatenate([each.first for each in self.meetings])
+        second = np.concatenate([each.second for each in self.meetings])
+        return first[edges.meeting], second[edges.meeting]
+
+    def _united(self, parts: list[Edges], unit: NDArray[np.float64]) -> Edges:
+        """Put the edges of all windows together, of each pair the most surprising one."""
+        n_edges = np.cumsum([0, *(len(part) for part in parts)])
+        n_met = np.cumsum([0, *(len(each.first) for each in self.meetings)])
+        edges = Edges(
+            np.concatenate([part.a for part in parts]),
+            np.concatenate([part.b for part in parts]),
+            np.concatenate([part.count for part in parts]),
+            np.concatenate([part.expected for part in parts]),
+            np.concatenate([part.surprise for part in parts]),
+            np.concatenate([part.meeting_edge + n_edges[i] for i, part in enumerate(parts)]),
+            np.concatenate([part.meeting + n_met[i] for i, part in enumerate(parts)]),
+        )
+        weight = edges.surprise * np.repeat(unit, np.diff(n_edges))
+        order = np.lexsort((-weight, edges.b, edges.a))
+        pairs = np.stack([edges.a[order], edges.b[order]])
+        again = np.all(np.diff(pairs, axis=1, prepend=-1) == 0, axis=0)
+        kept = np.ones(len(edges), dtype=bool)
+        kept[order[again]] = False
+        return edges.take(kept)
+
     def _groups(
-        self, edges: Edges, scores: NDArray[np.float64], member: NDArray[np.bool_]
-    ) -> list[tuple[NDArray[np.int64], float]]:
-        """Give the groups among the members, strongest first, each spared on its own as well."""
+        self,
+        window: int,
+        edges: Edges,
+        scores: NDArray[np.float64],
+        member: NDArray[np.bool_],
+        unit: float,
+    ) -> list[_Group]:
+        """Give the groups among the members in a window, each spared on its own as well."""
+        meetings = self.meetings[window]
         inside = edges.take(member[edges.a] & member[edges.b])
-        lighter = self.spare(inside, components(inside, self.n_accounts))
-        again = np.minimum(coreness(lighter, self.n_accounts), scores)
+        lighter = self.spare(inside, components(inside, self.n_accounts), meetings)
+        again = np.minimum(coreness(lighter, self.n_accounts) * unit, scores)
         group = components(lighter, self.n_accounts)
         in_one = np.flatnonzero(again > 0)
         order = in_one[np.argsort(group[in_one], kind="stable")]
         starts = np.flatnonzero(np.diff(group[order], prepend=-1))
         parts = [np.sort(part) for part in np.split(order, starts)[1:] if len(part) >= 3]
-        groups = [(part, float(again[part].max())) for part in parts]
-        return sorted(groups, key=lambda one: (-one[1], int(one[0][0])))
+        return [_Group(part, float(again[part].max()), window) for part in parts]
 
-    def _listed(
-        self, groups: list[tuple[NDArray[np.int64], float]], maxima: NDArray[np.float64]
-    ) -> list[tuple[NDArray[np.int64], float, float, float]]:
+    def _listed(self, groups: list[_Group], maxima: NDArray[np.float64]) -> list[_Group]:
         """Keep the groups whose p-value, from the maxima, and whose q-value are ≤ fdr.
 
         The q-value of the k-th is the mean number of permuted worlds that hold one as strong, per
         world and counting the observed one, over k.
         """
-        p_values = [max_p_value(statistic, maxima) for _, statistic in groups]
+        p_values = [max_p_value(each.statistic, maxima) for each in groups]
         q_values = list_q_values(np.array(p_values))
         return [
-            (part, value, p, float(q))
-            for (part, value), p, q in zip(groups, p_values, q_values, strict=True)
+            replace(each, p_value=p, q_value=float(q))
+            for each, p, q in zip(groups, p_values, q_values, strict=True)
             if p <= self.settings.fdr and q <= self.settings.fdr
         ]
 
     def _campaigns(
         self,
-        groups: list[tuple[NDArray[np.int64], float, float, float]],
+        groups: list[_Group],
         edges: Edges,
         q_values: NDArray[np.float64],
     ) -> tuple[tuple[Campaign, ...], dict[str, NDArray[Any]]]:
@@ -248,28 +323,28 @@ class _Search:
         """
         number = np.full(self.n_accounts, -1, dtype=np.int64)
         cell, core, q_values = number.copy(), np.zeros(self.n_accounts, dtype=bool), q_values.copy()
-        for members, *_ in groups:
-            core[members] = True
+        for group in groups:
+            core[group.members] = True
         campaigns = []
-        for i, (members, statistic, p_value, q_value) in enumerate(groups):
+        for i, group in enumerate(groups):
+            members = group.members
             number[members] = i
             inside = edges.take((number[edges.a] == i) & (number[edges.b] == i))
             cell[members], stability = cells(inside, members, self.settings.seed)
-            around = self._around(members, inside, core | (number >= 0))
+            around = self._around(group, inside, core | (number >= 0))
             joins = np.flatnonzero(around <= self.settings.fdr)
             number[joins], q_values[joins] = i, around[joins]
             everyone = np.sort(np.concatenate([members, joins]))
-            ends = [ends[inside.meeting] for ends in (self.meetings.first, self.meetings.second)]
-            touches = np.concatenate(ends)
+            touches = np.concatenate(self._ends(inside))
             times = self.traces.time_s[touches]
             campaigns.append(
                 Campaign(
                     number=i,
                     accounts=tuple(self.dump.accounts[everyone].tolist()),
                     n_core=len(members),
-                    statistic=statistic,
-                    p_value=p_value,
-                    q_value=q_value,
+                    statistic=group.statistic,
+                    p_value=group.p_value,
+                    q_value=group.q_value,
                     n_edges=len(inside),
                     n_objects=len(np.unique(self.traces.object[touches])),
                     n_posts=len(np.unique(self.traces.post[touches])),
@@ -285,16 +360,16 @@ class _Search:
             "q_value": q_values,
         }
 
-    def _around(
-        self, members: NDArray[np.int64], edges: Edges, taken: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _around(self, group: _Group, edges: Edges, taken: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Give the q-values of belonging to a core's surroundings; 1 for those taken."""
         core = np.zeros(self.n_accounts, dtype=bool)
-        core[members] = True
+        core[group.members] = True
         met_on = np.zeros(len(self.traces.kinds), dtype=bool)
-        met_on[self.traces.object[self.meetings.first[edges.meeting]]] = True
+        met_on[self.traces.object[self._ends(edges)[0]]] = True
         n, seed = self.settings.n_worlds, self.settings.seed
-        q_values = attached(self.traces, self.meetings, core, met_on, n_worlds=n, seed=seed)
+        q_values = attached(
+            self.traces, self.meetings[group.window], core, met_on, n_worlds=n, seed=seed
+        )
         return np.where(taken, 1.0, q_values)
 
     def _account_table(self, edges: Edges, columns: dict[str, NDArray[Any]]) -> pa.Table:
@@ -341,7 +416,7 @@ class _Search:
 
     def _notes(self) -> tuple[str, ...]:
         """Say what of the input did not enter the search."""
-        dump, meetings = self.dump, self.meetings
+        dump, meetings = self.dump, self.meetings[0]
         notes = {
             f"{dump.n_missing} posts without an account or a time left out": dump.n_missing,
             f"{dump.n_repeats} posts left out that repeat another: the same id, account, "
@@ -358,17 +433,18 @@ def _or_null(numbers: NDArray[np.int64]) -> pa.Array:
     return pa.array(numbers, mask=numbers < 0)
 
 
-def _window_s(window: str | float | timedelta) -> float:
+def _window_s(window: str | float | timedelta, most_s: float = _DAY_S) -> float:
     """Give a window in seconds."""
     if isinstance(window, timedelta):
         seconds = window.total_seconds()
     elif isinstance(window, str):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|m|h)", window.strip())
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)", window.strip())
         if not match:
             raise InvalidInput(f'a window as "60s", "5min" or "1h" expected, got {window!r}')
         seconds = float(match[1]) * _UNITS_S[match[2]]
     else:
         seconds = float(window)
-    if not 0 <= seconds <= 86_400:
-        raise InvalidInput(f"a window of 0 s to one day expected, got {seconds:g} s")
+    if not 0 <= seconds <= most_s:
+        days = "one day" if most_s == _DAY_S else "a week"
+        raise InvalidInput(f"a window of 0 s to {days} expected, got {seconds:g} s")
     return seconds

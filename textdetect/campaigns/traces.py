@@ -38,6 +38,7 @@ DAY_S: Final = 86_400
 _THEME: Final = 3
 """A tag or name in more than one in so many posts is what the dump was collected by: no object."""
 _MANY: Final = 300
+_BESIDE: Final = ("url", "short_url", "hashtags", "mention", "contact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Traces:
         post: index of the post in the dump; int32, shape (n,).
         stratum: traces of one kind, hour of the day and week; int32, shape (n,).
         kinds: the kind of each object, shape (n_objects,).
+        bare: whether it is of a text, and the post has no link; bool, shape (n,).
     """
 
     account: NDArray[np.int32]
@@ -89,6 +91,7 @@ class Traces:
     post: NDArray[np.int32]
     stratum: NDArray[np.int32]
     kinds: NDArray[np.object_]
+    bare: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.account)
@@ -220,6 +223,7 @@ def find_traces(
     if not 0 < near_duplicate <= 1:
         raise InvalidInput(f"near_duplicate in (0, 1] expected, got {near_duplicate}")
     parts = []
+    linked = dump.columns.get("url", np.full(len(dump), "", dtype=object)) != ""
     for name, column in dump.columns.items():
         if name == "text":
             said, reposted = objects_of(column, dump.marked)
@@ -227,9 +231,8 @@ def find_traces(
             for is_repost, label in ((False, "text"), (True, "repost")):
                 rows = np.flatnonzero((clusters >= 0) & (reposted == is_repost))
                 parts.append((rows, np.full(len(rows), label, dtype=object), clusters[rows]))
+            linked |= np.array(["http" in one for one in said], dtype=bool)
             if alike_s > 0:
-                linked = np.array(["http" in one for one in said], dtype=bool)
-                linked |= dump.columns.get("url", np.array([""])) != ""
                 rows = np.flatnonzero((clusters >= 0) & ~reposted & ~linked)
                 bare = _without_objects(column[rows], [said[i] for i in rows])
                 group = find_alike(bare, dump.time_s[rows], clusters[rows], window_s=alike_s)
@@ -245,7 +248,7 @@ def find_traces(
     if from_text and "text" in dump.columns:
         looked_for = set(KINDS) - set(dump.columns)
         parts += _touched(_in_texts(dump, looked_for), themes=False)
-    return _in_order(dump, *map(np.concatenate, zip(*parts, strict=True)))
+    return _in_order(dump, linked, from_text, *map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _without_objects(texts: NDArray[np.object_], said: list[str]) -> list[str]:
@@ -287,7 +290,12 @@ def _touched(
 
 
 def _in_order(
-    dump: Dump, post: NDArray[Any], kind: NDArray[Any], value: NDArray[np.int64]
+    dump: Dump,
+    linked: NDArray[np.bool_],
+    pooled: bool,
+    post: NDArray[np.int64],
+    kind: NDArray[np.object_],
+    value: NDArray[np.int64],
 ) -> Traces:
     """Number the objects, sort, and keep each account's first touch of an object in an hour."""
     labels, kind_code = np.unique(kind.astype(str), return_inverse=True)
@@ -304,7 +312,9 @@ def _in_order(
     kept = order[~same]
     kept = kept[np.lexsort((post[kept], account[kept], time_s[kept], objects[kept]))]
     weeks, eighths = hour[kept] // (24 * 7), hour[kept] % 24 // 3
-    stratum = (weeks * 8 + eighths) * len(labels) + kind_code[kept]
+    # What stands beside the words is one kind in the null: of each alone there is often too little.
+    pools = ["beside" if pooled and label in _BESIDE else label for label in labels.tolist()]
+    stratum = (weeks * 8 + eighths) * len(labels) + codes(pools)[1][kind_code[kept]]
     return Traces(
         account[kept],
         objects[kept].astype(np.int32),
@@ -312,6 +322,7 @@ def _in_order(
         post[kept].astype(np.int32),
         np.unique(stratum, return_inverse=True)[1].astype(np.int32),
         labels[keys // width].astype(object),
+        (labels[kind_code[kept]] == "text") & ~linked[post[kept]],
     )
 
 

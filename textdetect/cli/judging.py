@@ -132,6 +132,10 @@ def campaigns(
         option("Shared objects; repeatable.", "C", show_default="url hashtags reply_to"),
     ] = None,
     window: Annotated[str, option("So close is together.", "T")] = "5min",
+    wider_window: Annotated[
+        list[str] | None,
+        option("More, for equal texts; repeatable.", "T", show_default="1h 1d 3d"),
+    ] = None,
     fdr: Annotated[float, option("Share of what is listed that may be chance.", "A")] = 0.05,
     worlds: Annotated[int, option("Permuted worlds.", "N")] = 19,
     seed: Annotated[int, option("Of the worlds.", "N")] = 0,
@@ -172,6 +176,7 @@ def campaigns(
     found = find_campaigns(
         posts,
         window=window,
+        wider=wider_window or ("1h", "1d", "3d"),
         fdr=fdr,
         n_worlds=worlds,
         seed=seed,

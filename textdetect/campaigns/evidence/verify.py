@@ -31,7 +31,7 @@ from textdetect.posts.files import PathOrDash
 from textdetect.statistics.multiplicity import benjamini_hochberg, list_q_values, max_p_value
 
 _CLOSE = 1e-9
-FORMERLY: Final = {"alike_s": 0.0, "from_text": False, "n_chance": 10.0, "in_turn": True}
+FORMERLY: Final = {"alike_s": 0.0, "wider_s": (), "rules": 3}
 """What a search did before format 4, where the settings do not say it."""
 
 
