@@ -1,7 +1,7 @@
 """Measure the search for campaigns at length: `python tests/long_campaigns.py WHAT [--data FILE]`.
 
-Prints Markdown tables. WHAT is founding, organic, people, meaning, power, growth or elections; the
-last needs the public table of posts around the German federal election of 2021 (columns account_id,
+Prints Markdown tables. WHAT is founding, organic, people, meaning, stated, power, growth or elections;
+the last needs the public table of posts around the German federal election of 2021 (columns account_id,
 post_id, url_id, hashtag_id, domain_id, phash_id, timestamp).
 """
 
@@ -12,9 +12,11 @@ import resource
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from scripts import script
 
 from textdetect.campaigns import Campaigns, find_campaigns
@@ -177,6 +179,52 @@ def people(n_each: int = 20, n_accounts: int = 500) -> None:
         row(name, n_each, hits, f"{low:.4f} to {high:.4f}", drawn)
 
 
+def stated(n_each: int = 20, n_accounts: int = 500) -> None:
+    """Plant posts of networks of the stated size, one a dump, and search in full."""
+    head("language", "network", "stated size", "found", "95% interval")
+    for language in ("en", "zh"):
+        posts = simulate_world(
+            n_accounts=n_accounts, n_posts=10 * n_accounts, language=language, in_text=True, seed=5
+        ).posts.select(["account", "time", "text"])
+        texts, times = posts["text"].to_pylist(), posts["time"].to_pylist()
+        between = " " if language == "en" else ""
+        for one in find_campaigns(posts, power=True, progress=False).power:
+            hits = 0
+            for seed in range(n_each if one.n_accounts else 0):
+                rng = np.random.default_rng(seed)
+                rows = []
+                for place in rng.integers(0, len(texts), 10).tolist():
+                    for account in np.flatnonzero(rng.random(one.n_accounts) < 0.6).tolist():
+                        other = texts[int(rng.integers(len(texts)))]
+                        text = {
+                            "equal texts": texts[place],
+                            "reworded texts": _mixed(texts[place], other, between, rng),
+                            "one link a message": f"{other} https://x.example/{place}",
+                        }.get(one.kind, f"{other} #planted{place}")
+                        at = times[place] + timedelta(seconds=float(rng.uniform(-120, 120)))
+                        rows.append({"account": f"planted{account}", "time": at, "text": text})
+                both = pa.concat_tables([posts, pa.Table.from_pylist(rows, schema=posts.schema)])
+                found = find_campaigns(both, seed=seed, progress=False)
+                hits += any(
+                    name.startswith("planted") for c in found.campaigns for name in c.accounts
+                )
+            low, high = clopper_pearson(hits, n_each)
+            row(language, one.kind, one.n_accounts, hits, f"{low:.2f} to {high:.2f}")
+
+
+def _mixed(text: str, other: str, between: str, rng: np.random.Generator) -> str:
+    """Replace three words in ten of a text, of Chinese three pairs of characters."""
+    cut = (
+        (lambda s: s.split(" "))
+        if between
+        else (lambda s: [s[i : i + 2] for i in range(0, len(s), 2)])
+    )
+    words, others = cut(text), cut(other)
+    return between.join(
+        others[int(rng.integers(len(others)))] if rng.random() < 0.3 else word for word in words
+    )
+
+
 def power() -> None:
     head("knob", "value", "worlds with a campaign found", "precision", "recall")
     knobs: dict[str, tuple[Any, ...]] = {
@@ -275,5 +323,7 @@ if __name__ == "__main__":
     elif arguments.what == "elections":
         elections(arguments.data)
     else:
-        tables = {f.__name__: f for f in (founding, organic, power, growth, meaning, people)}
+        tables = {
+            f.__name__: f for f in (founding, organic, power, growth, meaning, people, stated)
+        }
         tables[arguments.what]()

@@ -486,6 +486,21 @@ def test_people_who_share_the_same_links_all_day_are_no_slow_network() -> None:
     assert find_campaigns(rows).campaigns == ()
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_where_nothing_is_found_it_is_said_what_could_have_been(language: str) -> None:
+    posts = simulate_world(n_accounts=300, n_posts=3_000, language=language, seed=2).posts
+    found = find_campaigns(posts, power=True)
+    sizes = {one.kind: one.n_accounts for one in found.power}
+    assert set(sizes) == {"equal texts", "reworded texts", "one link a message",
+                          "one tag a message"}  # fmt: skip
+    assert all(size is not None and size <= 20 for size in sizes.values()), sizes
+    assert f"equal texts: {sizes['equal texts']} accounts or more" in str(found)
+    order = np.random.default_rng(0).permutation(posts.num_rows)
+    assert find_campaigns(posts.take(pa.array(order)), power=True).power == found.power
+    few = find_campaigns(posts.slice(0, 60), power=True)
+    assert [one.n_accounts for one in few.power if one.kind == "reworded texts"] == [None]
+
+
 def test_texts_are_grouped_by_likeness_whoever_wrote_them() -> None:
     world = simulate_world(n_accounts=100, n_posts=2_000, bursts=(), seed=1)
     texts, n = world.posts["text"].to_pylist(), world.posts.num_rows

@@ -126,6 +126,19 @@ def test_a_bundle_of_the_format_before_is_run_again_as_it_was(dump: Path, tmp_pa
     assert verify(tmp_path / "old", dump=dump, key=KEY) == []
 
 
+def test_what_could_have_been_found_is_in_the_bundle_and_verified(tmp_path: Path) -> None:
+    dump = tmp_path / "dump.csv"
+    write_table(simulate_world(n_accounts=200, n_posts=2_000).posts, dump, format="csv")
+    write(find_campaigns(read_posts(dump)[0], power=True), dump, tmp_path / "out")
+    assert verify(tmp_path / "out", dump=dump) == []
+    assert "equal texts: " in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    facts = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    facts["power"][0]["n_accounts"] = 4
+    facts["own_sha256"] = ""
+    (tmp_path / "out" / MANIFEST).write_bytes(manifest_bytes(facts))
+    assert any(line.startswith("power") for line in verify(tmp_path / "out", dump=dump))
+
+
 def test_the_same_search_gives_the_same_bytes(
     found: Campaigns, dump: Path, bundle: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textdetect.campaigns.power import Detectable
 from textdetect.errors import InvalidInput
 
 
@@ -26,6 +27,7 @@ class Settings:
         objects: the columns of objects that were looked for.
         alike_s: posts so close, and more alike than those of different days, share an object.
         wider_s: wider windows, in which texts of posts without a link are meetings, too.
+        power: whether to say what could have been found, where nothing is.
         rules: 3 as in bundles of format 3, or 4: objects from texts, each tag one; pairs stay that
             are 100 times as likely by chance; an hour and its object are spared at once; no
             meetings between strata.
@@ -40,6 +42,7 @@ class Settings:
     objects: tuple[str, ...]
     alike_s: float = 600.0
     wider_s: tuple[float, ...] = ()
+    power: bool = False
     rules: int = 4
 
     def __post_init__(self) -> None:
@@ -126,6 +129,7 @@ class Campaigns:
         settings: the options.
         notes: what of the input did not enter the search.
         behind: the meetings behind the edges; see `posts_behind`.
+        power: what could have been found, if `settings.power` and no campaign is listed.
     """
 
     campaigns: tuple[Campaign, ...]
@@ -137,6 +141,7 @@ class Campaigns:
     settings: Settings
     notes: tuple[str, ...]
     behind: Behind
+    power: tuple[Detectable, ...] = ()
 
     def posts_behind(self, edge: int) -> NDArray[np.int64]:
         """Give the rows of the posts behind an edge: shape (n_meetings, 2), rows of the dump.
@@ -166,4 +171,12 @@ class Campaigns:
             f"p {c.p_value:.3g}, q {c.q_value:.3g}"
             for c in self.campaigns
         ]
+        if self.power:
+            lines.append(
+                "no group found; of networks that post ten messages, each by six in ten of their "
+                "accounts within four minutes, 80% would have been found here with"
+            )
+        for one in self.power:
+            enough = f"{one.n_accounts} accounts or more" if one.n_accounts else "none up to 100"
+            lines.append(f"  {one.kind}: {enough}")
         return "\n".join([*lines, *self.notes])

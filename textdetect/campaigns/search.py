@@ -22,10 +22,11 @@ from textdetect.campaigns.communities import cells, components, coreness, spare
 from textdetect.campaigns.membership import attached
 from textdetect.campaigns.narratives import find_narratives
 from textdetect.campaigns.null import permuted_worlds
+from textdetect.campaigns.power import Detectable, find_power, share_alike
 from textdetect.campaigns.projection import Edges, Meetings, find_edges, find_meetings
 from textdetect.campaigns.results import Behind, Campaign, Campaigns, Settings
 from textdetect.campaigns.tactics import Codebook
-from textdetect.campaigns.traces import OBJECTS, Dump, Traces, find_traces, read_dump
+from textdetect.campaigns.traces import OBJECTS, Dump, Traces, find_traces, objects_of, read_dump
 from textdetect.errors import InvalidInput
 from textdetect.statistics.multiplicity import empirical_q_values, list_q_values, max_p_value
 
@@ -51,6 +52,7 @@ def find_campaigns(
     time_zone: str | None = None,
     near_duplicate: float = 0.6,
     n_spared: int = 3,
+    power: bool = False,
     rules: int = 4,
     codebook: Codebook | None = None,
     progress: bool | None = None,
@@ -81,6 +83,7 @@ def find_campaigns(
         account, time, text, objects, time_zone: the columns; see `read_dump`.
         near_duplicate: overlap of shingles from which two texts are one object, in (0, 1].
         n_spared: a campaign must stand without its so many most shared objects and hours.
+        power: where nothing is found, say what could have been: networks are planted.
         rules: 3 to search as for bundles of format 3; see `Settings`.
         codebook: what suggests tactics; None for the one that comes with the package.
         progress: show a bar over the worlds; None: if stderr is a terminal.
@@ -112,6 +115,7 @@ def find_campaigns(
         objects=tuple(objects),
         alike_s=_window_s(alike),
         wider_s=tuple(w for w in wider_s if w > _window_s(window)),
+        power=power,
         rules=rules,
     )
     dump = read_dump(
@@ -120,8 +124,7 @@ def find_campaigns(
     traces = find_traces(
         dump, near_duplicate=near_duplicate, from_text=rules > 3, alike_s=settings.alike_s
     )
-    meetings = [find_meetings(traces, settings.window_s, across=rules < 4)]
-    meetings += [find_meetings(traces, w, bare=True) for w in settings.wider_s]
+    meetings = _meetings(traces, settings)
     book = codebook or Codebook.read()
     return _Search(dump, traces, meetings, settings, book, progress).run()
 
@@ -166,7 +169,7 @@ class _Search:
 
     @property
     def n_accounts(self) -> int:
-        return len(self.dump.accounts)
+        return max(len(self.dump.accounts), int(self.traces.account.max(initial=-1)) + 1)
 
     @property
     def min_surprise(self) -> float:
@@ -239,9 +242,36 @@ class _Search:
             null_maxima=maxima,
             settings=self.settings,
             notes=self._notes(),
+            power=self._power(maxima, unit) if self.settings.power and not campaigns else (),
             behind=Behind(
                 edges.meeting_edge, *(self.dump.row[posts] for posts in self._posts(edges))
             ),
+        )
+
+    def _power(
+        self, maxima: NDArray[np.float64], unit: NDArray[np.float64]
+    ) -> tuple[Detectable, ...]:
+        """Say which networks, planted into this dump, would have exceeded its permuted worlds."""
+        settings = self.settings
+        n_higher = int(settings.fdr * (len(maxima) + 1) + 1e-9) - 1
+
+        def scores(traces: Traces) -> NDArray[np.float64]:
+            planted = replace(self, traces=traces, meetings=_meetings(traces, settings))
+            return (planted.world(traces.account)[1] * unit).max(axis=0)
+
+        share = 0.0
+        if "text" in self.dump.columns and settings.alike_s:
+            said, reposted = objects_of(self.dump.columns["text"], self.dump.marked)
+            own = ["" if other else one for one, other in zip(said, reposted, strict=True)]
+            share = share_alike(own, self.dump.time_s, settings.alike_s)
+        return find_power(
+            self.traces,
+            len(self.dump.accounts),
+            scores=scores,
+            above=float(np.sort(maxima)[::-1][n_higher]),
+            share_alike=share,
+            seed=settings.seed,
+            progress=self.progress,
         )
 
     def _posts(self, edges: Edges) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -427,6 +457,12 @@ class _Search:
             f"(each trace meets at most the next {meetings.max_lag} of its object)": meetings.n_cut,
         }
         return tuple(note for note, n in notes.items() if n)
+
+
+def _meetings(traces: Traces, settings: Settings) -> list[Meetings]:
+    """Find the meetings in each window."""
+    usual = find_meetings(traces, settings.window_s, across=settings.rules < 4)
+    return [usual, *(find_meetings(traces, w, bare=True) for w in settings.wider_s)]
 
 
 def _or_null(numbers: NDArray[np.int64]) -> pa.Array:

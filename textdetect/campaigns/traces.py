@@ -38,7 +38,8 @@ DAY_S: Final = 86_400
 _THEME: Final = 3
 """A tag or name in more than one in so many posts is what the dump was collected by: no object."""
 _MANY: Final = 300
-_BESIDE: Final = ("url", "short_url", "hashtags", "mention", "contact")
+BESIDE: Final = ("url", "short_url", "hashtags", "mention", "contact")
+"""Kinds of what stands beside the words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +314,7 @@ def _in_order(
     kept = kept[np.lexsort((post[kept], account[kept], time_s[kept], objects[kept]))]
     weeks, eighths = hour[kept] // (24 * 7), hour[kept] % 24 // 3
     # What stands beside the words is one kind in the null: of each alone there is often too little.
-    pools = ["beside" if pooled and label in _BESIDE else label for label in labels.tolist()]
+    pools = ["beside" if pooled and label in BESIDE else label for label in labels.tolist()]
     stratum = (weeks * 8 + eighths) * len(labels) + codes(pools)[1][kind_code[kept]]
     return Traces(
         account[kept],

@@ -182,6 +182,7 @@ def campaigns(
         seed=seed,
         objects=objects,
         codebook=Codebook.read(codebook),
+        power=True,
     )
     automation = None
     if score_texts:

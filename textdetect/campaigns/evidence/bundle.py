@@ -133,6 +133,7 @@ def write_bundle(
         "pseudonyms": None if key is None else key_id(key),
         "model": None if automation is None else {n: getattr(automation, n) for n in _MODEL},
         "notes": list(found.notes),
+        "power": [asdict(one) for one in found.power],
     }
     write_atomically(folder / PAGE, render(tables, facts).encode())
     facts["files"] = {

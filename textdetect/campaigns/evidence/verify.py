@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ from textdetect.posts.files import PathOrDash
 from textdetect.statistics.multiplicity import benjamini_hochberg, list_q_values, max_p_value
 
 _CLOSE = 1e-9
-FORMERLY: Final = {"alike_s": 0.0, "wider_s": (), "rules": 3}
+FORMERLY: Final = {"alike_s": 0.0, "wider_s": (), "power": False, "rules": 3}
 """What a search did before format 4, where the settings do not say it."""
 
 
@@ -177,6 +178,8 @@ def _again(
     again = make_tables(found, alias=alias_by(key), named=facts["pseudonyms"] is None)
     named = key is not None or facts["pseudonyms"] is None
     wrong = []
+    if facts.get("power", []) != [asdict(one) for one in found.power]:
+        wrong.append("power: other networks could have been found when run again")
     for name in TABLES:
         columns = [
             column
