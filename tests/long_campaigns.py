@@ -1,8 +1,8 @@
 """Measure the search for campaigns at length: `python tests/long_campaigns.py WHAT [--data FILE]`.
 
-Prints Markdown tables. WHAT is founding, organic, people, meaning, stated, power, growth or elections;
-the last needs the public table of posts around the German federal election of 2021 (columns account_id,
-post_id, url_id, hashtag_id, domain_id, phash_id, timestamp).
+Prints Markdown tables. WHAT is founding, organic, people, meaning, stated, power, growth or
+elections; the last needs the public table of posts around the German federal election of 2021
+(columns account_id, post_id, url_id, hashtag_id, domain_id, phash_id, timestamp).
 """
 
 from __future__ import annotations
@@ -214,12 +214,10 @@ def stated(n_each: int = 20, n_accounts: int = 500) -> None:
 
 def _mixed(text: str, other: str, between: str, rng: np.random.Generator) -> str:
     """Replace three words in ten of a text, of Chinese three pairs of characters."""
-    cut = (
-        (lambda s: s.split(" "))
-        if between
-        else (lambda s: [s[i : i + 2] for i in range(0, len(s), 2)])
+    words, others = (
+        each.split(" ") if between else [each[i : i + 2] for i in range(0, len(each), 2)]
+        for each in (text, other)
     )
-    words, others = cut(text), cut(other)
     return between.join(
         others[int(rng.integers(len(others)))] if rng.random() < 0.3 else word for word in words
     )

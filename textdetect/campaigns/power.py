@@ -23,9 +23,11 @@ SIZES: Final = (4, 6, 8, 10, 12, 16, 20, 30, 50, 100)
 N_MESSAGES: Final = 10
 REACH: Final = 0.6
 JITTER_S: Final = 120.0
-SHARE: Final = 0.8
-"""A size is given from which so many of the planted networks are found."""
 _N_NETWORKS: Final = 20
+_N_HITS: Final = 17
+"""Found of them, so that the smallest size that has so many has 80% in truth."""
+_N_POSTS: Final = 4
+"""Of a reworded message: the fewer, the less they hold each other together."""
 _MOST: Final = 0.1  # of the accounts that are there are planted at once
 _CHANGED: Final = 0.3  # of the words, where a message is reworded
 _N_TEXTS: Final = 2_000
@@ -58,7 +60,8 @@ def find_power(
     n_accounts: int,
     *,
     scores: Scores,
-    above: float,
+    maxima: NDArray[np.float64],
+    n_higher: int,
     share_alike: float,
     seed: int,
     progress: bool | None,
@@ -69,12 +72,16 @@ def find_power(
         traces: of the dump.
         n_accounts: accounts of the dump.
         scores: the search in one world.
-        above: the score that a network must exceed.
+        maxima: the highest score of each permuted world. Other worlds have others: a network must
+            exceed those that a Gumbel law, fitted to these, gives as many worlds.
+        n_higher: permuted worlds that may be higher.
         share_alike: of the posts of a reworded message, those that share an object.
         seed: of the networks; the same gives the same.
         progress: show a bar; None: if stderr is a terminal.
     """
     found = []
+    spread = max(float(np.std(maxima)), 0.1) * np.sqrt(6) / np.pi
+    middle_of = float(np.mean(maxima)) - np.euler_gamma * spread
     with bar(len(_KINDS), progress, unit="kind") as shown:
         for number, (kind, kinds) in enumerate(_KINDS.items()):
             places = np.flatnonzero(np.isin(traces.kinds.astype(str), kinds)[traces.object])
@@ -91,8 +98,9 @@ def find_power(
                     )
                     top = np.zeros(n_networks)
                     np.maximum.at(top, of, scores(world)[n_accounts:])
-                    n_hits += int(np.sum(top > above))
-                if n_hits >= SHARE * _N_NETWORKS:
+                    others = rng.gumbel(middle_of, spread, (n_networks, len(maxima)))
+                    n_hits += int(np.sum(top > np.sort(others)[:, -1 - n_higher]))
+                if n_hits >= _N_HITS:
                     high = middle
                 else:
                     low = middle + 1
@@ -148,7 +156,7 @@ def share_alike(texts: Sequence[str], time_s: NDArray[np.float64], window_s: flo
     """Give the share of a reworded message's posts that would share an object in this dump.
 
     Texts of the dump, three words in ten replaced by those of others, a different way in each of
-    ten posts, stand beside 2,000 of its posts.
+    four posts, stand beside 2,000 of its posts.
 
     Args:
         texts: normalised, in order of time; "" for none.
@@ -164,7 +172,7 @@ def share_alike(texts: Sequence[str], time_s: NDArray[np.float64], window_s: flo
     pieces = [_pieces(text) for text in said]
     message = rng.choice(len(said), 40)
     for one in message.tolist():
-        for _ in range(10):
+        for _ in range(_N_POSTS):
             others = [str(rng.choice(pieces[rng.integers(len(pieces))])) for _ in pieces[one]]
             anew = rng.random(len(others)) < _CHANGED
             words = [b if new else a for a, b, new in zip(pieces[one], others, anew, strict=True)]
@@ -174,9 +182,9 @@ def share_alike(texts: Sequence[str], time_s: NDArray[np.float64], window_s: flo
     group = np.empty(len(said), dtype=np.int64)
     in_order, alone = [said[i] for i in order], np.arange(len(said))
     group[order] = find_alike(in_order, np.array(times)[order], alone, window_s=window_s)
-    parts = group[len(kept) :].reshape(len(message), 10)
+    parts = group[len(kept) :].reshape(len(message), _N_POSTS)
     most = [np.unique(part, return_counts=True)[1].max() for part in parts]
-    return float(np.mean([n if n > 1 else 0 for n in most]) / 10)
+    return float(np.mean([n if n > 1 else 0 for n in most]) / _N_POSTS)
 
 
 def _pieces(text: str) -> list[str]:

@@ -257,7 +257,8 @@ class _Search:
 
         def scores(traces: Traces) -> NDArray[np.float64]:
             planted = replace(self, traces=traces, meetings=_meetings(traces, settings))
-            return (planted.world(traces.account)[1] * unit).max(axis=0)
+            by_window = planted.world(traces.account)[1] * unit
+            return np.asarray(by_window.max(axis=0), dtype=np.float64)
 
         share = 0.0
         if "text" in self.dump.columns and settings.alike_s:
@@ -268,7 +269,8 @@ class _Search:
             self.traces,
             len(self.dump.accounts),
             scores=scores,
-            above=float(np.sort(maxima)[::-1][n_higher]),
+            maxima=maxima,
+            n_higher=n_higher,
             share_alike=share,
             seed=settings.seed,
             progress=self.progress,
