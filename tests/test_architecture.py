@@ -40,8 +40,11 @@ FLOORS = {
     "__main__": 7,
 }
 """Each room's floor. A room imports from lower floors only."""
-N_LINES, N_ENTRIES, N_ANY = 21_008, 15, 520
-"""Today's lines of the package, entries of its top floor, and annotations `Any`: they only fall."""
+N_LINES, N_ENTRIES, N_ANY = 22_069, 15, 520
+"""Today's lines of the package, entries of its top floor, and annotations `Any`: they only fall.
+
+But for what a new capability takes: 8-bit integers 304 lines, campaigns by meaning 757.
+"""
 MAP = re.compile(r"(?<=<!-- map: made by `make map` -->\n).*(?=<!-- end of map -->)", re.DOTALL)
 OLDEST = ROOT.parent / "constraints-oldest.txt"
 LIGHT_EXTRAS = ("campaigns", "files", "report", "server", "test")

@@ -35,11 +35,17 @@ def mixed_posts(n: int, *, seed: int = 0) -> list[str]:
     return posts
 
 
+@pytest.fixture(scope="module")
+def in_fp32() -> Detector:
+    """Give the embedded model in fp32."""
+    return Detector.from_pretrained(runtime="onnx-fp32")
+
+
 @pytest.mark.slow
-def test_the_embedded_model_gives_the_same_logits_in_both_engines(embedded: Detector) -> None:
+def test_the_embedded_model_gives_the_same_logits_in_both_engines(in_fp32: Detector) -> None:
     posts = mixed_posts(1_000)
     reference = Detector.from_pretrained(runtime="hf")
-    ours, theirs = embedded.predict(posts), reference.predict(posts)
+    ours, theirs = in_fp32.predict(posts), reference.predict(posts)
     assert np.nanmax(np.abs(ours.logit - theirs.logit)) <= 1e-4
     assert list(ours.label) == list(theirs.label)
     assert list(ours.reason) == list(theirs.reason)
@@ -68,12 +74,12 @@ def test_the_embedded_models_logits_do_not_depend_on_neighbours(embedded: Detect
 
 @pytest.mark.slow
 @pytest.mark.corpus
-def test_both_engines_agree_on_real_posts(corpus: Path, embedded: Detector) -> None:
+def test_both_engines_agree_on_real_posts(corpus: Path, in_fp32: Detector) -> None:
     rng = np.random.default_rng(0)
     posts = load_posts(corpus, sources=["tweepfake", "xlmt_human", "hc3_zh", "maide_up", "l2r"])
     texts = posts.take(rng.choice(len(posts), 1_000, replace=False)).texts
     reference = Detector.from_pretrained(runtime="hf")
-    ours, theirs = (d.predict(texts, max_fpr=0.05) for d in (embedded, reference))
+    ours, theirs = (d.predict(texts, max_fpr=0.05) for d in (in_fp32, reference))
     assert np.nanmax(np.abs(ours.logit - theirs.logit)) <= 1e-4
     assert list(ours.label) == list(theirs.label)
     assert np.array_equal(ours.p_value, theirs.p_value, equal_nan=True)  # and so at any rate
@@ -150,7 +156,7 @@ def test_in_bf16_a_logit_does_not_depend_on_neighbours(in_bf16: Detector) -> Non
 
 @pytest.mark.slow
 def test_in_bf16_verdicts_are_those_of_fp32_but_for_a_hairs_breadth(
-    in_bf16: Detector, embedded: Detector
+    in_bf16: Detector, in_fp32: Detector
 ) -> None:
     """Each post once, as equal ones flip together.
 
@@ -159,7 +165,7 @@ def test_in_bf16_verdicts_are_those_of_fp32_but_for_a_hairs_breadth(
     Of 1,848 posts 5 flip between "not_flagged" and "uncertain" with model 3.0.0, 2 with 2.4.0.
     """
     posts = list(dict.fromkeys(mixed_posts(2_000)))
-    ours, theirs = in_bf16.predict(posts), embedded.predict(posts)
+    ours, theirs = in_bf16.predict(posts), in_fp32.predict(posts)
     assert np.nanmax(np.abs(ours.logit - theirs.logit)) < 0.1
     flips = (ours.probability > 0.5) != (theirs.probability > 0.5)
     assert flips.sum() <= 5

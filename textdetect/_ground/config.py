@@ -150,6 +150,7 @@ class CalibrationConfig(Checked):
         min_auroc: a language is listed only if its AUROC within genres on *select* reaches this,
             in [0, 1]; one that can't be judged, as no genre has both classes, reaches 0 only ...
         min_humans: ... and it has so many calibration humans.
+        int8: make a graph of 8-bit integer products, which then is the default engine.
     """
 
     delta: In01 = 0.05
@@ -160,6 +161,7 @@ class CalibrationConfig(Checked):
     panel: str = "source"
     min_auroc: From0To1 = 0.85
     min_humans: Least0[int] = 500
+    int8: bool = False
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)

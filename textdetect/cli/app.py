@@ -25,7 +25,7 @@ def option(says: str, takes: str | None = None, *names: str, **more: Any) -> Any
 Model = Annotated[str, option("Name, folder or hub id.", "M", "--model")]
 ModelArgument = Annotated[str, Argument(metavar="MODEL", help="Name, folder or hub id.")]
 Runtime = Annotated[
-    Literal["auto", "onnx", "openvino", "hf"],
+    Literal["auto", "onnx", "onnx-fp32", "openvino", "hf"],
     option("Engine that runs the model.", None, "--runtime"),
 ]
 Sources = Annotated[

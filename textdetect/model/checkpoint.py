@@ -38,6 +38,7 @@ from textdetect.statistics.calibration import Calibration
 MANIFEST: Final = "detector.json"
 WEIGHTS: Final = "model.safetensors"
 GRAPH: Final = "model.onnx"
+INTEGER_GRAPH: Final = "model.int8.onnx"
 CARD: Final = "README.md"
 SEEN: Final = "training.seen"
 _PICKLE: Final = re.compile(r"\.(?:bin|pt|pth|pkl|pickle|ckpt|joblib|npy|npz|h5)")

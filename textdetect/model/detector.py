@@ -116,9 +116,10 @@ class Detector(Predicting):
 
         Args:
             model: an embedded name, a folder, or a hub id.
-            runtime: "onnx" (onnxruntime, fp32), "openvino" (bf16; where the processor has none,
-                onnx and a warning), "hf" (transformers + torch), or "auto": onnx for a checkpoint
-                of ours on the processor, hf otherwise.
+            runtime: "onnx" (onnxruntime: 8-bit integers where the checkpoint has a graph of them,
+                fp32 otherwise), "onnx-fp32", "openvino" (bf16; where the processor has none, onnx
+                and a warning), "hf" (transformers + torch), or "auto": onnx for a checkpoint of
+                ours on the processor, hf otherwise.
             device: for "hf": "cpu", "cuda" …
             dtype: for "hf": "fp32", "bf16", or "auto", which is bf16 on a GPU that has it.
             revision: of a hub id.

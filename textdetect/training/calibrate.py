@@ -17,7 +17,12 @@ from textdetect._ground.config import PANELS, TrainConfig
 from textdetect.accounts import GroupedPosts
 from textdetect.errors import DataError, InvalidInput, MissingDependency
 from textdetect.evaluation.figures import markdown
-from textdetect.model.checkpoint import find_folder, write_calibration, write_manifest
+from textdetect.model.checkpoint import (
+    INTEGER_GRAPH,
+    find_folder,
+    write_calibration,
+    write_manifest,
+)
 from textdetect.model.detector import Detector
 from textdetect.model.runtimes.choice import RuntimeName
 from textdetect.posts.corpus import Posts, load_posts
@@ -31,12 +36,14 @@ from textdetect.training.card import finish, own_manifest
 
 logger = logging.getLogger(__name__)
 
-RUNTIMES: Final[tuple[RuntimeName, ...]] = ("onnx", "openvino", "hf")
+RUNTIMES: Final[tuple[RuntimeName, ...]] = ("onnx", "onnx-fp32", "openvino", "hf")
 CUT_SHORT: Final = "cut short"
 """The panel of people's long posts of which only the first words are there."""
 _MOST_CALIBRATED: Final = (6_000, 200)
 _FEWEST_JUDGED: Final = 5
 """Posts of each class, of genres that have both, from which on an AUROC says something."""
+_MOST_RANGED: Final = 1_500
+"""Posts that fix the ranges of integer products, and say what these cost."""
 _MOST_SELECTED: Final = (150, 150)
 """Posts of people and of machines, of each source and language: it is people who are protected."""
 
@@ -61,6 +68,8 @@ def calibrate(
         return
     people = sample.take(sample.labels == 0)
     excerpts = cut_short(people.texts, config.calibration.cuts, seed=config.seed)
+    if config.calibration.int8 and not (folder / INTEGER_GRAPH).is_file():
+        _write_integers(folder, _select(posts, part, config), config.seed)
     manifest, done = own_manifest(folder), set()
     for runtime in runtimes:
         try:
@@ -81,6 +90,17 @@ def calibrate(
         if null is not None:
             write_calibration(folder, null)
         write_manifest(folder, manifest)
+
+
+def _write_integers(folder: Path, select: Posts, seed: int) -> None:
+    """Make the graph of integer products, with posts of *select*, which calibrate nothing."""
+    from textdetect.training.integers import write_integer_graph
+
+    drawn = np.random.default_rng(seed).permutation(len(select))[:_MOST_RANGED]
+    texts = [text for text in select.take(np.sort(drawn)).texts if text]
+    cost = write_integer_graph(folder, texts)
+    logger.info("8-bit products: a logit moves by %.3f of its standard deviation", cost)
+    write_manifest(folder, own_manifest(folder))
 
 
 def capped(posts: Posts, usable: NDArray[Any], seed: int, most: tuple[int, int]) -> NDArray[Any]:

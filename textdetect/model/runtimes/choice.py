@@ -6,12 +6,12 @@ import logging
 from typing import Literal, get_args
 
 from textdetect.errors import InvalidInput, UnsupportedProcessor
-from textdetect.model.checkpoint import Checkpoint
+from textdetect.model.checkpoint import INTEGER_GRAPH, Checkpoint
 from textdetect.model.runtimes.protocol import Runtime
 
 logger = logging.getLogger(__name__)
 
-RuntimeName = Literal["auto", "onnx", "openvino", "hf"]
+RuntimeName = Literal["auto", "onnx", "onnx-fp32", "openvino", "hf"]
 NumberType = Literal["auto", "fp32", "bf16"]
 
 
@@ -39,11 +39,14 @@ def load_runtime(
         return HfRuntime(checkpoint, device=device, dtype=dtype, machine_label=machine_label)
     if not on_processor:
         raise InvalidInput(f"runtime={runtime!r} runs on the processor, not on {device!r}")
-    from textdetect.model.runtimes.graph import OnnxRuntime, OpenVinoRuntime
+    from textdetect.model.runtimes.graph import IntegerRuntime, OnnxRuntime, OpenVinoRuntime
 
     if runtime == "openvino":
         try:
             return OpenVinoRuntime(checkpoint)
         except UnsupportedProcessor as error:
-            logger.warning("%s: onnxruntime in fp32 takes the place of runtime='openvino'", error)
+            logger.warning("%s: runtime='onnx' takes the place of 'openvino'", error)
+    listed = checkpoint.manifest.files if checkpoint.manifest else ()
+    if runtime != "onnx-fp32" and INTEGER_GRAPH in listed:
+        return IntegerRuntime(checkpoint)
     return OnnxRuntime(checkpoint)
