@@ -134,7 +134,7 @@ def _ranking(
 
 def _by_source(posts: Posts, logits: NDArray[np.float64], scores: _Scores) -> Table:
     """Rank each source's posts, and those of each of its languages where it has several."""
-    known, language, table = np.isfinite(logits), posts.column("language"), list[Any]()
+    known, language, table = np.isfinite(logits), posts.column("language"), Table()
     for (name,), rows in _cells(np.ones(len(posts), np.bool_), posts.column("source")):
         row = {"source": name, "language": "all"}
         table.append(row | _ranking(posts, scores, rows & known))
@@ -150,7 +150,7 @@ def _machines_only(posts: Posts, logits: NDArray[np.float64], scores: _Scores) -
     The people are those of all other sources. Genres with too few of either are left out
     (`auroc_within`), so the counts are of all posts that were at hand.
     """
-    known, table = np.isfinite(logits), list[Any]()
+    known, table = np.isfinite(logits), Table()
     source, language, domain = (posts.column(name) for name in ("source", "language", "domain"))
     people = (posts.labels == 0) & known
     for (name, code), rows in _cells(known, source, language):
@@ -190,7 +190,7 @@ def _humans(
     and `answered` is the share that got one: `scored` counts posts that are long enough, in a
     supported language and with enough calibration; `answered` leaves out the inconclusive too.
     """
-    stats, table = require("scipy.stats", extra="train"), list[Any]()
+    stats, table = require("scipy.stats", extra="train"), Table()
     answered = np.array([why is None for why in verdicts.reason], np.bool_)
     scored = answered | (verdicts.reason == "inconclusive")
     columns = posts.column("source"), posts.column("language")
@@ -248,7 +248,7 @@ def _slices(posts: Posts, flagged: _Flags) -> Table:
 
     A slice of a language is listed with 50 posts of one class; the share of fewer is left empty.
     """
-    human, table = posts.labels == 0, list[Any]()
+    human, table = posts.labels == 0, Table()
     for name in ("domain", "generator", "length"):
         values = dimension(posts, name)
         for (code, value), rows in _cells(values != "", posts.column("language"), values):
@@ -277,7 +277,7 @@ def markdown(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "yes" if value else ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

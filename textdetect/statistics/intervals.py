@@ -71,7 +71,7 @@ def clopper_pearson(n_events: float, n: float, *, level: float = 0.95) -> tuple[
 
 
 def proportion(
-    events: ArrayLike, *, clusters: Iterable[Any] | None = None, level: float = 0.95
+    events: ArrayLike, *, clusters: Iterable[object] | None = None, level: float = 0.95
 ) -> Interval:
     """Bound a share of posts: of humans flagged (FPR), of machines found (TPR), of right answers.
 
@@ -123,7 +123,7 @@ def cluster_bootstrap(
     labels: ArrayLike,
     scores: ArrayLike,
     *,
-    clusters: Iterable[Any],
+    clusters: Iterable[object],
     level: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -168,7 +168,7 @@ def paired_bootstrap(
     scores: ArrayLike,
     rival: ArrayLike,
     *,
-    clusters: Iterable[Any],
+    clusters: Iterable[object],
     level: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -304,13 +304,13 @@ def _logits(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.log(inside / (1 - inside)))
 
 
-def _codes(clusters: Iterable[Any], n: int) -> NDArray[np.int64]:
+def _codes(clusters: Iterable[object], n: int) -> NDArray[np.int64]:
     names = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)
     if len(names) != n:
         raise InvalidInput(f"a cluster for each post expected, got {len(names)} for {n} posts")
     if any(name is None or name != name for name in names):
         raise InvalidInput("a cluster is missing; give a post without account one of its own")
-    index: dict[Any, int] = {}
+    index: dict[object, int] = {}
     codes = np.array([index.setdefault(name, len(index)) for name in names], dtype=np.int64)
     if len(index) < 2:
         raise InvalidInput(f"at least two clusters are needed, got {len(index)}")
