@@ -58,7 +58,7 @@ def find_alike(
         MissingDependency: scipy is not installed.
 
     >>> said = ["the bridge is closed again", "again they closed the bridge", "so nice a day out"]
-    >>> find_alike(said, np.array([0.0, 60.0, 90.0]), np.arange(3), window_s=600).tolist()
+    >>> find_alike(said, np.array([0.0, 60.0, 9e5]), np.arange(3), window_s=600).tolist()
     [0, 0, 2]
     """
     if len(texts) < 2:
