@@ -872,7 +872,7 @@ def id_worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def of_good_ids(id_worlds: Path) -> set[str]:
     """Give the campaign that is found where every post has an id of its own."""
-    found = find_campaigns(read_posts(id_worlds / "ids_ok.csv")[0], progress=False)
+    found = find_campaigns(read_posts(id_worlds / "ids_ok.csv")[0], wider=(), progress=False)
     assert [each.n_objects for each in found.campaigns] == [38]
     accounts = set(found.campaigns[0].accounts)
     assert len(accounts) in (41, 42)  # 42 when the inputs were made; one stands at the edge
@@ -884,7 +884,7 @@ def of_good_ids(id_worlds: Path) -> set[str]:
 def test_the_planted_campaign_is_found_whatever_the_ids_are(
     id_worlds: Path, of_good_ids: set[str], name: str
 ) -> None:
-    found = find_campaigns(read_posts(id_worlds / name)[0], progress=False)
+    found = find_campaigns(read_posts(id_worlds / name)[0], wider=(), progress=False)
     assert [set(each.accounts) for each in found.campaigns] == [of_good_ids]
     assert found.campaigns[0].p_value == 0.05
     assert not any("left out" in note for note in found.notes)

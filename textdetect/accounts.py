@@ -134,7 +134,7 @@ def score_accounts(
 
     An account's posts are compared with those of human accounts in its main language, over as many
     posts; p-values of all accounts are adjusted by Benjamini & Hochberg ("Controlling the false
-    discovery rate", 1995). What counts are an account's own words (`text.own_words`): reposts, by
+    discovery rate", 1995). What counts are an account's own words (`own_words`): reposts, by
     their text or by a column that marks them (`repost`, `is_retweet`, …), texts that another
     account posted before in these data and repetitions of its own are counted and do not enter.
     Of two equal texts the earlier in time is the author's; without a time, the earlier row.

@@ -2,8 +2,8 @@
 
 An object is a text that several posts share (near-identical texts are one), what posts of about one
 time have in common that are worded alike, a reposted text, the target of a reply, or what `objects`
-finds beside the words: each link, tag, name and contact of a post. It does not know who coordinates
-with whom.
+finds beside the words: two accounts that post one link touch one object. It does not know who
+coordinates with whom.
 """
 
 from __future__ import annotations

@@ -194,8 +194,8 @@ def judge(
     """Return the fields of `Verdict` as columns, shape (n,) each.
 
     The reason is the first that holds of empty, no_own_words, too_short, unsupported_language and
-    too_few_calibration; a post without one is flagged where p ≤ `max_fpr`; one that is neither
-    flagged nor below one half in probability is inconclusive.
+    too_few_calibration; a post without one is "machine" where p ≤ `max_fpr`, the one threshold that
+    there is, "not_flagged" where its probability is below one half, else "uncertain", inconclusive.
 
     Args:
         posts: as they were scored.

@@ -1,7 +1,7 @@
 """Posts files of any format, packing and encoding, opened; "-" is stdin.
 
 Rows stream through, so that a file of any size takes the same memory (of json documents the text is
-held). It does not know what is done with them.
+held). A new format: `SUFFIXES`, `_MAGIC` or `_looks_like`, and a reader in `open_posts`.
 """
 
 from __future__ import annotations

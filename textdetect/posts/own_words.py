@@ -228,7 +228,7 @@ def _split(text: str) -> tuple[str, str, bool]:
 
 
 def _own_part(own: str, others: list[str]) -> str:
-    """Take others' words out of what is shown, and add them to those found."""
+    """Take others' words (quotes, a repost) out of what is shown, and add them to `others`."""
     if "[" in own and _BBCODE.search(own):
         own = _outside_blocks(own, others)
     if ">" in own:
