@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from textdetect._ground.files import write_atomically
 from textdetect._ground.optional import require
 from textdetect.errors import ParityError
-from textdetect.model.checkpoint import GRAPH, INTEGER_GRAPH, open_checkpoint
+from textdetect.model.checkpoint import GRAPH, INTEGER_GRAPH, WEIGHTS, open_checkpoint
 from textdetect.model.runtimes.graph import IntegerRuntime, OnnxRuntime
 from textdetect.posts.text import normalise
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
 TOLERANCE: Final = 0.1
 """Largest root mean square difference from fp32, in standard deviations of the logit."""
@@ -116,7 +116,7 @@ def write_integer_graph(folder: Path, texts: Sequence[str]) -> float:
 def _products(graph: GraphProto, folder: Path) -> list[Product]:
     """Find the products with weights of the checkpoint, written as (transposed) casts of fp16."""
     numpy = require("safetensors.numpy", extra="train")
-    state = numpy.load_file(str(folder / "model.safetensors"))
+    state = numpy.load_file(str(folder / WEIGHTS))
     made = {node.output[0]: node for node in graph.node}
     readers: dict[str, list[NodeProto]] = defaultdict(list)
     for node in graph.node:
@@ -183,11 +183,10 @@ def _activations(
     }
 
 
-def _replace(proto: object, products: Sequence[Product], seen: dict[str, Activations]) -> None:
+def _replace(proto: ModelProto, products: Sequence[Product], seen: dict[str, Activations]) -> None:
     """Put integer products in the place of the graph's, beside how their input is rounded."""
     onnx = require("onnx", extra="train")
-    graph: GraphProto = proto.graph  # type: ignore[attr-defined]
-    make, tensors, rounded = onnx.helper.make_node, graph.initializer, {}
+    graph, make = proto.graph, onnx.helper.make_node
     instead: dict[str, list[NodeProto]] = {}
     gone = {product.bias.output[0] for product in products if product.bias is not None}
     gone |= {product.key for product in products}
@@ -196,7 +195,7 @@ def _replace(proto: object, products: Sequence[Product], seen: dict[str, Activat
         together[product.node.input[0]].append(product)
 
     def constant(name: str, value: object) -> str:
-        tensors.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+        graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
         return name
 
     for name, group in together.items():
@@ -208,11 +207,11 @@ def _replace(proto: object, products: Sequence[Product], seen: dict[str, Activat
             nodes.append(make("Mul", [name, constant(f"{name}.by", how.multiplier)], [scaled]))
         step, zero = constant(f"{name}.step", how.step), constant(f"{name}.zero", how.zero)
         nodes.append(make("QuantizeLinear", [scaled, step, zero], [f"{name}.int8"]))
-        rounded[name] = how.rounded(found.rows)
+        rounded = how.rounded(found.rows)
         for product in group:
             key, up = product.key, np.float32(1) / how.multiplier
             steps, whole = _whole(product.weights * up)
-            error = found.rows @ product.weights.T - rounded[name] @ (whole * steps[:, None]).T
+            error = found.rows @ product.weights.T - rounded @ (whole * steps[:, None]).T
             left, out = constant(f"{key}.left", error.mean(axis=0)), product.node.output[0]
             if product.bias is not None:
                 bias, out = _other(product.bias, product.node), product.bias.output[0]
@@ -239,7 +238,7 @@ def _replace(proto: object, products: Sequence[Product], seen: dict[str, Activat
             graph.node.extend(instead[node.output[0]])
         elif node.output[0] not in gone:
             graph.node.append(node)
-    proto.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))  # type: ignore[attr-defined]
+    proto.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
 
 
 def _best(found: Activations, weights: NDArray[np.float32]) -> Quantised:
